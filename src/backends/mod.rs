@@ -1,0 +1,5 @@
+//! What carries envelopes between nodes: the backends that come with strait, and the constructors that name them.
+
+mod memory;
+
+pub use memory::Memory;

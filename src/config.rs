@@ -1,0 +1,174 @@
+//! [`Config`]: the limits and deadlines of a connection, and what happens when a queue is full.
+
+use std::time::Duration;
+
+/// Limits and deadlines of the connections of a router.
+///
+/// Each setter ends with its default. Where a limit implies memory, it says how much: multiply by the number of
+/// connections for the worst case, which a connection reaches only while its peer does not read or its hook does not return.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Config {
+    pub(crate) max_message: usize,
+    pub(crate) max_groups: usize,
+    pub(crate) outgoing: Bound,
+    pub(crate) events: Bound,
+    pub(crate) messages: Bound,
+    pub(crate) ping_interval: Duration,
+    pub(crate) pong_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) disconnect_timeout: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) write_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+}
+
+/// A bound of a queue: full at either, so that it overshoots by one item at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) count: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Bound {
+    /// Whether a queue that holds this much takes no more.
+    pub(crate) fn is_reached(self, count: usize, bytes: usize) -> bool {
+        count >= self.count || bytes >= self.bytes
+    }
+}
+
+impl Config {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            max_message: 64 * KIB,
+            max_groups: 128,
+            outgoing: Bound {
+                count: 1024,
+                bytes: 1024 * KIB,
+            },
+            events: Bound {
+                count: 1024,
+                bytes: 1024 * KIB,
+            },
+            messages: Bound {
+                count: 64,
+                bytes: 256 * KIB,
+            },
+            ping_interval: Duration::from_secs(25),
+            pong_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            disconnect_timeout: Duration::from_secs(5),
+            grace: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(2),
+        }
+    }
+
+    /// The longest message that is accepted, in bytes, fragments together; a longer one closes with 1009 when
+    /// its header arrives. Memory: one such message per connection while it arrives. Default: 64 KiB.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// How many groups a connection may be in. Memory: about 100 bytes each. Default: 128.
+    pub fn max_groups(mut self, groups: usize) -> Self {
+        self.max_groups = groups;
+        self
+    }
+
+    /// How much may wait to be written to a peer that does not read, in frames and bytes, whichever is first.
+    /// Memory: that many bytes and the frame that overshoots. Default: 1,024 frames, 1 MiB.
+    pub fn outgoing(mut self, frames: usize, bytes: usize) -> Self {
+        self.outgoing = Bound {
+            count: frames,
+            bytes,
+        };
+        self
+    }
+
+    /// How many events may wait for the `event` hook, whichever bound is first. Memory: that many bytes, shared with
+    /// the other members of the group. Default: 1,024 events, 1 MiB.
+    pub fn events(mut self, events: usize, bytes: usize) -> Self {
+        self.events = Bound {
+            count: events,
+            bytes,
+        };
+        self
+    }
+
+    /// How many messages may wait for the `receive` hook before the socket is no longer read and the peer feels
+    /// TCP's back-pressure. Memory: that many bytes and one read. Default: 64 messages, 256 KiB.
+    pub fn messages(mut self, messages: usize, bytes: usize) -> Self {
+        self.messages = Bound {
+            count: messages,
+            bytes,
+        };
+        self
+    }
+
+    /// How long a peer may be silent before it is sent a ping; each connection varies it by ±20 %, so that pings of
+    /// many connections spread. Default: 25 s.
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.ping_interval = interval;
+        self
+    }
+
+    /// How long a peer may stay silent after a ping before it counts as gone. Default: 10 s.
+    pub fn pong_timeout(mut self, timeout: Duration) -> Self {
+        self.pong_timeout = timeout;
+        self
+    }
+
+    /// How long `connect` may take; then it is dropped and the client is answered 503. Default: 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long `disconnect` may take; then it is dropped. Default: 5 s.
+    pub fn disconnect_timeout(mut self, timeout: Duration) -> Self {
+        self.disconnect_timeout = timeout;
+        self
+    }
+
+    /// How long a hook that was running when the peer went may still run; then it is dropped. Default: 10 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How long writing may stand still before the peer counts as gone; also how long `ctx.send` waits for
+    /// room. Default: 10 s.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// How long to wait for the peer's close frame after ours was written. Default: 2 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What happens to a member of a group whose queue is full when a frame or event of that group arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The member is closed: 4008 when its peer reads too slowly, 1013 when its hook is too slow. It may come back
+    /// and start from a fresh state; nothing is missing unnoticed.
+    #[default]
+    Close,
+    /// The arriving one is dropped and counted: [`Context::dropped`](crate::Context::dropped).
+    Drop,
+}
+
+const KIB: usize = 1024;

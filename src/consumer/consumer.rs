@@ -1,0 +1,117 @@
+//! [`Consumer`]: the trait that applications implement, one value per connection.
+
+use std::future::Future;
+use std::future::ready;
+
+use crate::close::Closed;
+use crate::error::BoxError;
+use crate::error::Result;
+use crate::event::Event;
+use crate::handshake::Accept;
+use crate::handshake::Reject;
+use crate::message::Message;
+
+use super::context::Context;
+
+/// One connection's logic. There is one value per connection, made by the factory that the route names; its state is `self`.
+///
+/// Every hook has a default, and users write them as `async fn`. They run one at a time: messages in their order, events in theirs; between
+/// the two no order is promised, and neither starves the other. A running hook delays this connection only, and while it waits the connection
+/// goes on writing, answering pings and noticing a close.
+///
+/// The parameter `E` is the type of the consumer's events. Without one it is the untyped [`Event`], and `impl Consumer for Echo` says nothing
+/// about events. An event that does not decode into `E` is logged at debug level and ignored: one bad publish closes nobody.
+///
+/// **`connect` and `disconnect` are a pair.** After a `connect` that returned [`Accept`], `disconnect` runs exactly once, however the connection
+/// ends: closed by either side, error, panic in a hook, time-out, shutdown of the server, or a client that was gone before the handshake's answer
+/// reached it. After a `connect` that refused, failed or panicked it does not run. Group memberships are released in both cases.
+///
+/// After a panic, or a hook cut off by its time limit, `self` may be half-changed when `disconnect` runs. A program built with `panic = "abort"`
+/// has no isolation between connections.
+///
+/// ```
+/// use strait::Consumer;
+/// use strait::Context;
+/// use strait::Message;
+///
+/// struct Echo;
+///
+/// impl Consumer for Echo {
+///     async fn receive(&mut self, ctx: &Context, message: Message) -> strait::Result {
+///         ctx.send(message).await?;
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a consumer of `{E}` events",
+    label = "a factory must return `Result<C, Reject>` where `C: Consumer<E>`",
+    note = "write `impl Consumer for {Self}` (untyped events) or `impl Consumer<MyEvent> for {Self}`"
+)]
+pub trait Consumer<E = Event>: Send + 'static {
+    /// A client wants to connect. The handshake is answered when this returns: the client is let in, or refused with an HTTP status.
+    /// Messages sent here go out after acceptance. Default: accepts.
+    ///
+    /// # Errors
+    ///
+    /// A [`Reject`] refuses. `?` makes one of any error: 500, or 503 where the channel layer is unavailable.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped at an `.await` when it takes longer than [`Config::connect_timeout`](crate::config::Config::connect_timeout), or longer than its
+    /// grace after the client has gone.
+    fn connect(&mut self, ctx: &Context) -> impl Future<Output = Result<Accept, Reject>> + Send {
+        let _ = ctx;
+        ready(Ok(Accept::new()))
+    }
+
+    /// A message came from the client. Whatever it says is the client's word only: check it before use. Default: ignores it.
+    ///
+    /// # Errors
+    ///
+    /// Any error goes to [`error`](Self::error).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped at an `.await` when the client has gone and the grace is over.
+    fn receive(&mut self, ctx: &Context, message: Message) -> impl Future<Output = Result> + Send {
+        let _ = (ctx, message);
+        ready(Ok(()))
+    }
+
+    /// An event came from a group or to this consumer's channel. Default: ignores it.
+    ///
+    /// # Errors
+    ///
+    /// Any error goes to [`error`](Self::error).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`receive`](Self::receive).
+    fn event(&mut self, ctx: &Context, event: E) -> impl Future<Output = Result> + Send {
+        let _ = (ctx, event);
+        ready(Ok(()))
+    }
+
+    /// A `receive` or `event` failed. Default: returns the error, which closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// `Ok(())` keeps the connection. An error that remains closes it and is logged once; its text is never sent to the client.
+    /// [`Error::close`](crate::Error::close) closes as it says, a message that did not decode with 1007 or 1003, an unavailable layer with 1013, anything else with 1011.
+    fn error(&mut self, ctx: &Context, error: BoxError) -> impl Future<Output = Result> + Send {
+        let _ = ctx;
+        ready(Err(error))
+    }
+
+    /// The connection has ended. Memberships are released already, [`Context::groups`] tells what they were, and what is sent to the own socket is
+    /// dropped. Default: nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped at an `.await` when it takes longer than [`Config::disconnect_timeout`](crate::config::Config::disconnect_timeout).
+    fn disconnect(&mut self, ctx: &Context, closed: Closed) -> impl Future<Output = ()> + Send {
+        let _ = (ctx, closed);
+        ready(())
+    }
+}

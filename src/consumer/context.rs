@@ -1,0 +1,330 @@
+//! [`Context`]: the connection as its hooks see it.
+
+use std::fmt;
+use std::future::Ready;
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use serde::Serialize;
+
+use crate::close::Cause;
+use crate::close::CloseCode;
+use crate::error::Error;
+use crate::layer::ChannelLayer;
+use crate::layer::Group;
+use crate::mailbox::CloseRequest;
+use crate::mailbox::Encoded;
+use crate::mailbox::Mailbox;
+use crate::mailbox::Outbound;
+use crate::message::Message;
+use crate::name::ChannelName;
+use crate::name::GroupName;
+use crate::scope::Scope;
+
+use super::group_add::GroupAdd;
+use super::sending::Sending;
+
+/// The connection, as a hook sees it: its socket, its groups, its scope.
+///
+/// Every verb takes `&self` and is awaited. What is sent is encoded when the verb is called, not when it is awaited, so that its future
+/// borrows neither the context nor the value. "The peer has left" is no error: what is sent then is dropped.
+pub struct Context(Arc<Inner>);
+
+struct Inner {
+    mailbox: Arc<Mailbox>,
+    scope: Scope,
+    layer: ChannelLayer,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The memberships; after the release, what they were.
+    groups: Vec<Arc<Group>>,
+    /// Set once, at the connection's end: nobody joins any more.
+    released: bool,
+    /// Whether somebody may know this consumer's channel name.
+    named: bool,
+    /// The event whose hook runs, for `forward`.
+    event: Option<Encoded>,
+}
+
+/// The socket.
+impl Context {
+    /// Sends a message to the client.
+    ///
+    /// It is queued, and written when the hook waits or returns; several together in one write. Where 1,024 messages or 1 MiB wait already
+    /// ([`Config::outgoing`](crate::config::Config::outgoing)), this waits for room while the client reads at all; a client that reads nothing for
+    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is closed.
+    ///
+    /// # Errors
+    ///
+    /// In `connect`, where nobody writes yet, [`Error::is_full`] when there is no room.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the message is not sent.
+    pub fn send(&self, message: impl Into<Message>) -> Sending {
+        self.queue(Ok(Outbound::Message(message.into())))
+    }
+
+    /// Sends a text message. See [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_text(&self, text: impl Into<String>) -> Sending {
+        self.send(Message::Text(text.into()))
+    }
+
+    /// Sends a binary message. See [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_binary(&self, bytes: impl Into<bytes::Bytes>) -> Sending {
+        self.send(Message::Binary(bytes.into()))
+    }
+
+    /// Sends a value as JSON text. See [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// When the value does not encode as JSON; else as [`send`](Self::send).
+    pub fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Sending {
+        self.queue(Message::from_json(value).map(Outbound::Message))
+    }
+
+    /// Sends the event whose hook runs to the client, as the JSON it was published as; it was encoded once for all members here.
+    ///
+    /// # Errors
+    ///
+    /// Outside of the `event` hook; else as [`send`](Self::send).
+    pub fn forward(&self) -> Sending {
+        let event = self.lock().event.clone();
+        let missing =
+            || Error::handshake("forward() is for the event hook: no event is in hand here");
+        self.queue(event.map(Outbound::Ready).ok_or_else(missing))
+    }
+
+    /// Closes the connection: what is queued still goes out, then the close frame; the hook that calls this runs to its end, then no other but
+    /// `disconnect`. The reason is for the client; 123 bytes of it fit, the rest is cut. A second close changes nothing. It takes effect with
+    /// the call.
+    ///
+    /// # Errors
+    ///
+    /// When the code may not be sent: see [`CloseCode`].
+    pub fn close<C>(&self, code: C, reason: impl Into<String>) -> Ready<Result<(), Error>>
+    where
+        C: TryInto<CloseCode>,
+        C::Error: Into<Error>,
+    {
+        ready(code.try_into().map_err(Into::into).map(|code| {
+            self.0.mailbox.close(CloseRequest {
+                code,
+                reason: reason.into(),
+                cause: Cause::Server,
+            });
+        }))
+    }
+
+    /// How many frames and events of groups with [`Overflow::Drop`](crate::layer::Overflow::Drop) were dropped for want of room, since this
+    /// was last asked.
+    #[must_use]
+    pub fn dropped(&self) -> u32 {
+        self.0.mailbox.take_dropped()
+    }
+
+    fn queue(&self, message: Result<Outbound, Error>) -> Sending {
+        Sending::new(self.0.mailbox.clone(), message)
+    }
+}
+
+/// Groups and channels.
+impl Context {
+    /// Joins a group: its events arrive at [`event`](crate::Consumer::event), from those published after this returned on. Joining a group again
+    /// changes only how its events are delivered. (Channels' `group_add`.)
+    ///
+    /// # Errors
+    ///
+    /// Of the `.await`: a bad name; more groups than [`Config::max_groups`](crate::config::Config::max_groups);
+    /// [`Error::is_unavailable`].
+    pub fn group_add<N>(&self, group: N) -> GroupAdd
+    where
+        N: TryInto<GroupName>,
+        N::Error: Into<Error>,
+    {
+        GroupAdd::new(self.handle(), group.try_into().map_err(Into::into))
+    }
+
+    /// Leaves a group. Leaving one that the consumer is not in does nothing. At the connection's end all groups are left by themselves.
+    /// It takes effect with the call.
+    ///
+    /// # Errors
+    ///
+    /// For a bad name.
+    pub fn group_discard<N>(&self, group: N) -> Ready<Result<(), Error>>
+    where
+        N: TryInto<GroupName>,
+        N::Error: Into<Error>,
+    {
+        ready(
+            group
+                .try_into()
+                .map_err(Into::into)
+                .map(|group| self.discard(&group)),
+        )
+    }
+
+    /// The groups this consumer is in; in `disconnect`, those it was in.
+    #[must_use]
+    pub fn groups(&self) -> Vec<GroupName> {
+        self.lock()
+            .groups
+            .iter()
+            .map(|group| group.name().clone())
+            .collect()
+    }
+
+    /// The name of this consumer's own channel, for [`ChannelLayer::send`] and [`except`](crate::layer::Publish::except). What is sent to it arrives
+    /// at `event`.
+    #[must_use]
+    pub fn channel_name(&self) -> ChannelName {
+        let mut state = self.lock();
+        state.named = !state.released;
+        self.0.layer.register(&self.0.mailbox)
+    }
+
+    /// The router's channel layer.
+    #[must_use]
+    pub fn layer(&self) -> &ChannelLayer {
+        &self.0.layer
+    }
+
+    pub(super) async fn join(&self, name: GroupName, relay: bool) -> Result<(), Error> {
+        let group = {
+            let mut state = self.lock();
+            if state.released {
+                return Ok(());
+            }
+            let known = state.groups.iter().any(|group| *group.name() == name);
+            let limit = self.0.mailbox.config().max_groups;
+            if !known && state.groups.len() >= limit {
+                return Err(Error::too_many_groups(name.as_str(), limit));
+            }
+            let group = self.0.layer.join(name, self.0.mailbox.clone(), relay);
+            if !known {
+                state.groups.push(group.clone());
+            }
+            group
+        };
+        let subscribed = self.0.layer.subscribe(&group).await;
+        if subscribed.is_err() {
+            self.discard(group.name());
+        }
+        subscribed
+    }
+
+    fn discard(&self, name: &GroupName) {
+        let mut state = self.lock();
+        if state.released {
+            return;
+        }
+        if let Some(place) = state.groups.iter().position(|group| group.name() == name) {
+            let group = state.groups.swap_remove(place);
+            self.0.layer.leave(&group, self.0.mailbox.id());
+        }
+    }
+}
+
+/// What is known of the connection.
+impl Context {
+    /// The request, the route's parameters, extensions. (Channels' `self.scope`.)
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.0.scope
+    }
+
+    /// What the application shares: [`Router::state`](crate::Router::state).
+    ///
+    /// # Panics
+    ///
+    /// When the router has no state of this type.
+    #[must_use]
+    #[track_caller]
+    pub fn state<T: Send + Sync + 'static>(&self) -> &T {
+        self.0.scope.state()
+    }
+}
+
+/// For the session.
+impl Context {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, scope: Scope, layer: ChannelLayer) -> Self {
+        Self(Arc::new(Inner {
+            mailbox,
+            scope,
+            layer,
+            state: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.0.mailbox
+    }
+
+    /// Notes the event whose hook runs.
+    pub(crate) fn set_event(&self, event: Option<Encoded>) {
+        self.lock().event = event;
+    }
+
+    /// Leaves all groups and gives up the channel's name, for good.
+    pub(crate) fn release(&self) {
+        self.0.release();
+    }
+
+    /// Another handle on the same connection, for a builder.
+    fn handle(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock()
+    }
+}
+
+impl Inner {
+    fn release(&self) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.released, true) {
+            return;
+        }
+        for group in &state.groups {
+            self.layer.leave(group, self.mailbox.id());
+        }
+        if state.named {
+            self.layer.unregister(&self.mailbox);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// However the session ends: also with its runtime.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("scope", &self.0.scope)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,15 @@
+//! What applications write against: the [`Consumer`] trait, the [`Context`] of its hooks, and its erasure.
+
+mod consumer;
+mod context;
+mod erased;
+mod group_add;
+mod sending;
+
+pub use consumer::Consumer;
+pub use context::Context;
+pub use group_add::GroupAdd;
+pub use sending::Sending;
+
+pub(crate) use erased::DynConsumer;
+pub(crate) use erased::erase;

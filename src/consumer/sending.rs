@@ -1,0 +1,71 @@
+//! [`Sending`]: a message on its way into a consumer's own outgoing queue.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use crate::error::Error;
+use crate::mailbox::Mailbox;
+use crate::mailbox::Outbound;
+use crate::mailbox::QueueFull;
+
+/// What [`Context::send`](crate::Context::send) and its kin return: await it to send. It borrows nothing.
+///
+/// # Cancel safety
+///
+/// Dropped before it is ready, the message is not sent.
+#[must_use = "nothing is sent until it is awaited"]
+pub struct Sending {
+    mailbox: Arc<Mailbox>,
+    /// `None` once it is queued.
+    message: Option<Outbound>,
+    /// What was wrong with the message; told at the first poll.
+    mistake: Option<Error>,
+}
+
+impl Sending {
+    pub(super) fn new(mailbox: Arc<Mailbox>, message: Result<Outbound, Error>) -> Self {
+        let (message, mistake) = match message {
+            Ok(message) => (Some(message), None),
+            Err(mistake) => (None, Some(mistake)),
+        };
+        Self {
+            mailbox,
+            message,
+            mistake,
+        }
+    }
+}
+
+impl Future for Sending {
+    type Output = Result<(), Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let this = self.get_mut();
+        if let Some(mistake) = this.mistake.take() {
+            return Poll::Ready(Err(mistake));
+        }
+        match ready!(this.mailbox.poll_send(&mut this.message, cx)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(QueueFull) => {
+                let bound = this.mailbox.config().outgoing;
+                let limit = format!(
+                    "{} frames or {} bytes wait for the handshake's end",
+                    bound.count, bound.bytes
+                );
+                Poll::Ready(Err(Error::full("the outgoing queue", limit)))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending")
+            .field("mailbox", &self.mailbox)
+            .finish_non_exhaustive()
+    }
+}

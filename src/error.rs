@@ -1,0 +1,289 @@
+//! The one error type of strait, and the [`Result`] that hooks return.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+
+use crate::close::CloseCode;
+
+/// Any error: what a hook may return with `?`.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a hook returns: by default nothing or [any error](BoxError).
+pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
+
+/// An error of strait's own.
+///
+/// It is opaque: ask it the `is_` questions. Its text names the offender (the group, the route, the
+/// parameter, the limit) and says what to do about it; it is meant for logs and is never sent to a client.
+#[derive(Debug)]
+pub struct Error {
+    kind: Box<Kind>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Kind {
+    #[error("{what} is full: {limit}")]
+    Full { what: String, limit: String },
+    #[error("the channel layer is unavailable: {reason}")]
+    Unavailable { reason: String },
+    #[error("invalid {what} name {name:?}: {why}")]
+    Name {
+        what: &'static str,
+        name: String,
+        why: String,
+    },
+    #[error("route {route:?} declares no parameter {name:?}; {declared}")]
+    UndeclaredParameter {
+        route: String,
+        name: String,
+        declared: String,
+    },
+    #[error("parameter {name:?} of route {route:?} does not fit {wanted}: {value:?}")]
+    Parameter {
+        route: String,
+        name: String,
+        value: String,
+        wanted: &'static str,
+    },
+    #[error("the message does not decode into {wanted}")]
+    Decode {
+        wanted: &'static str,
+        source: serde_json::Error,
+    },
+    #[error("expected a {expected} message, got a {got} one")]
+    NotAccepted {
+        expected: &'static str,
+        got: &'static str,
+    },
+    #[error("the value does not encode as JSON")]
+    Encode { source: serde_json::Error },
+    #[error("an event must be a JSON object with a string \"type\", got {got}")]
+    Untyped { got: String },
+    #[error("{code} may not be sent as a close code: use 1000–1003, 1007–1014 or 3000–4999")]
+    CloseCode { code: u16 },
+    #[error("close {code}: {reason}")]
+    Close { code: CloseCode, reason: String },
+    #[error("this connection is in {limit} groups, its limit: group_add({group:?}) refused")]
+    TooManyGroups { group: String, limit: usize },
+    #[error("{what}")]
+    Handshake { what: String },
+    #[error("{what}")]
+    Route { what: String },
+    #[error("cannot {what}")]
+    Io { what: String, source: io::Error },
+}
+
+impl Error {
+    /// An error that closes the connection with this code and reason when a hook returns it.
+    ///
+    /// A code that may not be sent makes an error about that, which closes with 1011. The reason is
+    /// sent to the client; at most 123 bytes of it fit.
+    pub fn close<C>(code: C, reason: impl Into<String>) -> Self
+    where
+        C: TryInto<CloseCode>,
+        C::Error: Into<Self>,
+    {
+        match code.try_into() {
+            Ok(code) => Self::new(Kind::Close {
+                code,
+                reason: reason.into(),
+            }),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// An error for a backend to return: the other side cannot be reached. Asked by
+    /// [`is_unavailable`](Self::is_unavailable).
+    pub fn unavailable(reason: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable {
+            reason: reason.into(),
+        })
+    }
+
+    /// A queue had no room: a channel's events, or a socket's outgoing frames during `connect`.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(*self.kind, Kind::Full { .. })
+    }
+
+    /// The channel layer's backend cannot be reached now. A reply that was lost counts too: the
+    /// message may have been delivered.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(*self.kind, Kind::Unavailable { .. })
+    }
+
+    /// A group or channel name with forbidden characters, empty or too long.
+    #[must_use]
+    pub fn is_invalid_name(&self) -> bool {
+        matches!(*self.kind, Kind::Name { .. })
+    }
+
+    /// A route's parameter did not parse into the wanted type: the client's path is at fault, and
+    /// before acceptance it becomes 404.
+    #[must_use]
+    pub fn is_parameter(&self) -> bool {
+        matches!(*self.kind, Kind::Parameter { .. })
+    }
+
+    /// A route was asked for a parameter that it does not declare: a mistake of the program, 500.
+    #[must_use]
+    pub fn is_undeclared_parameter(&self) -> bool {
+        matches!(*self.kind, Kind::UndeclaredParameter { .. })
+    }
+
+    /// A message from the client did not decode into the wanted type (closes with 1007), or was of
+    /// the wrong kind (1003).
+    #[must_use]
+    pub fn is_bad_message(&self) -> bool {
+        matches!(*self.kind, Kind::Decode { .. } | Kind::NotAccepted { .. })
+    }
+
+    /// A route pattern, or the table made of them, cannot be built.
+    #[must_use]
+    pub fn is_route(&self) -> bool {
+        matches!(*self.kind, Kind::Route { .. })
+    }
+
+    /// The connection is in as many groups as it may be.
+    #[must_use]
+    pub fn is_too_many_groups(&self) -> bool {
+        matches!(*self.kind, Kind::TooManyGroups { .. })
+    }
+
+    /// The close code and reason that this error ends a connection with.
+    pub(crate) fn close_frame(&self) -> (CloseCode, &str) {
+        match &*self.kind {
+            Kind::Close { code, reason } => (*code, reason),
+            Kind::Decode { .. } => (CloseCode::INVALID_PAYLOAD, "invalid message"),
+            Kind::NotAccepted { .. } => {
+                (CloseCode::UNSUPPORTED_DATA, "unsupported kind of message")
+            }
+            Kind::Unavailable { .. } => (CloseCode::TRY_AGAIN_LATER, "try again later"),
+            _ => (CloseCode::INTERNAL_ERROR, ""),
+        }
+    }
+
+    /// Whether this error is a wanted end ([`Error::close`]) and nothing to warn about.
+    pub(crate) fn is_close(&self) -> bool {
+        matches!(*self.kind, Kind::Close { .. })
+    }
+
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind: Box::new(kind),
+        }
+    }
+
+    pub(crate) fn full(what: impl Into<String>, limit: impl Into<String>) -> Self {
+        Self::new(Kind::Full {
+            what: what.into(),
+            limit: limit.into(),
+        })
+    }
+
+    pub(crate) fn invalid_name(what: &'static str, name: &str, why: impl Into<String>) -> Self {
+        Self::new(Kind::Name {
+            what,
+            name: name.into(),
+            why: why.into(),
+        })
+    }
+
+    pub(crate) fn undeclared_parameter(route: &str, name: &str, declared: &[&str]) -> Self {
+        let declared = match declared {
+            [] => "it has no parameters".to_owned(),
+            names => format!("it declares {}", names.join(", ")),
+        };
+        Self::new(Kind::UndeclaredParameter {
+            route: route.into(),
+            name: name.into(),
+            declared,
+        })
+    }
+
+    pub(crate) fn parameter(route: &str, name: &str, value: &str, wanted: &'static str) -> Self {
+        Self::new(Kind::Parameter {
+            route: route.into(),
+            name: name.into(),
+            value: value.into(),
+            wanted,
+        })
+    }
+
+    pub(crate) fn decode(wanted: &'static str, source: serde_json::Error) -> Self {
+        Self::new(Kind::Decode { wanted, source })
+    }
+
+    pub(crate) fn message_kind(expected: &'static str, got: &'static str) -> Self {
+        Self::new(Kind::NotAccepted { expected, got })
+    }
+
+    pub(crate) fn encode(source: serde_json::Error) -> Self {
+        Self::new(Kind::Encode { source })
+    }
+
+    pub(crate) fn untyped(got: impl Into<String>) -> Self {
+        Self::new(Kind::Untyped { got: got.into() })
+    }
+
+    pub(crate) fn invalid_close_code(code: u16) -> Self {
+        Self::new(Kind::CloseCode { code })
+    }
+
+    pub(crate) fn too_many_groups(group: &str, limit: usize) -> Self {
+        Self::new(Kind::TooManyGroups {
+            group: group.into(),
+            limit,
+        })
+    }
+
+    pub(crate) fn handshake(what: impl Into<String>) -> Self {
+        Self::new(Kind::Handshake { what: what.into() })
+    }
+
+    pub(crate) fn route(what: impl fmt::Display) -> Self {
+        Self::new(Kind::Route {
+            what: what.to_string(),
+        })
+    }
+
+    pub(crate) fn io(what: impl Into<String>, source: io::Error) -> Self {
+        Self::new(Kind::Io {
+            what: what.into(),
+            source,
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.kind.source()
+    }
+}
+
+/// Lets a ready-made name or code stand where one could be refused.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// An error with its causes on one line, for a log.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

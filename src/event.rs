@@ -1,0 +1,118 @@
+//! [`Event`]: what travels through groups and channels when a consumer names no type of its own.
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// An untyped event: a dictionary with a `"type"`, as in Channels.
+///
+/// It is the default of [`Consumer`](crate::Consumer)'s parameter. A consumer that knows its events names a
+/// `#[serde(tag = "type")]` enum instead; both travel alike, as JSON objects.
+///
+/// ```
+/// use strait::Event;
+///
+/// let event = Event::new("chat.message").with("text", "hello");
+/// assert_eq!(event.kind(), "chat.message");
+/// assert_eq!(event.field("text").unwrap(), "hello");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl Event {
+    /// An event of this type, with no fields yet.
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            fields: Map::new(),
+        }
+    }
+
+    /// The same event with one field more; a field of that name is replaced.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.into(), value.into());
+        self
+    }
+
+    /// The `"type"`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// A field's value.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name)
+    }
+
+    /// All fields but the `"type"`.
+    #[must_use]
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    /// The event as a value of a type that knows it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not decode into `T`.
+    pub fn decode<T: DeserializeOwned>(self) -> Result<T, Error> {
+        let mut object = self.fields;
+        object.insert("type".to_owned(), Value::String(self.kind));
+        serde_json::from_value(Value::Object(object))
+            .map_err(|source| Error::decode(std::any::type_name::<T>(), source))
+    }
+}
+
+/// The event as JSON, after a look that it is an object with a string `"type"`.
+pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Vec<u8>, Error> {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(rename = "type", borrow)]
+        _kind: std::borrow::Cow<'a, str>,
+    }
+
+    let json = serde_json::to_vec(event).map_err(Error::encode)?;
+    // What serde's internally tagged enums and `Event` begin with: no second look needed.
+    if json.starts_with(br#"{"type":""#) || serde_json::from_slice::<Typed<'_>>(&json).is_ok() {
+        return Ok(json);
+    }
+    let got: String = String::from_utf8_lossy(&json).chars().take(80).collect();
+    Err(Error::untyped(got))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::encode;
+
+    #[test]
+    fn an_event_is_an_object_with_a_string_type() {
+        let rows = [
+            (json!({"type": "order.updated", "order_id": 5}), true),
+            (json!({"order_id": 5, "type": "order.updated"}), true),
+            (json!({"type": "quoted \" and \u{e9}"}), true),
+            (json!({"order_id": 5}), false),
+            (json!({"type": 5}), false),
+            (json!({"type": null}), false),
+            (json!(["type"]), false),
+            (json!("type"), false),
+            (json!(null), false),
+        ];
+        for (value, accepted) in rows {
+            assert_eq!(encode(&value).is_ok(), accepted, "{value}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Before a connection is one: what a request must be, who may come in, and the two answers.
+
+mod accept;
+mod check;
+mod origin;
+mod reject;
+mod request;
+
+pub use accept::Accept;
+pub use origin::Origins;
+pub use reject::Reject;
+
+pub use crate::scope::Peer;
+
+pub(crate) use check::Check;
+pub(crate) use check::check;
+pub(crate) use reject::Refusal;
+pub(crate) use request::Opening;
+pub(crate) use request::switching_protocols;

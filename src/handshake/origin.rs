@@ -1,0 +1,379 @@
+//! [`Origins`]: which pages may open a connection, told by the browser's `Origin` header.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use crate::error::Error;
+use crate::scope::Scope;
+
+use super::reject::Reject;
+
+/// Which origins may connect. Without this check any page on the web could open a socket with the cookies of whoever looks
+/// at it, since browsers apply no same-origin rule to WebSockets.
+///
+/// The default is [`same_host`](Self::same_host). (Channels' `OriginValidator` and `AllowedHostsOriginValidator`.)
+///
+/// ```
+/// use strait::handshake::Origins;
+///
+/// let origins = Origins::list(["https://shop.example", ".partner.example"]);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Origins {
+    rule: Rule,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Rule {
+    #[default]
+    SameHost,
+    Any,
+    List(Vec<Allowed>),
+}
+
+/// One entry of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Allowed {
+    /// `None`: any scheme and any port.
+    scheme: Option<String>,
+    host: String,
+    /// Written with a leading dot: the host itself and all below it.
+    with_subdomains: bool,
+    port: Option<u16>,
+}
+
+impl Origins {
+    /// Only pages from the host and port that the request's `Host` names. A missing `Origin` passes, since only browsers
+    /// send one. This is the default.
+    pub fn same_host() -> Self {
+        Self::default()
+    }
+
+    /// Everyone. Right for services without cookies, whose clients show a token.
+    pub fn any() -> Self {
+        Self { rule: Rule::Any }
+    }
+
+    /// Only these, and no request without an `Origin`. An entry is a host (`example.com`: any scheme and port),
+    /// a host with all below it (`.example.com`), either with a scheme and perhaps a port (`https://example.com:8443`; default
+    /// ports are filled in), or `*` for everyone.
+    ///
+    /// # Panics
+    ///
+    /// On an entry that could never match, at the caller's line: see [`try_list`](Self::try_list).
+    #[track_caller]
+    pub fn list<I>(entries: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        match Self::try_list(entries) {
+            Ok(origins) => origins,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// [`list`](Self::list) for entries from a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// Names the entry that could never match: `*.example.com`, a port without a scheme, an empty one.
+    pub fn try_list<I>(entries: I) -> Result<Self, Error>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let mut list = Vec::new();
+        for entry in entries {
+            match entry.as_ref() {
+                "*" => return Ok(Self::any()),
+                entry => list.push(Allowed::parse(entry)?),
+            }
+        }
+        Ok(Self {
+            rule: Rule::List(list),
+        })
+    }
+
+    /// Lets the scope's origin in, or refuses it with 403 and a warning that says how to allow it.
+    pub(crate) fn check(&self, scope: &Scope) -> Result<(), Reject> {
+        // The last one decides, as in Channels: an earlier one may have been put there by who is to be kept out.
+        let origin = scope.headers().filter(|(name, _)| *name == "origin").last();
+        let origin = origin.map(|(_, value)| str::from_utf8(value).unwrap_or("(not text)"));
+        if self.allows(origin, scope.header("host")) {
+            return Ok(());
+        }
+        self.warn(scope, origin);
+        Err(Reject::forbidden())
+    }
+
+    fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
+        match (&self.rule, origin) {
+            (Rule::Any, _) | (Rule::SameHost, None) => true,
+            (Rule::List(_), None) => false,
+            (Rule::SameHost, Some(origin)) => Site::parse(origin)
+                .zip(host)
+                .is_some_and(|(site, host)| site.is_host(host)),
+            (Rule::List(list), Some(origin)) => {
+                Site::parse(origin).is_some_and(|site| list.iter().any(|entry| entry.covers(&site)))
+            }
+        }
+    }
+
+    fn warn(&self, scope: &Scope, origin: Option<&str>) {
+        if !is_sampled() {
+            return;
+        }
+        let (host, origin) = (
+            scope.header("host").unwrap_or("none"),
+            origin.unwrap_or("none"),
+        );
+        tracing::warn!(
+            path = scope.path(),
+            origin,
+            host,
+            rule = %self,
+            "refused an origin (403); to allow it: .origins(Origins::list([{origin:?}])), to allow all: .origins(Origins::any())"
+        );
+    }
+}
+
+impl fmt::Display for Origins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rule {
+            Rule::SameHost => f.write_str("the same host and port as the request's Host"),
+            Rule::Any => f.write_str("any"),
+            Rule::List(list) => write!(f, "a list of {} origins", list.len()),
+        }
+    }
+}
+
+impl Allowed {
+    fn parse(entry: &str) -> Result<Self, Error> {
+        let refuse = |why: &str| Err(Error::handshake(format!("allowed origin {entry:?}: {why}")));
+        let (scheme, rest) = match entry.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+            None => (None, entry),
+        };
+        let rest = rest.split('/').next().unwrap_or_default();
+        if rest.contains('*') {
+            return refuse(
+                "no wildcards here; write .example.com for a host and all below it, * for everyone",
+            );
+        }
+        let (with_subdomains, rest) = match rest.strip_prefix('.') {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        let Some((host, port)) = split_port(rest).filter(|(host, _)| !host.is_empty()) else {
+            return refuse("not a host, and not scheme://host[:port]");
+        };
+        if scheme.is_none() && port.is_some() {
+            return refuse("a port needs its scheme: http://host:port");
+        }
+        Ok(Self {
+            port: port.or_else(|| scheme.as_deref().and_then(default_port)),
+            host: host.to_ascii_lowercase(),
+            scheme,
+            with_subdomains,
+        })
+    }
+
+    fn covers(&self, site: &Site<'_>) -> bool {
+        if let Some(scheme) = &self.scheme
+            && (!scheme.eq_ignore_ascii_case(site.scheme) || self.port != site.port)
+        {
+            return false;
+        }
+        let host = site.host.to_ascii_lowercase();
+        if host == self.host {
+            return true;
+        }
+        self.with_subdomains
+            && host
+                .strip_suffix(&self.host)
+                .is_some_and(|below| below.ends_with('.') && below.len() > 1)
+    }
+}
+
+/// An `Origin` taken apart; the port is the scheme's default where none is written.
+struct Site<'a> {
+    scheme: &'a str,
+    host: &'a str,
+    port: Option<u16>,
+}
+
+impl<'a> Site<'a> {
+    fn parse(origin: &'a str) -> Option<Self> {
+        let (scheme, rest) = origin.split_once("://")?;
+        let authority = rest.split('/').next().unwrap_or_default();
+        let (host, port) = split_port(authority)?;
+        (!host.is_empty() && !scheme.is_empty()).then(|| Self {
+            scheme,
+            host,
+            port: port.or_else(|| default_port(scheme)),
+        })
+    }
+
+    /// Whether a `Host` header names this site; a port it leaves out is that of the origin's scheme.
+    fn is_host(&self, header: &str) -> bool {
+        split_port(header.trim()).is_some_and(|(host, port)| {
+            host.eq_ignore_ascii_case(self.host)
+                && port.or_else(|| default_port(self.scheme)) == self.port
+        })
+    }
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`; `None` where the port is no number.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let bracket = authority.rfind(']').map_or(0, |end| end + 1);
+    match authority[bracket..].split_once(':') {
+        Some((rest, port)) => {
+            let host = &authority[..bracket + rest.len()];
+            Some((host, Some(port.parse().ok()?)))
+        }
+        None => Some((authority, None)),
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
+    }
+}
+
+/// At most one refusal a second is told, so that a hostile page cannot fill the log.
+fn is_sampled() -> bool {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    LAST.swap(now, Ordering::Relaxed) != now
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
+    use super::*;
+
+    #[test]
+    fn lists_match_as_in_channels() {
+        let rows: &[(&[&str], Option<&str>, bool)] = &[
+            (&["example.com"], Some("http://example.com"), true),
+            (&["example.com"], Some("https://example.com:8443"), true),
+            (&["example.com"], Some("http://EXAMPLE.com"), true),
+            (&["example.com"], Some("http://sub.example.com"), false),
+            (&[".example.com"], Some("http://example.com"), true),
+            (&[".example.com"], Some("http://sub.example.com"), true),
+            (&[".example.com"], Some("http://a.b.example.com"), true),
+            (&[".example.com"], Some("http://notexample.com"), false),
+            (&[".example.com"], Some("http://.example.com"), false),
+            (&["http://example.com"], Some("http://example.com:80"), true),
+            (
+                &["http://example.com"],
+                Some("http://example.com/path"),
+                true,
+            ),
+            (&["http://example.com"], Some("https://example.com"), false),
+            (&["https://example.com"], Some("wss://example.com"), false),
+            (
+                &["http://.example.com"],
+                Some("http://a.b.example.com"),
+                true,
+            ),
+            (
+                &["http://example.com:8080"],
+                Some("http://example.com"),
+                false,
+            ),
+            (
+                &["http://example.com:8080"],
+                Some("http://example.com:8080"),
+                true,
+            ),
+            (
+                &["http://example.com"],
+                Some("http://example.com:abc"),
+                false,
+            ),
+            (&["[::1]"], Some("http://[::1]:8000"), true),
+            (&["http://[::1]:8000"], Some("http://[::1]:8000"), true),
+            (&["http://[::1]:8000"], Some("http://[::1]"), false),
+            (
+                &["other.com", "example.com"],
+                Some("http://example.com"),
+                true,
+            ),
+            (&["*"], None, true),
+            (&["*"], Some("rubbish"), true),
+            (&["example.com"], None, false),
+            (&["example.com"], Some(""), false),
+            (&["example.com"], Some("null"), false),
+            (&["example.com"], Some("something-invalid"), false),
+            (&["example.com"], Some("example.com"), false),
+            (&[], Some("http://example.com"), false),
+            (&[], None, false),
+        ];
+        for (list, origin, allowed) in rows {
+            let origins = Origins::list(*list);
+            assert_eq!(
+                origins.allows(*origin, Some("example.com")),
+                *allowed,
+                "{list:?} {origin:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_default_is_the_same_host_and_port() {
+        let rows = [
+            (None, Some("example.com"), true),
+            (None, None, true),
+            (Some("http://example.com"), Some("example.com"), true),
+            (Some("https://example.com"), Some("example.com"), true),
+            (Some("https://example.com"), Some("example.com:443"), true),
+            (Some("http://example.com:80"), Some("Example.com"), true),
+            (Some("http://localhost:8000"), Some("localhost:8000"), true),
+            (Some("http://[::1]:8000"), Some("[::1]:8000"), true),
+            (Some("http://localhost:3000"), Some("localhost:8000"), false),
+            (Some("http://127.0.0.1:8000"), Some("localhost:8000"), false),
+            (Some("https://example.com"), Some("example.com:80"), false),
+            (Some("http://evil.com"), Some("example.com"), false),
+            (Some("http://sub.example.com"), Some("example.com"), false),
+            (Some("null"), Some("example.com"), false),
+            (Some(""), Some(""), false),
+            (Some("http://"), Some(""), false),
+            (Some("http://example.com"), None, false),
+        ];
+        for (origin, host, allowed) in rows {
+            assert_eq!(
+                Origins::same_host().allows(origin, host),
+                allowed,
+                "{origin:?} {host:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_entry_that_could_never_match_is_refused_by_name() {
+        for entry in [
+            "*.example.com",
+            "example.com:80",
+            "http://*",
+            "",
+            ".",
+            "http://",
+            "http://a:b",
+        ] {
+            let text = Origins::try_list([entry]).unwrap_err().to_string();
+            assert!(text.contains(&format!("{entry:?}")), "{text}");
+        }
+    }
+}

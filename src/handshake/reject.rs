@@ -1,0 +1,171 @@
+//! [`Reject`]: the answer that keeps a client out.
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+
+use crate::close::CloseCode;
+use crate::error::BoxError;
+use crate::error::Error;
+
+use super::accept::parse_header;
+
+/// What a factory, a check or `connect` answers to keep a client out: an HTTP status with headers and a body, or a close
+/// code right after acceptance.
+///
+/// `?` makes one of any error: 500, logged once and its text not sent. Some of strait's own errors answer better: a route
+/// parameter that does not parse is 404, an unavailable channel layer 503 with `Retry-After`.
+///
+/// ```
+/// use strait::Reject;
+///
+/// let reject = Reject::status(429).header("retry-after", "30").body("too many tries");
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Reject {
+    // Boxed, since it travels in the error half of every `Result` before acceptance.
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+    close: Option<(CloseCode, String)>,
+    /// What `?` was used on; for the log.
+    error: Option<BoxError>,
+}
+
+/// A refusal taken apart, for who answers it.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Http {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: String,
+    },
+    AfterAccept(CloseCode, String),
+}
+
+impl Reject {
+    /// Answers with this status, an empty body and no headers. A number that is no status becomes 500.
+    ///
+    /// A browser's `WebSocket` shows none of it to its page, only that the connection failed (1006): where the page must
+    /// know, use [`after_accept`](Self::after_accept).
+    pub fn status(status: impl TryInto<StatusCode>) -> Self {
+        let status = status
+            .try_into()
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self {
+            inner: Box::new(Inner {
+                status,
+                headers: HeaderMap::new(),
+                body: String::new(),
+                close: None,
+                error: None,
+            }),
+        }
+    }
+
+    /// 401: who are you?
+    pub fn unauthorized() -> Self {
+        Self::status(StatusCode::UNAUTHORIZED)
+    }
+
+    /// 403: not for you. What Channels answers when a consumer closes before it accepts.
+    pub fn forbidden() -> Self {
+        Self::status(StatusCode::FORBIDDEN)
+    }
+
+    /// 404: there is no such thing.
+    pub fn not_found() -> Self {
+        Self::status(StatusCode::NOT_FOUND)
+    }
+
+    /// Accepts the handshake and closes at once with this code and reason, because a page can read only a close code.
+    ///
+    /// A code that may not be sent becomes a refusal with 500 and an error in the log.
+    pub fn after_accept<C>(code: C, reason: impl Into<String>) -> Self
+    where
+        C: TryInto<CloseCode>,
+        C::Error: Into<Error>,
+    {
+        match code.try_into() {
+            Ok(code) => {
+                let mut reject = Self::status(StatusCode::SWITCHING_PROTOCOLS);
+                reject.inner.close = Some((code, reason.into()));
+                reject
+            }
+            Err(error) => Self::from(error.into()),
+        }
+    }
+
+    /// Adds a header to the HTTP answer. A bad name or value makes it a 500 with an error in the log.
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName, Error: std::fmt::Display>,
+        V: TryInto<HeaderValue, Error: std::fmt::Display>,
+    {
+        match parse_header(name, value) {
+            Ok((name, value)) => {
+                self.inner.headers.append(name, value);
+            }
+            Err(what) => return Self::from(Error::handshake(format!("Reject::header: {what}"))),
+        }
+        self
+    }
+
+    /// Sets the body of the HTTP answer, as `text/plain` unless a `Content-Type` is given.
+    pub fn body(mut self, text: impl Into<String>) -> Self {
+        self.inner.body = text.into();
+        self
+    }
+
+    /// The HTTP status; 101 for [`after_accept`](Self::after_accept).
+    #[must_use]
+    pub fn status_code(&self) -> StatusCode {
+        self.inner.status
+    }
+
+    /// The error that `?` made this of.
+    pub(crate) fn error(&self) -> Option<&BoxError> {
+        self.inner.error.as_ref()
+    }
+
+    pub(crate) fn into_refusal(self) -> Refusal {
+        let inner = *self.inner;
+        if let Some((code, reason)) = inner.close {
+            return Refusal::AfterAccept(code, reason);
+        }
+        let mut headers = inner.headers;
+        if !inner.body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
+            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+            headers.insert(header::CONTENT_TYPE, plain);
+        }
+        Refusal::Http {
+            status: inner.status,
+            headers,
+            body: inner.body,
+        }
+    }
+}
+
+impl<E: Into<BoxError>> From<E> for Reject {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let known = error.downcast_ref::<Error>();
+        let mut reject = match known {
+            Some(error) if error.is_parameter() => return Self::not_found(),
+            Some(error) if error.is_unavailable() => {
+                Self::status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "1")
+            }
+            _ => Self::status(StatusCode::INTERNAL_SERVER_ERROR),
+        };
+        reject.inner.error = Some(error);
+        reject
+    }
+}

@@ -1,0 +1,256 @@
+//! [`ChannelLayer`]: groups and channels, from anywhere in a program.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use crate::config::Config;
+use crate::config::Overflow;
+use crate::error::Error;
+use crate::event::encode;
+use crate::mailbox::Mailbox;
+use crate::message::Message;
+use crate::name::ChannelName;
+use crate::name::GroupName;
+
+use super::backend::Backend;
+use super::backend::Published;
+use super::backend::Sink;
+use super::channel::Channel;
+use super::envelope::Address;
+use super::envelope::Envelope;
+use super::envelope::Payload;
+use super::group::Group;
+use super::publish::Publish;
+use super::registry::Registry;
+
+/// Talks to many sockets through groups, and to one through its channel.
+///
+/// A clone is cheap and the same layer; publish from any task. Names are 1 to 99 ASCII letters, digits, `-`, `_`, `.`.
+/// Delivery is at most once: who is not a member when a message is published does not get it. In a group the order
+/// of one kind of message is the same for every member.
+///
+/// ```
+/// use strait::ChannelLayer;
+/// use strait::Event;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let layer = ChannelLayer::memory();
+/// let mut channel = layer.new_channel();
+/// channel.group_add("order_5").await?;
+///
+/// let published = layer.group_send("order_5", &Event::new("order.updated")).await?;
+/// assert_eq!(published.receivers, 1);
+/// assert_eq!(channel.recv::<Event>().await?.kind(), "order.updated");
+/// # Ok::<(), strait::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct ChannelLayer(Arc<Node>);
+
+struct Node {
+    backend: Arc<dyn Backend>,
+    registry: Arc<Registry>,
+    /// The bounds of channels without a socket.
+    config: Arc<Config>,
+}
+
+impl ChannelLayer {
+    /// A layer over this backend, started.
+    ///
+    /// # Errors
+    ///
+    /// When the backend does not start.
+    pub async fn new(backend: impl Backend) -> Result<Self, Error> {
+        let (layer, sink) = Self::unstarted(Arc::new(backend));
+        layer.0.backend.start(sink).await?;
+        Ok(layer)
+    }
+
+    /// A layer whose backend still has to be given the sink.
+    pub(crate) fn unstarted(backend: Arc<dyn Backend>) -> (Self, Sink) {
+        let registry = Arc::new(Registry::new());
+        let sink = Sink::new(registry.clone());
+        let node = Node {
+            backend,
+            registry,
+            config: Arc::new(Config::new()),
+        };
+        (Self(Arc::new(node)), sink)
+    }
+
+    /// What happens to members whose queue is full, for the groups whose name matches the pattern (`*` for any text, `?` for one
+    /// character). The first pattern that matches decides; it is looked up when a group gets its first
+    /// member here. Default: [`Overflow::Close`] for all.
+    #[must_use]
+    pub fn overflow(self, pattern: &str, overflow: Overflow) -> Self {
+        self.0.registry.set_overflow(pattern, overflow);
+        self
+    }
+
+    /// Sends an event to every member of a group: to the `event` hook of those that joined plainly, as JSON straight to the sockets of
+    /// those that joined with [`relay`](crate::consumer::GroupAdd::relay). Encoded once.
+    ///
+    /// The event must be a JSON object with a string `"type"`: an enum with `#[serde(tag = "type")]`, or an [`Event`](crate::Event).
+    ///
+    /// # Errors
+    ///
+    /// Of the `.await`: a bad name; an event that does not encode; [`Error::is_unavailable`].
+    pub fn group_send<N, E>(&self, group: N, event: &E) -> Publish
+    where
+        N: TryInto<GroupName>,
+        N::Error: Into<Error>,
+        E: Serialize + ?Sized,
+    {
+        let payload = encode(event).map(|json| Payload::Event(json.into()));
+        self.publish_to(group, payload)
+    }
+
+    /// Puts a ready message into the outgoing queue of every member, however it joined; no hook runs. Encoded once.
+    ///
+    /// No order is promised between these and events that run a hook: use one kind per group where order matters.
+    ///
+    /// # Errors
+    ///
+    /// Of the `.await`: a bad name; [`Error::is_unavailable`].
+    pub fn group_broadcast<N>(&self, group: N, message: impl Into<Message>) -> Publish
+    where
+        N: TryInto<GroupName>,
+        N::Error: Into<Error>,
+    {
+        self.publish_to(group, Ok(Payload::Message(message.into())))
+    }
+
+    /// Sends an event to one channel: a consumer's ([`Context::channel_name`](crate::Context::channel_name)) or one of
+    /// [`new_channel`](Self::new_channel). There is no expiry. A channel that is gone receives nothing, and that is no error.
+    ///
+    /// # Errors
+    ///
+    /// A bad name; an event that does not encode; [`Error::is_full`] where the channel is of this node and has no room;
+    /// [`Error::is_unavailable`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the event may have been sent or not.
+    pub fn send<N, E>(&self, channel: N, event: &E) -> BoxFuture<'static, Result<Published, Error>>
+    where
+        N: TryInto<ChannelName>,
+        N::Error: Into<Error>,
+        E: Serialize + ?Sized,
+    {
+        let envelope = channel.try_into().map_err(Into::into).and_then(|channel| {
+            let payload = Payload::Event(Bytes::from(encode(event)?));
+            Ok(Envelope::new(Address::Channel(channel), payload))
+        });
+        let layer = self.clone();
+        Box::pin(async move { layer.publish(envelope?).await })
+    }
+
+    /// A channel without a socket.
+    #[must_use]
+    pub fn new_channel(&self) -> Channel {
+        let mailbox = Mailbox::channel(self.0.config.clone());
+        let name = self.0.registry.register(&mailbox);
+        Channel::new(self.clone(), mailbox, name)
+    }
+
+    /// What the backend promises.
+    #[must_use]
+    pub fn guarantees(&self) -> super::backend::Guarantees {
+        self.0.backend.guarantees()
+    }
+
+    pub(super) async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
+        self.0.backend.publish(envelope).await
+    }
+
+    fn publish_to<N>(&self, group: N, payload: Result<Payload, Error>) -> Publish
+    where
+        N: TryInto<GroupName>,
+        N::Error: Into<Error>,
+    {
+        let group = group.try_into().map_err(Into::into);
+        let envelope = group.and_then(|group| Ok(Envelope::new(Address::Group(group), payload?)));
+        Publish::new(self.clone(), envelope)
+    }
+}
+
+/// Membership, for contexts and channels. Joining is two steps, so that the membership is noted before anything is awaited.
+impl ChannelLayer {
+    /// Makes the mailbox a member here.
+    pub(crate) fn join(&self, group: GroupName, mailbox: Arc<Mailbox>, relay: bool) -> Arc<Group> {
+        self.0.registry.join(group, mailbox, relay)
+    }
+
+    /// Returns when the backend delivers for this group.
+    pub(crate) async fn subscribe(&self, group: &Group) -> Result<(), Error> {
+        let mut subscribed = group.subscribed.lock().await;
+        if !*subscribed {
+            self.0
+                .backend
+                .subscribe(std::slice::from_ref(group.name()))
+                .await?;
+            *subscribed = true;
+        }
+        Ok(())
+    }
+
+    /// Takes the mailbox out of a group; the last one ends the subscription, in a task of its own where the backend takes time.
+    pub(crate) fn leave(&self, group: &Arc<Group>, id: u64) {
+        if let (true, true) = group.leave(id) {
+            self.retire(group.clone());
+        }
+    }
+
+    /// The name under which a mailbox can be sent to.
+    pub(crate) fn register(&self, mailbox: &Arc<Mailbox>) -> ChannelName {
+        self.0.registry.register(mailbox)
+    }
+
+    pub(crate) fn unregister(&self, mailbox: &Mailbox) {
+        self.0.registry.unregister(mailbox.id());
+    }
+
+    fn retire(&self, group: Arc<Group>) {
+        let layer = self.clone();
+        let mut task = Box::pin(async move { layer.unsubscribe(&group).await });
+        // The memory backend answers at once, and whoever leaves may be in `Drop`: no task for that.
+        let mut cx = Context::from_waker(Waker::noop());
+        if task.as_mut().poll(&mut cx) == Poll::Pending
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(task);
+        }
+    }
+
+    /// Ends the subscription of a group that is still empty, then forgets the group. In this order: who joins meanwhile waits and
+    /// subscribes anew.
+    async fn unsubscribe(&self, group: &Arc<Group>) {
+        let mut subscribed = group.subscribed.lock().await;
+        if group.is_empty() && std::mem::take(&mut *subscribed) {
+            let result = self
+                .0
+                .backend
+                .unsubscribe(std::slice::from_ref(group.name()))
+                .await;
+            if let Err(error) = result {
+                tracing::debug!(%error, "could not unsubscribe from an empty group");
+            }
+        }
+        self.0.registry.forget(group);
+    }
+}
+
+impl fmt::Debug for ChannelLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ChannelLayer")
+            .field(&self.0.registry)
+            .finish()
+    }
+}

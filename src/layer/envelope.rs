@@ -1,0 +1,51 @@
+//! [`Envelope`]: what a backend carries from the publishing node to the nodes with receivers.
+
+use bytes::Bytes;
+
+use crate::message::Message;
+use crate::name::ChannelName;
+use crate::name::GroupName;
+
+/// A published event or message, and to whom it goes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Envelope {
+    /// The group or the channel it is for.
+    pub to: Address,
+    /// What is carried.
+    pub payload: Payload,
+    /// A channel that is left out of the group: usually the sender's.
+    pub except: Option<ChannelName>,
+}
+
+impl Envelope {
+    /// An envelope that leaves nobody out.
+    #[must_use]
+    pub fn new(to: Address, payload: Payload) -> Self {
+        Self {
+            to,
+            payload,
+            except: None,
+        }
+    }
+}
+
+/// To whom an envelope goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// All members of a group, on all nodes.
+    Group(GroupName),
+    /// One channel, on the node that made it.
+    Channel(ChannelName),
+}
+
+/// What an envelope carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Payload {
+    /// An event for hooks and relays: a JSON object with a string `"type"`, encoded.
+    Event(Bytes),
+    /// A message that goes to the sockets as it is.
+    Message(Message),
+}

@@ -1,0 +1,191 @@
+//! [`Group`]: the local members of one group, what is pending for them, and whose turn it is to deliver.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::config::Bound;
+use crate::config::Overflow;
+use crate::mailbox::Encoded;
+use crate::mailbox::Mailbox;
+use crate::name::GroupName;
+
+use super::delivery::Delivery;
+use super::members::Member;
+use super::members::Members;
+
+/// One group on this node. Owned by the registry while it has members, and by those for as long.
+pub(crate) struct Group {
+    name: GroupName,
+    overflow: Overflow,
+    state: Mutex<State>,
+    /// Publishers that found the pending list full wait here for the deliverer.
+    room: Notify,
+    /// Whether the backend delivers for this group. Held across the backend's answer, so that joining and leaving take turns.
+    pub(super) subscribed: tokio::sync::Mutex<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    members: Members,
+    pending: Vec<Pending>,
+    pending_bytes: usize,
+    /// Somebody delivers and will look at `pending` again before it stops.
+    delivering: bool,
+    /// How many messages were appended so far.
+    sequence: u64,
+    /// The runtime of the first local member: deliveries run there, so that threads without one can publish.
+    runtime: Option<Handle>,
+}
+
+/// One message in the group's order.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) encoded: Encoded,
+    /// An event, which hooks get; else a ready message for all sockets.
+    pub(super) is_event: bool,
+    /// The mailbox that is left out.
+    pub(super) except: Option<u64>,
+}
+
+/// All that was pending at once, in order.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) messages: Vec<Pending>,
+    /// The sequence number of the first.
+    pub(super) first: u64,
+}
+
+/// The pending list has no room; who waits for it waits for the deliverer.
+pub(super) struct Full;
+
+impl Group {
+    pub(super) fn new(name: GroupName, overflow: Overflow) -> Self {
+        Self {
+            name,
+            overflow,
+            state: Mutex::default(),
+            room: Notify::new(),
+            subscribed: tokio::sync::Mutex::new(false),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &GroupName {
+        &self.name
+    }
+
+    pub(super) fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().members.is_empty()
+    }
+
+    pub(super) fn join(&self, mailbox: Arc<Mailbox>, relay: bool) {
+        let mut state = self.lock();
+        let since = state.sequence;
+        if state.runtime.is_none() {
+            state.runtime = Handle::try_current().ok();
+        }
+        state.members.insert(Member {
+            mailbox,
+            relay,
+            since,
+        });
+    }
+
+    /// Whether it was a member, and whether it was the last.
+    pub(super) fn leave(&self, id: u64) -> (bool, bool) {
+        let mut state = self.lock();
+        let delivering = state.delivering;
+        let was_member = state.members.remove(id, delivering);
+        (was_member, state.members.is_empty())
+    }
+
+    /// Gives a message its place in the order, and sees to it that somebody delivers. Returns how many members it addresses.
+    pub(super) fn append(self: &Arc<Self>, message: Pending) -> Result<usize, Full> {
+        let mut state = self.lock();
+        if PENDING.is_reached(state.pending.len(), state.pending_bytes) {
+            return Err(Full);
+        }
+        let is_left_out = message.except.is_some_and(|id| state.members.contains(id));
+        let receivers = state.members.len() - usize::from(is_left_out);
+        if receivers == 0 {
+            return Ok(0);
+        }
+        state.sequence += 1;
+        state.pending_bytes += message.encoded.wire().len();
+        state.pending.push(message);
+        if std::mem::replace(&mut state.delivering, true) {
+            return Ok(receivers);
+        }
+        let runtime = state.runtime.clone();
+        drop(state);
+        Delivery::new(self.clone()).start(runtime);
+        Ok(receivers)
+    }
+
+    /// Completes when the deliverer takes what is pending, counted from this call on.
+    pub(super) fn room(&self) -> impl Future<Output = ()> {
+        self.room.notified()
+    }
+
+    /// For the deliverer: all that is pending, or the end of its turn. Nobody is missed in between, since both happen under
+    /// the lock that a publisher appends under.
+    pub(super) fn take_pending(&self) -> Option<Taken> {
+        let mut state = self.lock();
+        state.members.compact();
+        if state.pending.is_empty() {
+            state.delivering = false;
+            return None;
+        }
+        let messages = std::mem::take(&mut state.pending);
+        state.pending_bytes = 0;
+        let first = state.sequence - messages.len() as u64;
+        drop(state);
+        self.room.notify_waiters();
+        Some(Taken { messages, first })
+    }
+
+    /// For the deliverer: the next members; see [`Members::chunk`].
+    pub(super) fn chunk(&self, from: usize, most: usize, chunk: &mut Vec<Member>) -> Option<usize> {
+        self.lock().members.chunk(from, most, chunk)
+    }
+
+    /// For a deliverer that is dropped within its turn: a panic, or the end of its runtime. What is pending is lost with it, but nobody
+    /// waits for ever.
+    pub(super) fn abandon_turn(&self) {
+        let mut state = self.lock();
+        state.delivering = false;
+        state.pending.clear();
+        state.pending_bytes = 0;
+        state.members.compact();
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("name", &self.name)
+            .field("members", &self.lock().members.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How much may be pending for delivery in one group.
+const PENDING: Bound = Bound {
+    count: 256,
+    bytes: 256 * 1024,
+};

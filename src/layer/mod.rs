@@ -1,0 +1,32 @@
+//! Groups and channels: who is in which group here, and how a message finds the members.
+//!
+//! A node (a process) keeps its own registry of groups and local members. A [`Backend`] only carries envelopes
+//! between nodes; [`ChannelLayer`] is the face of both.
+
+mod backend;
+mod channel;
+mod channel_layer;
+mod delivery;
+mod envelope;
+mod glob;
+mod group;
+mod members;
+mod publish;
+mod registry;
+
+pub use backend::Backend;
+pub use backend::Guarantees;
+pub use backend::Published;
+pub use backend::Sink;
+pub use channel::Channel;
+pub use channel_layer::ChannelLayer;
+pub use envelope::Address;
+pub use envelope::Envelope;
+pub use envelope::Payload;
+pub use publish::Publish;
+
+pub use crate::config::Overflow;
+pub use crate::name::ChannelName;
+pub use crate::name::GroupName;
+
+pub(crate) use group::Group;

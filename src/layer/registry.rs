@@ -1,0 +1,212 @@
+//! [`Registry`]: the groups and channels of one node.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::Weak;
+
+use crate::config::Overflow;
+use crate::error::Error;
+use crate::mailbox::Encoded;
+use crate::mailbox::Mailbox;
+use crate::name::ChannelName;
+use crate::name::GroupName;
+
+use super::envelope::Address;
+use super::envelope::Envelope;
+use super::envelope::Payload;
+use super::glob::Glob;
+use super::group::Full;
+use super::group::Group;
+use super::group::Pending;
+
+/// Group → members here, channel → mailbox here; in shards, so that connections of different groups rarely meet at a lock.
+pub(crate) struct Registry {
+    /// This node's part of channel names.
+    node: u128,
+    groups: Shards<GroupName, Arc<Group>>,
+    /// Only channels whose name was asked for: nobody can send to one whose name nobody knows.
+    channels: Shards<u64, Weak<Mailbox>>,
+    /// The first that matches a group's name decides, when the group gets its first member.
+    overflow: RwLock<Vec<(Glob, Overflow)>>,
+}
+
+impl Registry {
+    pub(super) fn new() -> Self {
+        let [high, low] = [RandomState::new(), RandomState::new()].map(|state| state.hash_one(0));
+        Self {
+            node: (u128::from(high) << 64) | u128::from(low),
+            groups: Shards::default(),
+            channels: Shards::default(),
+            overflow: RwLock::default(),
+        }
+    }
+
+    pub(super) fn set_overflow(&self, pattern: &str, overflow: Overflow) {
+        let mut rules = self
+            .overflow
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        rules.push((Glob::new(pattern), overflow));
+    }
+
+    /// The group with this member in it; the group is made where it is the first.
+    pub(super) fn join(&self, name: GroupName, mailbox: Arc<Mailbox>, relay: bool) -> Arc<Group> {
+        let mut groups = self.groups.of(&name);
+        let group = match groups.get(&name) {
+            Some(group) => group.clone(),
+            None => {
+                let group = Arc::new(Group::new(name.clone(), self.overflow_of(&name)));
+                groups.insert(name, group.clone());
+                group
+            }
+        };
+        // Within the shard's lock: an empty group found there cannot be taken out meanwhile.
+        group.join(mailbox, relay);
+        group
+    }
+
+    pub(super) fn group(&self, name: &GroupName) -> Option<Arc<Group>> {
+        self.groups.of(name).get(name).cloned()
+    }
+
+    /// Takes an empty group out, unless somebody has joined it meanwhile.
+    pub(super) fn forget(&self, group: &Arc<Group>) {
+        let mut groups = self.groups.of(group.name());
+        let is_known = groups
+            .get(group.name())
+            .is_some_and(|known| Arc::ptr_eq(known, group));
+        if is_known && group.is_empty() {
+            groups.remove(group.name());
+        }
+    }
+
+    /// The name under which this mailbox can be sent to, from now on.
+    pub(super) fn register(&self, mailbox: &Arc<Mailbox>) -> ChannelName {
+        let id = mailbox.id();
+        self.channels.of(&id).insert(id, Arc::downgrade(mailbox));
+        ChannelName::specific(self.node, id)
+    }
+
+    pub(super) fn unregister(&self, id: u64) {
+        self.channels.of(&id).remove(&id);
+    }
+
+    pub(super) fn owns(&self, channel: &ChannelName) -> bool {
+        self.local_id(channel).is_some()
+    }
+
+    /// The mailbox of a channel of this node, while it lives.
+    pub(super) fn channel(&self, channel: &ChannelName) -> Option<Arc<Mailbox>> {
+        let id = self.local_id(channel)?;
+        self.channels.of(&id).get(&id)?.upgrade()
+    }
+
+    pub(super) async fn deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
+        match &envelope.to {
+            Address::Group(name) => Ok(self.deliver_to_group(name, envelope).await),
+            Address::Channel(name) => self.deliver_to_channel(name, &envelope.payload),
+        }
+    }
+
+    async fn deliver_to_group(&self, name: &GroupName, envelope: &Envelope) -> usize {
+        let Some(group) = self.group(name) else {
+            return 0;
+        };
+        let (encoded, is_event) = encode(&envelope.payload);
+        let except = envelope
+            .except
+            .as_ref()
+            .and_then(|channel| self.local_id(channel));
+        let message = Pending {
+            encoded,
+            is_event,
+            except,
+        };
+        loop {
+            // Made before the try, so that a deliverer that takes the list in between is not missed.
+            let room = pin!(group.room());
+            match group.append(message.clone()) {
+                Ok(receivers) => return receivers,
+                Err(Full) => room.await,
+            }
+        }
+    }
+
+    fn deliver_to_channel(&self, name: &ChannelName, payload: &Payload) -> Result<usize, Error> {
+        let (Some(mailbox), Payload::Event(json)) = (self.channel(name), payload) else {
+            return Ok(0);
+        };
+        if mailbox.offer_event(Encoded::event(json)) {
+            return Ok(1);
+        }
+        let bound = mailbox.config().events;
+        let limit = format!(
+            "{} events or {} bytes wait for it",
+            bound.count, bound.bytes
+        );
+        Err(Error::full(format!("channel {name}"), limit))
+    }
+
+    fn local_id(&self, channel: &ChannelName) -> Option<u64> {
+        let (node, id) = channel.address()?;
+        (node == self.node).then_some(id)
+    }
+
+    fn overflow_of(&self, name: &GroupName) -> Overflow {
+        let rules = self.overflow.read().unwrap_or_else(PoisonError::into_inner);
+        let rule = rules
+            .iter()
+            .find(|(pattern, _)| pattern.matches(name.as_str()));
+        rule.map_or_else(Overflow::default, |(_, overflow)| *overflow)
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+fn encode(payload: &Payload) -> (Encoded, bool) {
+    match payload {
+        Payload::Event(json) => (Encoded::event(json), true),
+        Payload::Message(message) => (Encoded::message(message), false),
+    }
+}
+
+/// A map behind several locks.
+struct Shards<K, V> {
+    maps: [Mutex<HashMap<K, V>>; SHARDS],
+    hasher: RandomState,
+}
+
+impl<K: std::hash::Hash + Eq, V> Shards<K, V> {
+    /// The map that holds this key.
+    fn of(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
+        let shard = self.hasher.hash_one(key) as usize % SHARDS;
+        self.maps[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K, V> Default for Shards<K, V> {
+    fn default() -> Self {
+        Self {
+            maps: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+const SHARDS: usize = 64;

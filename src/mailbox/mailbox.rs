@@ -1,0 +1,507 @@
+//! [`Mailbox`]: the block that a session shares with everybody who sends to its connection.
+
+use std::fmt;
+use std::io;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
+
+use tokio::net::TcpStream;
+
+use crate::close::Cause;
+use crate::close::CloseCode;
+use crate::config::Config;
+use crate::config::Overflow;
+use crate::message::Message;
+use crate::websocket::ControlPayload;
+use crate::websocket::OpCode;
+use crate::websocket::close_payload;
+
+use super::batch::Batch;
+use super::encoded::Encoded;
+use super::events::Events;
+use super::outgoing::Outgoing;
+use super::transmit::transmit;
+
+/// What waits at one connection, or at one channel without a socket.
+///
+/// Whoever delivers to it writes to the socket directly while nothing waits, under the lock; else the frames join the queue
+/// and the session is woken. So: bytes reach a socket only under its lock, directly only when its queue is empty; and
+/// where a queue is not empty, its session runs, has been woken, or waits for the socket to take more.
+pub(crate) struct Mailbox {
+    state: Mutex<State>,
+    /// Set when the handshake is over, for plain TCP only; other streams belong to the session, which is woken instead.
+    stream: OnceLock<TcpStream>,
+    id: u64,
+    config: Arc<Config>,
+}
+
+struct State {
+    /// `None` while nothing waits.
+    outgoing: Option<Box<Outgoing>>,
+    /// `None` while nothing waits.
+    events: Option<Box<Events>>,
+    /// The task that looks after this mailbox: a session, or who awaits a channel's next event.
+    waker: Option<Waker>,
+    /// Why this side closes, from the first who decided it; taken by the session.
+    request: Option<Box<CloseRequest>>,
+    /// Tasks within the hook that wait for room to send. Woken when something was written, and at the end.
+    senders: Vec<Waker>,
+    door: Door,
+    takes_events: bool,
+    /// The running hook must end now: the drain's deadline has passed.
+    cut: bool,
+    /// What was dropped since the consumer last asked.
+    dropped: u32,
+}
+
+/// Whether frames are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// They wait for the handshake's end.
+    Opening,
+    Open,
+    /// The close frame is queued, or there is no socket.
+    Shut,
+}
+
+/// A decision of this side to close.
+#[derive(Clone, Debug)]
+pub(crate) struct CloseRequest {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: String,
+    pub(crate) cause: Cause,
+}
+
+/// What a session finds at its mailbox.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Event(Encoded),
+    Close(Box<CloseRequest>),
+}
+
+impl Mailbox {
+    /// The mailbox of a connection whose handshake has begun.
+    pub(crate) fn connection(config: Arc<Config>) -> Arc<Self> {
+        Self::new(config, Door::Opening)
+    }
+
+    /// A mailbox for events only: a channel's.
+    pub(crate) fn channel(config: Arc<Config>) -> Arc<Self> {
+        Self::new(config, Door::Shut)
+    }
+
+    fn new(config: Arc<Config>, door: Door) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                outgoing: None,
+                events: None,
+                waker: None,
+                request: None,
+                senders: Vec::new(),
+                door,
+                takes_events: true,
+                cut: false,
+                dropped: 0,
+            }),
+            stream: OnceLock::new(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            config,
+        })
+    }
+
+    /// Unique in this process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The TCP stream, which others may write to as well.
+    pub(crate) fn stream(&self) -> Option<&TcpStream> {
+        self.stream.get()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For whoever delivers.
+impl Mailbox {
+    /// Hands over frames of a group: written at once, or queued, or treated as the group's policy says. Never waits.
+    pub(crate) fn deliver(&self, batch: &Batch, policy: Overflow) {
+        let mut state = self.lock();
+        if state.door == Door::Shut {
+            return;
+        }
+        let written = match self.stream.get() {
+            Some(stream) if state.outgoing.is_none() && state.door == Door::Open => {
+                match transmit(stream, batch.wire()) {
+                    Ok(written) if written == batch.wire().len() => return,
+                    Ok(written) => written,
+                    // The session finds the same error when it reads or writes.
+                    Err(_) => return wake(state),
+                }
+            }
+            _ => 0,
+        };
+        self.queue(&mut state, batch, written, policy);
+        wake(state);
+    }
+
+    /// Hands over an event of a group for the hook. Never waits.
+    pub(crate) fn deliver_event(&self, event: &Encoded, policy: Overflow) {
+        let mut state = self.lock();
+        if !state.takes_events {
+            return;
+        }
+        let events = state.events.get_or_insert_default();
+        if events.push(event.clone(), self.config.events).is_ok() {
+            return wake(state);
+        }
+        // A channel without a socket cannot be closed for being slow; its owner is told by the count.
+        if policy == Overflow::Drop || state.door == Door::Shut {
+            state.dropped = state.dropped.saturating_add(1);
+            return;
+        }
+        let reason = "too slow for the events sent to it";
+        state.close(CloseRequest {
+            code: CloseCode::TRY_AGAIN_LATER,
+            reason: reason.to_owned(),
+            cause: Cause::SlowHook,
+        });
+        wake(state);
+    }
+
+    /// Hands over an event sent to this channel alone; `false` where there is no room for it.
+    pub(crate) fn offer_event(&self, event: Encoded) -> bool {
+        let mut state = self.lock();
+        if !state.takes_events {
+            return true;
+        }
+        let events = state.events.get_or_insert_default();
+        let accepted = events.push(event, self.config.events).is_ok();
+        wake(state);
+        accepted
+    }
+
+    /// Asks the session to close once it is between two hooks; an earlier request stays.
+    pub(crate) fn request_close(&self, request: CloseRequest) {
+        let mut state = self.lock();
+        if state.request.is_none() && state.door != Door::Shut {
+            state.request = Some(Box::new(request));
+            wake(state);
+        }
+    }
+
+    /// Ends the running hook, if any.
+    pub(crate) fn cut(&self) {
+        let mut state = self.lock();
+        state.cut = true;
+        wake(state);
+    }
+
+    fn queue(&self, state: &mut State, batch: &Batch, written: usize, policy: Overflow) {
+        let bound = self.config.outgoing;
+        let (wire, lengths) = (batch.wire(), batch.lengths());
+        let queue = state.outgoing.get_or_insert_with(Outgoing::pooled);
+        if written == 0 && queue.fits(lengths.len(), wire.len(), bound) {
+            return queue.push_batch(wire, lengths);
+        }
+        let mut start = 0;
+        for &length in lengths {
+            let end = start + length as usize;
+            let frame = wire.slice(start..end);
+            match state.outgoing.as_mut() {
+                _ if end <= written => {}
+                Some(queue) if start < written => queue.push_begun(&frame, written - start),
+                Some(queue) if !queue.is_full(bound) => queue.push_wire(&frame),
+                _ if policy == Overflow::Drop => state.dropped = state.dropped.saturating_add(1),
+                _ => return state.close_slow_reader(),
+            }
+            start = end;
+        }
+    }
+}
+
+/// For the consumer and its context.
+impl Mailbox {
+    /// Queues a message of the consumer's own, which the session writes when the hook suspends or ends.
+    ///
+    /// Waits for room, as long as the peer reads at all: the session ends a connection on which writing stands still. In `connect`, where
+    /// nobody writes yet, a full queue is an error. To a connection that ends, a message is dropped.
+    pub(crate) fn poll_send(
+        &self,
+        message: &mut Option<Outbound>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), QueueFull>> {
+        let mut state = self.lock();
+        if state.door == Door::Shut {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(queue) = &state.outgoing
+            && queue.is_full(self.config.outgoing)
+        {
+            if state.door == Door::Opening {
+                return Poll::Ready(Err(QueueFull));
+            }
+            state.senders.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let queue = state.outgoing.get_or_insert_with(Outgoing::pooled);
+        match message.take() {
+            Some(Outbound::Message(Message::Text(text))) => queue.push(OpCode::Text, text),
+            Some(Outbound::Message(Message::Binary(bytes))) => queue.push(OpCode::Binary, bytes),
+            Some(Outbound::Ready(frame)) => queue.push_wire(frame.wire()),
+            None => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes from this side: what is queued still goes out, then the close frame; later messages are dropped. An
+    /// earlier decision stays.
+    pub(crate) fn close(&self, request: CloseRequest) {
+        let mut state = self.lock();
+        state.close(request);
+        wake(state);
+    }
+
+    /// How many frames and events were dropped since this was last asked.
+    pub(crate) fn take_dropped(&self) -> u32 {
+        std::mem::take(&mut self.lock().dropped)
+    }
+}
+
+/// For the session.
+impl Mailbox {
+    /// The handshake is over: frames may go out. A TCP stream is shared with whoever delivers; another kind stays
+    /// with the session.
+    pub(crate) fn open(&self, stream: Option<TcpStream>) {
+        if let Some(stream) = stream {
+            let _ = self.stream.set(stream);
+        }
+        let mut state = self.lock();
+        if state.door == Door::Opening {
+            state.door = Door::Open;
+        }
+    }
+
+    /// The next event or the decision to close; else the task is woken when there is one.
+    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Taken> {
+        let mut state = self.lock();
+        if let Some(request) = state.request.take() {
+            if state.door != Door::Shut {
+                state.shut(request.code, &request.reason);
+            }
+            return Poll::Ready(Taken::Close(request));
+        }
+        if let Some(event) = state.pop_event() {
+            return Poll::Ready(Taken::Event(event));
+        }
+        state.register(cx.waker());
+        Poll::Pending
+    }
+
+    /// Asks to be woken when something arrives. To be called before the last look at what waits.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.lock().register(waker);
+    }
+
+    /// Whether this side has decided that the connection ends at once, also in the middle of a hook.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.lock().door == Door::Shut
+    }
+
+    /// Whether the running hook must end now.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.lock().cut
+    }
+
+    /// Queues the answer to a ping.
+    pub(crate) fn pong(&self, payload: ControlPayload) {
+        self.control(|queue| queue.set_pong(payload));
+    }
+
+    /// Queues a ping.
+    pub(crate) fn ping(&self) {
+        self.control(Outgoing::set_ping);
+    }
+
+    fn control(&self, set: impl FnOnce(&mut Outgoing)) {
+        let mut state = self.lock();
+        if state.door != Door::Shut {
+            set(state.outgoing.get_or_insert_with(Outgoing::pooled));
+        }
+    }
+
+    /// Queues the answer to the peer's close frame, after which nothing goes out.
+    pub(crate) fn close_answer(&self, code: CloseCode) {
+        let mut state = self.lock();
+        if state.door != Door::Shut {
+            state.shut(code, "");
+        }
+    }
+
+    /// Writes what waits by means of `write`, until there is nothing left (ready) or `write` takes no more (pending).
+    /// Returns what was written as well.
+    pub(crate) fn poll_flush<W>(&self, mut write: W) -> (usize, Poll<io::Result<()>>)
+    where
+        W: FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    {
+        let mut state = self.lock();
+        let mut total = 0;
+        let result = loop {
+            let Some(queue) = &mut state.outgoing else {
+                break Poll::Ready(Ok(()));
+            };
+            if queue.is_empty() {
+                state.drop_outgoing();
+                break Poll::Ready(Ok(()));
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = queue.slices(&mut slices);
+            match write(&slices[..filled]) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(written)) => {
+                    queue.advance(written);
+                    total += written;
+                }
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if total > 0 && !state.senders.is_empty() {
+            state.wake_senders();
+        }
+        (total, result)
+    }
+
+    /// The end: what waits is dropped, and nothing is accepted any more.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.door = Door::Shut;
+        state.takes_events = false;
+        state.events = None;
+        state.drop_outgoing();
+        state.wake_senders();
+    }
+}
+
+/// For the owner of a channel without a socket.
+impl Mailbox {
+    /// The next event.
+    pub(crate) fn poll_event(&self, cx: &Context<'_>) -> Poll<Encoded> {
+        let mut state = self.lock();
+        if let Some(event) = state.pop_event() {
+            return Poll::Ready(event);
+        }
+        state.register(cx.waker());
+        Poll::Pending
+    }
+}
+
+impl State {
+    fn pop_event(&mut self) -> Option<Encoded> {
+        let events = self.events.as_mut()?;
+        let event = events.pop();
+        if events.is_empty() {
+            self.events = None;
+        }
+        event
+    }
+
+    fn drop_outgoing(&mut self) {
+        if let Some(queue) = self.outgoing.take() {
+            Outgoing::recycle(queue);
+        }
+    }
+
+    fn register(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    fn close(&mut self, request: CloseRequest) {
+        if self.door == Door::Shut {
+            return;
+        }
+        self.shut(request.code, &request.reason);
+        self.request = Some(Box::new(request));
+    }
+
+    /// The frame already begun is finished, the rest makes room for the close frame.
+    fn close_slow_reader(&mut self) {
+        if let Some(queue) = &mut self.outgoing {
+            queue.discard();
+        }
+        self.close(CloseRequest {
+            code: CloseCode::SLOW_READER,
+            reason: "too slow for the messages sent to it".to_owned(),
+            cause: Cause::SlowReader,
+        });
+    }
+
+    /// Queues the last frame.
+    fn shut(&mut self, code: CloseCode, reason: &str) {
+        let payload = close_payload(code.as_u16(), reason);
+        let queue = self.outgoing.get_or_insert_with(Outgoing::pooled);
+        queue.push(OpCode::Close, payload.to_vec());
+        self.door = Door::Shut;
+        self.takes_events = false;
+        self.events = None;
+        self.wake_senders();
+    }
+
+    fn wake_senders(&mut self) {
+        std::mem::take(&mut self.senders)
+            .into_iter()
+            .for_each(Waker::wake);
+    }
+}
+
+/// A message on its way into the queue.
+#[derive(Debug)]
+pub(crate) enum Outbound {
+    Message(Message),
+    Ready(Encoded),
+}
+
+/// There was no room, and nobody writes yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueFull;
+
+/// Wakes the task once, after the lock is given back, so that it does not run into it. It leaves its waker again when it
+/// has looked at everything.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// How many buffers one write takes together.
+const SLICES: usize = 16;

@@ -1,0 +1,18 @@
+//! What waits at a connection: frames to be written, events for its hook; their bounds, and what happens at them.
+//!
+//! A [`Mailbox`] is the one block that a connection's session shares with everybody who sends to it.
+
+mod batch;
+mod encoded;
+mod events;
+mod mailbox;
+mod outgoing;
+mod transmit;
+
+pub(crate) use batch::Batch;
+pub(crate) use encoded::Encoded;
+pub(crate) use mailbox::CloseRequest;
+pub(crate) use mailbox::Mailbox;
+pub(crate) use mailbox::Outbound;
+pub(crate) use mailbox::QueueFull;
+pub(crate) use mailbox::Taken;

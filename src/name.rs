@@ -1,0 +1,253 @@
+//! Names of groups and channels: checked once, when they are made.
+
+use std::fmt;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use sha1::Digest;
+use sha1::Sha1;
+
+use crate::error::Error;
+
+/// The name of a group: 1 to 99 ASCII letters, digits, `-`, `_` or `.`, as in Channels.
+///
+/// Strings convert into it wherever a group is named; text of any other kind goes through
+/// [`GroupName::encode`]. A clone shares the text.
+///
+/// ```
+/// use strait::layer::GroupName;
+///
+/// assert!(GroupName::try_from("order_5").is_ok());
+/// assert!(GroupName::try_from("général").unwrap_err().is_invalid_name());
+/// assert_eq!(GroupName::encode("général").as_str(), "g_c3_a9n_c3_a9ral");
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupName(Arc<str>);
+
+impl GroupName {
+    /// Makes a name of any text. Different texts have different names.
+    ///
+    /// ASCII letters, digits, `-` and `.` stay; every other byte, `_` included, becomes `_` and two hexadecimal
+    /// digits. What would be 100 characters or more is cut to 57, a dot and the SHA-1 of the text.
+    #[must_use]
+    pub fn encode(text: &str) -> Self {
+        let mut name = String::with_capacity(text.len());
+        for byte in text.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' => {
+                    name.push(char::from(byte))
+                }
+                _ => push_hex(&mut name, "_", &[byte]),
+            }
+        }
+        if name.is_empty() {
+            name.push('_');
+        }
+        if name.len() >= LIMIT {
+            name.truncate(57);
+            push_hex(&mut name, ".", &Sha1::digest(text.as_bytes()));
+        }
+        Self(name.into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn parse(name: &str) -> Result<(), Error> {
+        check("group", name, name)
+    }
+}
+
+/// The name of one channel: a consumer's, or one made by
+/// [`ChannelLayer::new_channel`](crate::ChannelLayer::new_channel).
+///
+/// It is `specific.<node>!<number>`, both parts hexadecimal: the node that made it, and the channel there. As in
+/// Channels the alphabet is a group's and one `!`, and there are fewer than 100 characters.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelName(Arc<str>);
+
+impl ChannelName {
+    pub(crate) fn specific(node: u128, id: u64) -> Self {
+        Self(format!("specific.{node:032x}!{id:x}").into())
+    }
+
+    /// The node and the number, if the name is of strait's making.
+    pub(crate) fn address(&self) -> Option<(u128, u64)> {
+        let (node, id) = self.0.strip_prefix("specific.")?.split_once('!')?;
+        let node = u128::from_str_radix(node, 16).ok()?;
+        Some((node, u64::from_str_radix(id, 16).ok()?))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn parse(name: &str) -> Result<(), Error> {
+        match name.split_once('!') {
+            Some((process, local)) => {
+                check("channel", name, process)?;
+                check("channel", name, local)
+            }
+            None => check("channel", name, name),
+        }
+    }
+}
+
+macro_rules! name {
+    ($($type:ident),*) => {$(
+        impl TryFrom<&str> for $type {
+            type Error = Error;
+
+            fn try_from(name: &str) -> Result<Self, Error> {
+                Self::parse(name)?;
+                Ok(Self(name.into()))
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = Error;
+
+            fn try_from(name: String) -> Result<Self, Error> {
+                Self::try_from(name.as_str())
+            }
+        }
+
+        impl TryFrom<&String> for $type {
+            type Error = Error;
+
+            fn try_from(name: &String) -> Result<Self, Error> {
+                Self::try_from(name.as_str())
+            }
+        }
+
+        impl From<&Self> for $type {
+            fn from(name: &Self) -> Self {
+                name.clone()
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    )*};
+}
+
+name!(GroupName, ChannelName);
+
+/// `part` is what must be made of the alphabet; the limit holds for the whole.
+fn check(what: &'static str, name: &str, part: &str) -> Result<(), Error> {
+    if part.is_empty() {
+        return Err(Error::invalid_name(
+            what,
+            name,
+            "it, or a part of it, is empty",
+        ));
+    }
+    if name.len() >= LIMIT {
+        let why = format!("{} characters, fewer than {LIMIT} are allowed", name.len());
+        return Err(Error::invalid_name(what, name, why));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let Some(offender) = part.chars().find(|&c| !allowed(c)) else {
+        return Ok(());
+    };
+    let why = format!(
+        "{offender:?} is not among ASCII letters, digits, '-', '_', '.'; GroupName::encode makes any text fit"
+    );
+    Err(Error::invalid_name(what, name, why))
+}
+
+fn push_hex(text: &mut String, before: &str, bytes: &[u8]) {
+    text.push_str(before);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+}
+
+/// Names are shorter than this, as in Channels.
+const LIMIT: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
+    use super::ChannelName;
+    use super::GroupName;
+
+    #[test]
+    fn group_names_follow_the_rules_of_channels() {
+        let (longest, too_long) = ("a".repeat(99), "a".repeat(100));
+        let rows = [
+            ("order_5", true),
+            ("A-Z.a_z.09", true),
+            (&longest, true),
+            (&too_long, false),
+            ("", false),
+            ("a b", false),
+            ("a!b", false),
+            ("a/b", false),
+            ("é", false),
+            ("٤", false),
+            ("a\n", false),
+        ];
+        for (name, accepted) in rows {
+            assert_eq!(GroupName::try_from(name).is_ok(), accepted, "{name:?}");
+        }
+        let text = GroupName::try_from("chat room").unwrap_err().to_string();
+        assert!(text.contains("chat room") && text.contains("' '"), "{text}");
+        let text = GroupName::try_from(too_long).unwrap_err().to_string();
+        assert!(text.contains("fewer than 100"), "{text}");
+    }
+
+    #[test]
+    fn channel_names_may_have_one_local_part() {
+        for (name, accepted) in [
+            ("worker-1", true),
+            ("specific.ab!cd", true),
+            ("a!b!c", false),
+            ("!b", false),
+            ("a!", false),
+            ("a!é", false),
+        ] {
+            assert_eq!(ChannelName::try_from(name).is_ok(), accepted, "{name:?}");
+        }
+        let name = ChannelName::specific(7, 255);
+        assert_eq!(
+            ChannelName::try_from(name.as_str()).unwrap().address(),
+            Some((7, 255))
+        );
+    }
+
+    #[test]
+    fn any_text_can_be_encoded_and_none_collides() {
+        let long = "é".repeat(60);
+        let longer = format!("{long}!");
+        let texts = ["", "_", "a_b", "a_5fb", "a b", "général", &long, &longer];
+        let mut names: Vec<_> = texts.iter().map(|text| GroupName::encode(text)).collect();
+        for name in &names {
+            assert!(GroupName::try_from(name.as_str()).is_ok(), "{name}");
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), texts.len());
+    }
+}

@@ -1,0 +1,405 @@
+//! [`Router`]: which consumer a URL leads to, behind which checks, with which state.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::config::Config;
+use crate::consumer::Consumer;
+use crate::consumer::DynConsumer;
+use crate::consumer::erase;
+use crate::error::Error;
+use crate::handshake::Check;
+use crate::handshake::Origins;
+use crate::handshake::Reject;
+use crate::handshake::check;
+use crate::layer::ChannelLayer;
+use crate::scope::Mount;
+use crate::scope::Scope;
+use crate::scope::State;
+use crate::urls::Converters;
+use crate::urls::Params;
+use crate::urls::Pattern;
+use crate::urls::PatternError;
+use crate::urls::Table;
+
+pub use crate::urls::Converter;
+
+/// Maps URLs to consumers, as Django's `websocket_urlpatterns` do.
+///
+/// Routes are tried in the order of their declaration, of both kinds alike, and the first that matches the whole path wins; a converter that
+/// refuses a value goes on to the next route. Then the checks run, then the factory makes the consumer, then its
+/// [`connect`](Consumer::connect).
+///
+/// A factory is any `Fn(&Scope) -> Result<C, Reject>`; what the application shares goes into [`state`](Self::state).
+///
+/// ```
+/// use strait::Consumer;
+/// use strait::Reject;
+/// use strait::Router;
+/// use strait::Scope;
+///
+/// struct Order { id: u64 }
+/// impl Consumer for Order {}
+///
+/// struct Courier;
+/// impl Courier {
+///     fn new(scope: &Scope) -> Result<Self, Reject> { Ok(Courier) }
+/// }
+/// impl Consumer for Courier {}
+///
+/// let router = Router::new()
+///     .re_path(r"ws/order-tracking/(?P<order_id>\d+)/$", |scope| Ok(Order { id: scope.param("order_id")? }))
+///     .path("ws/couriers/<int:courier_id>/", Courier::new);
+/// ```
+///
+/// # Patterns
+///
+/// [`path`](Self::path) takes text with `<converter:name>`: `int` (digits, up to `u64`), `str` (no slash; also plain `<name>` and
+/// `{name}`), `slug`, `uuid` (lower case), `path` (with slashes), and your own [`converter`](Self::converter)s.
+/// [`re_path`](Self::re_path) takes a regular expression with named groups; it always matches the whole path, a leading `/` or `^` and a closing `$` may be
+/// there or not, and `\d` is an ASCII digit. Leading slashes of the request's path are ignored. There is no redirect that adds a slash.
+#[must_use]
+pub struct Router {
+    routes: Vec<Route>,
+    converters: Converters,
+    options: Options,
+}
+
+/// What may be set for one route, for a nested router or for all; the inner one wins.
+#[derive(Clone, Default)]
+struct Options {
+    checks: Vec<Check>,
+    state: State,
+    origins: Option<Origins>,
+    config: Option<Config>,
+    layer: Option<ChannelLayer>,
+}
+
+struct Route {
+    pattern: Pattern,
+    endpoint: Arc<dyn Endpoint>,
+    options: Options,
+}
+
+impl Router {
+    /// A router without routes.
+    pub fn new() -> Self {
+        Self {
+            routes: Vec::new(),
+            converters: Converters::new(),
+            options: Options::default(),
+        }
+    }
+
+    /// Routes paths of this form to a consumer.
+    ///
+    /// # Panics
+    ///
+    /// On a bad pattern, at the caller's line. See [`try_path`](Self::try_path).
+    #[track_caller]
+    pub fn path<F, C, E>(self, pattern: &str, factory: F) -> Self
+    where
+        F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
+        C: Consumer<E>,
+        E: DeserializeOwned + Send + 'static,
+    {
+        or_panic(self.try_path(pattern, factory))
+    }
+
+    /// [`path`](Self::path) for patterns that are not the program's own.
+    ///
+    /// # Errors
+    ///
+    /// Names the pattern, the place in it, and what to do.
+    pub fn try_path<F, C, E>(self, pattern: &str, factory: F) -> Result<Self, Error>
+    where
+        F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
+        C: Consumer<E>,
+        E: DeserializeOwned + Send + 'static,
+    {
+        let pattern = Pattern::path(pattern, &self.converters);
+        self.add(pattern, factory)
+    }
+
+    /// Routes paths that match this regular expression to a consumer.
+    ///
+    /// # Panics
+    ///
+    /// On a bad expression, at the caller's line. See [`try_re_path`](Self::try_re_path).
+    #[track_caller]
+    pub fn re_path<F, C, E>(self, pattern: &str, factory: F) -> Self
+    where
+        F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
+        C: Consumer<E>,
+        E: DeserializeOwned + Send + 'static,
+    {
+        or_panic(self.try_re_path(pattern, factory))
+    }
+
+    /// [`re_path`](Self::re_path) for expressions that are not the program's own.
+    ///
+    /// # Errors
+    ///
+    /// Names the expression, the place in it, and what to do.
+    pub fn try_re_path<F, C, E>(self, pattern: &str, factory: F) -> Result<Self, Error>
+    where
+        F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
+        C: Consumer<E>,
+        E: DeserializeOwned + Send + 'static,
+    {
+        self.add(Pattern::re_path(pattern), factory)
+    }
+
+    /// Puts a router's routes under a prefix, which is a [`path`](Self::path) pattern and may have parameters; they are merged, the inner
+    /// one of equal names wins. State, checks, configuration and layer of the inner router stay with its routes and go before this
+    /// router's; checks run from the outside in. An empty prefix only groups routes.
+    ///
+    /// # Panics
+    ///
+    /// On a bad prefix, at the caller's line. See [`try_nest`](Self::try_nest).
+    #[track_caller]
+    pub fn nest(self, prefix: &str, router: Self) -> Self {
+        or_panic(self.try_nest(prefix, router))
+    }
+
+    /// [`nest`](Self::nest) for prefixes that are not the program's own.
+    ///
+    /// # Errors
+    ///
+    /// Names the prefix, the place in it, and what to do.
+    pub fn try_nest(mut self, prefix: &str, router: Self) -> Result<Self, Error> {
+        let prefix = Pattern::path(prefix, &self.converters).map_err(Error::route)?;
+        for mut route in router.into_routes() {
+            route.pattern = route.pattern.nested_in(&prefix).map_err(Error::route)?;
+            self.routes.push(route);
+        }
+        Ok(self)
+    }
+
+    /// Registers a converter for `<name:parameter>` in the `path` patterns declared after it on this router.
+    ///
+    /// # Panics
+    ///
+    /// When the name is taken or its expression is bad, at the caller's line.
+    #[track_caller]
+    pub fn converter(mut self, name: &str, converter: impl Converter) -> Self {
+        or_panic(
+            self.converters
+                .register(name, converter)
+                .map_err(Error::route),
+        );
+        self
+    }
+
+    /// Shares a value with all consumers: `ctx.state::<T>()`. One of each type; a later one replaces an earlier. A type that is cheap to clone, such as a
+    /// pool, goes in as it is.
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.options.state.insert(value);
+        self
+    }
+
+    /// The channel layer of all consumers. Default: a [memory](ChannelLayer::memory) layer of the router's own.
+    pub fn channel_layer(mut self, layer: ChannelLayer) -> Self {
+        self.options.layer = Some(layer);
+        self
+    }
+
+    /// Limits and deadlines of the connections.
+    pub fn config(mut self, config: Config) -> Self {
+        self.options.config = Some(config);
+        self
+    }
+
+    /// Which web pages may connect. Default: those of the same host and port.
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.options.origins = Some(origins);
+        self
+    }
+
+    /// Adds a check that runs before a consumer is made: an asynchronous function of the scope that may reject. What it finds
+    /// out (a user) it hands on with [`Scope::insert_extension`].
+    ///
+    /// It holds for every route of this router and of those nested in it, wherever they were declared. For a check on some routes
+    /// only, [`nest`](Self::nest) a router of theirs, with an empty prefix if need be. Checks run in the order they were added.
+    ///
+    /// ```
+    /// # use strait::{Consumer, Reject, Router};
+    /// # struct Board; impl Consumer for Board {}
+    /// let router = Router::new()
+    ///     .path("ws/board/", |_| Ok(Board))
+    ///     .check(|scope| async move {
+    ///         match scope.header("authorization") {
+    ///             Some("Bearer secret") => Ok(()),
+    ///             _ => Err(Reject::unauthorized()),
+    ///         }
+    ///     });
+    /// ```
+    pub fn check<F, Fut>(mut self, function: F) -> Self
+    where
+        F: Fn(Scope) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Reject>> + Send + 'static,
+    {
+        self.options.checks.push(check(function));
+        self
+    }
+
+    /// The table of all routes, their options settled.
+    pub(crate) fn build(mut self) -> Result<Routes, Error> {
+        self.options.layer.get_or_insert_with(ChannelLayer::memory);
+        let routes: Vec<_> = self.into_routes().collect();
+        let patterns = routes.iter().map(|route| route.pattern.clone()).collect();
+        let table = Table::new(patterns).map_err(Error::route)?;
+        Ok(Routes {
+            table,
+            endpoints: routes.into_iter().map(Settled::new).map(Arc::new).collect(),
+        })
+    }
+
+    fn add<F, C, E>(
+        mut self,
+        pattern: Result<Pattern, PatternError>,
+        factory: F,
+    ) -> Result<Self, Error>
+    where
+        F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
+        C: Consumer<E>,
+        E: DeserializeOwned + Send + 'static,
+    {
+        self.routes.push(Route {
+            pattern: pattern.map_err(Error::route)?,
+            endpoint: Arc::new(Factory {
+                factory,
+                events: PhantomData,
+            }),
+            options: Options::default(),
+        });
+        Ok(self)
+    }
+
+    /// The routes, with the router's options handed down.
+    fn into_routes(self) -> impl Iterator<Item = Route> {
+        let outer = self.options;
+        self.routes.into_iter().map(move |mut route| {
+            route.options.inherit(&outer);
+            route
+        })
+    }
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let patterns = self.routes.iter().map(|route| route.pattern.source());
+        f.debug_list().entries(patterns).finish()
+    }
+}
+
+impl Options {
+    fn inherit(&mut self, outer: &Self) {
+        self.checks.splice(..0, outer.checks.iter().cloned());
+        self.state.inherit(&outer.state);
+        self.origins = self.origins.take().or_else(|| outer.origins.clone());
+        self.config = self.config.take().or_else(|| outer.config.clone());
+        self.layer = self.layer.take().or_else(|| outer.layer.clone());
+    }
+}
+
+/// A router that is ready to serve.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    table: Table,
+    /// In the table's order.
+    endpoints: Vec<Arc<Settled>>,
+}
+
+impl Routes {
+    /// The route of a decoded path, and what its parameters are.
+    pub(crate) fn find(&self, path: &str) -> Option<(&Arc<Settled>, Params)> {
+        let found = self.table.find(path)?;
+        Some((self.endpoints.get(found.route)?, found.params))
+    }
+}
+
+/// One route with everything that belongs to it.
+pub(crate) struct Settled {
+    endpoint: Arc<dyn Endpoint>,
+    checks: Vec<Check>,
+    origins: Origins,
+    pub(crate) mount: Arc<Mount>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) layer: ChannelLayer,
+}
+
+impl Settled {
+    fn new(route: Route) -> Self {
+        let mount = Mount {
+            pattern: route.pattern.source().to_owned(),
+            parameters: route.pattern.parameters().map(str::to_owned).collect(),
+            state: route.options.state,
+        };
+        Self {
+            endpoint: route.endpoint,
+            checks: route.options.checks,
+            origins: route.options.origins.unwrap_or_default(),
+            mount: Arc::new(mount),
+            config: Arc::new(route.options.config.unwrap_or_default()),
+            layer: route.options.layer.unwrap_or_else(ChannelLayer::memory),
+        }
+    }
+
+    /// Runs the checks, then makes the consumer.
+    pub(crate) async fn admit(&self, scope: &Scope) -> Result<Box<dyn DynConsumer>, Reject> {
+        self.origins.check(scope)?;
+        for check in &self.checks {
+            check(scope.clone()).await?;
+        }
+        self.endpoint.make(scope)
+    }
+}
+
+impl fmt::Debug for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settled")
+            .field("pattern", &self.mount.pattern)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A factory with its types erased.
+trait Endpoint: Send + Sync {
+    fn make(&self, scope: &Scope) -> Result<Box<dyn DynConsumer>, Reject>;
+}
+
+struct Factory<F, C, E> {
+    factory: F,
+    events: PhantomData<fn() -> (C, E)>,
+}
+
+impl<F, C, E> Endpoint for Factory<F, C, E>
+where
+    F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
+    C: Consumer<E>,
+    E: DeserializeOwned + Send + 'static,
+{
+    fn make(&self, scope: &Scope) -> Result<Box<dyn DynConsumer>, Reject> {
+        (self.factory)(scope).map(erase)
+    }
+}
+
+/// A mistake in the program's own routes stops it where it was made.
+#[track_caller]
+fn or_panic<T>(result: Result<T, Error>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}

@@ -1,0 +1,372 @@
+//! [`Scope`]: what is known of a connection from its request, its route and the checks before it.
+
+use std::any::Any;
+use std::any::TypeId;
+use std::any::type_name;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+
+use http::Extensions;
+use http::HeaderMap;
+use http::Uri;
+use percent_encoding::percent_decode_str;
+
+use crate::error::Error;
+use crate::urls::Params;
+
+/// What is known of a connection: its request, the parameters of its route, and the application's state.
+///
+/// A clone is cheap and shows the same scope, so that an asynchronous check takes it by value. The request is
+/// kept as a compact copy, since the server's own would pin its whole read buffer for as long as the connection lives.
+/// (Channels' `self.scope`.)
+#[derive(Clone)]
+pub struct Scope(Arc<Inner>);
+
+struct Inner {
+    head: Head,
+    params: Params,
+    mount: Arc<Mount>,
+    peer: Option<SocketAddr>,
+    /// What middleware put on the request and what checks add; written before `connect`, then only read.
+    extensions: RwLock<Extensions>,
+}
+
+/// What every connection of one route shares; owned by the router.
+#[derive(Debug, Default)]
+pub(crate) struct Mount {
+    pub(crate) pattern: String,
+    pub(crate) parameters: Vec<String>,
+    pub(crate) state: State,
+}
+
+/// The address of the peer, as an extension of the request.
+///
+/// [`Server`](crate::Server) puts it there. Inside another server, such as axum's, put it there yourself (from its
+/// `ConnectInfo`) for [`Scope::peer`] to answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl Scope {
+    pub(crate) fn new(
+        request: &mut http::request::Parts,
+        path: Cow<'_, str>,
+        params: Params,
+        mount: Arc<Mount>,
+    ) -> Self {
+        let mut extensions = std::mem::take(&mut request.extensions);
+        let peer = extensions.remove::<Peer>().map(|Peer(address)| address);
+        Self(Arc::new(Inner {
+            head: Head::new(&request.uri, path, &request.headers),
+            params,
+            mount,
+            peer,
+            extensions: RwLock::new(extensions),
+        }))
+    }
+
+    /// The path, percent-decoded once.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.0.head.path()
+    }
+
+    /// The path as it was sent.
+    #[must_use]
+    pub fn raw_path(&self) -> &str {
+        self.0.head.raw_path()
+    }
+
+    /// What stood after the `?`, as it was sent; empty when there was none.
+    #[must_use]
+    pub fn query_string(&self) -> &str {
+        self.0.head.query()
+    }
+
+    /// The first value of a query parameter, decoded (`%20` and `+` are spaces). Bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.query_string().split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode_query(key) == name).then(|| decode_query(value))
+        })
+    }
+
+    /// The first header of this name, in any case; `None` when there is none or it is not UTF-8.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let value = self.header_values(name).next()?;
+        str::from_utf8(value).ok()
+    }
+
+    /// All headers in the order of arrival of their names, names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.head.headers()
+    }
+
+    /// The subprotocols that the client offers, in its order.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.header_values("sec-websocket-protocol")
+            .filter_map(|value| str::from_utf8(value).ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+    }
+
+    /// A parameter of the route, parsed.
+    ///
+    /// # Errors
+    ///
+    /// When the value does not parse into `T` (before acceptance: 404), or the route declares no such parameter (500, and
+    /// an error in the log that names the route and its parameters). A declared optional group of a regular
+    /// expression that did not take part in the match does not parse.
+    pub fn param<T: FromStr>(&self, name: &str) -> Result<T, Error> {
+        let mount = &self.0.mount;
+        let Some(value) = self.0.params.value(name) else {
+            if mount.parameters.iter().any(|declared| declared == name) {
+                return Err(Error::parameter(&mount.pattern, name, "", type_name::<T>()));
+            }
+            let declared: Vec<_> = mount.parameters.iter().map(String::as_str).collect();
+            return Err(Error::undeclared_parameter(&mount.pattern, name, &declared));
+        };
+        value
+            .parse()
+            .map_err(|_| Error::parameter(&mount.pattern, name, value, type_name::<T>()))
+    }
+
+    /// The parameters of the route: names and values. (Channels' `scope["url_route"]["kwargs"]`.)
+    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.params.iter()
+    }
+
+    /// The unnamed groups of a regular expression, in order; empty when any group has a name. (Channels' `args`.)
+    pub fn args(&self) -> impl Iterator<Item = Option<&str>> {
+        self.0.params.args()
+    }
+
+    /// The pattern of the matched route, as it was declared, prefixes in front.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        &self.0.mount.pattern
+    }
+
+    /// The address of the peer, where the server knows one: see [`Peer`].
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer
+    }
+
+    /// What the application shares: [`Router::state`](crate::Router::state).
+    ///
+    /// # Panics
+    ///
+    /// When the router has no state of this type. [`try_state`](Self::try_state) answers `None` instead.
+    #[must_use]
+    #[track_caller]
+    pub fn state<T: Send + Sync + 'static>(&self) -> &T {
+        let Some(state) = self.try_state() else {
+            panic!(
+                "route {:?} has no state of type {}: add it with Router::state",
+                self.route(),
+                type_name::<T>()
+            );
+        };
+        state
+    }
+
+    /// What the application shares, or `None` where the router has no state of this type.
+    #[must_use]
+    pub fn try_state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.mount.state.find()
+    }
+
+    /// A copy of a typed extension: from middleware in front of the router, or from a check.
+    #[must_use]
+    pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        let extensions = self.0.extensions.read();
+        extensions
+            .unwrap_or_else(PoisonError::into_inner)
+            .get()
+            .cloned()
+    }
+
+    /// Adds a typed extension, in place of one of the same type: how a check hands what it found (a user, a tenant) to
+    /// the consumer.
+    pub fn insert_extension<T: Clone + Send + Sync + 'static>(&self, value: T) {
+        let extensions = self.0.extensions.write();
+        extensions
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(value);
+    }
+
+    fn header_values<'a, 'n>(
+        &'a self,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.headers()
+            .filter(move |(candidate, _)| candidate.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No query, no headers: they carry tokens and cookies.
+        f.debug_struct("Scope")
+            .field("path", &self.path())
+            .field("route", &self.route())
+            .field("peer", &self.peer())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Values of the application's own types, one of each: what [`Router::state`](crate::Router::state) collects.
+#[derive(Clone, Default)]
+pub(crate) struct State(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl State {
+    pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
+        self.0.insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    /// Takes what `outer` has and this one has not.
+    pub(crate) fn inherit(&mut self, outer: &Self) {
+        for (id, value) in &outer.0 {
+            self.0.entry(*id).or_insert_with(|| value.clone());
+        }
+    }
+
+    fn find<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "State({})", self.0.len())
+    }
+}
+
+/// The request's head in one allocation: raw path, query, then each header as two lengths, name and value.
+struct Head {
+    bytes: Box<[u8]>,
+    path_len: u32,
+    query_len: u32,
+    /// Only where decoding changed something.
+    decoded_path: Option<Box<str>>,
+}
+
+impl Head {
+    fn new(uri: &Uri, path: Cow<'_, str>, headers: &HeaderMap) -> Self {
+        let (raw_path, query) = (uri.path(), uri.query().unwrap_or_default());
+        let lengths = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 8);
+        let mut bytes = Vec::with_capacity(raw_path.len() + query.len() + lengths.sum::<usize>());
+        bytes.extend_from_slice(raw_path.as_bytes());
+        bytes.extend_from_slice(query.as_bytes());
+        for (name, value) in headers {
+            bytes.extend_from_slice(&length(name.as_str().len()).to_ne_bytes());
+            bytes.extend_from_slice(&length(value.len()).to_ne_bytes());
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(value.as_bytes());
+        }
+        Self {
+            bytes: bytes.into_boxed_slice(),
+            path_len: length(raw_path.len()),
+            query_len: length(query.len()),
+            decoded_path: (path != raw_path).then(|| path.into_owned().into_boxed_str()),
+        }
+    }
+
+    fn path(&self) -> &str {
+        self.decoded_path
+            .as_deref()
+            .unwrap_or_else(|| self.raw_path())
+    }
+
+    fn raw_path(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.path_len as usize]).unwrap_or_default()
+    }
+
+    fn query(&self) -> &str {
+        let start = self.path_len as usize;
+        str::from_utf8(&self.bytes[start..start + self.query_len as usize]).unwrap_or_default()
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let mut rest = &self.bytes[(self.path_len + self.query_len) as usize..];
+        std::iter::from_fn(move || {
+            let (name_len, after) = rest.split_first_chunk::<4>()?;
+            let (value_len, after) = after.split_first_chunk::<4>()?;
+            let (name, after) = after.split_at(u32::from_ne_bytes(*name_len) as usize);
+            let (value, after) = after.split_at(u32::from_ne_bytes(*value_len) as usize);
+            rest = after;
+            Some((str::from_utf8(name).unwrap_or_default(), value))
+        })
+    }
+}
+
+/// The path percent-decoded, or `None` where the result is not UTF-8.
+pub(crate) fn decode_path(raw: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(raw).decode_utf8().ok()
+}
+
+fn decode_query(text: &str) -> String {
+    let text = text.replace('+', " ");
+    percent_decode_str(&text).decode_utf8_lossy().into_owned()
+}
+
+/// A head of 4 GiB does not pass any HTTP parser.
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
+    use super::*;
+
+    fn scope(uri: &str) -> Scope {
+        let request = http::Request::builder()
+            .uri(uri)
+            .header("Cookie", "a=1")
+            .header("X-Bytes", http::HeaderValue::from_bytes(b"\xff").unwrap())
+            .header("Sec-WebSocket-Protocol", "chat, superchat")
+            .header("Sec-WebSocket-Protocol", "third");
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let uri = parts.uri.clone();
+        let path = decode_path(uri.path()).unwrap();
+        Scope::new(&mut parts, path, Params::default(), Arc::default())
+    }
+
+    #[test]
+    fn the_compact_copy_answers_as_the_request_would() {
+        let scope = scope("/ws/caf%C3%A9%2Fx/?token=a%20b+c&flag&token=2&%C3%A9=1");
+        assert_eq!(scope.path(), "/ws/café/x/");
+        assert_eq!(scope.raw_path(), "/ws/caf%C3%A9%2Fx/");
+        assert_eq!(scope.query("token").as_deref(), Some("a b c"));
+        assert_eq!(scope.query("flag").as_deref(), Some(""));
+        assert_eq!(scope.query("é").as_deref(), Some("1"));
+        assert_eq!(scope.query("other"), None);
+        assert_eq!(scope.header("cookie"), Some("a=1"));
+        assert_eq!(scope.header("COOKIE"), Some("a=1"));
+        assert_eq!(scope.header("x-bytes"), None);
+        assert_eq!(scope.headers().count(), 4);
+        assert_eq!(scope.headers().nth(1), Some(("x-bytes", &b"\xff"[..])));
+        let offered: Vec<_> = scope.subprotocols().collect();
+        assert_eq!(offered, ["chat", "superchat", "third"]);
+    }
+
+    #[test]
+    fn a_path_that_decodes_to_no_text_is_told() {
+        assert_eq!(decode_path("/ws/%FF"), None);
+        assert_eq!(decode_path("/ws/%zz").as_deref(), Some("/ws/%zz"));
+    }
+}

@@ -1,0 +1,9 @@
+//! The short way to serve: a listener, the handshake over HTTP, signals, and a drain at the end.
+
+mod fallback;
+mod http1;
+mod server;
+mod signals;
+
+pub use server::Listening;
+pub use server::Server;

@@ -1,0 +1,288 @@
+//! [`Server`]: binds, serves, and stops in good order.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::Either;
+use futures::future::select;
+use http::Request;
+use http::Response;
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use crate::error::BoxError;
+use crate::error::Error;
+use crate::router::Router;
+use crate::service::Drain;
+use crate::service::Drained;
+use crate::service::Sockets;
+
+use super::fallback::Fallback;
+use super::http1::App;
+use super::http1::serve;
+use super::signals;
+
+/// Serves a router, and optionally plain HTTP beside it on the same port.
+///
+/// ```no_run
+/// use strait::Router;
+/// use strait::Server;
+///
+/// # struct Echo;
+/// # impl strait::Consumer for Echo {}
+/// # async fn serve() -> Result<(), strait::Error> {
+/// let pages = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
+/// Server::bind("127.0.0.1:8000")
+///     .router(Router::new().path("ws/echo/", |_| Ok(Echo)))
+///     .fallback(pages)
+///     .serve()
+///     .await
+/// # }
+/// ```
+///
+/// On SIGTERM or Ctrl-C it stops accepting, closes every socket with 1012 ([`Sockets::drain`](crate::service::Sockets::drain)) and runs
+/// every `disconnect`, answers the requests in hand, and returns.
+#[must_use = "a server does nothing until it serves"]
+pub struct Server {
+    listener: Listener,
+    router: Router,
+    fallback: Option<Fallback>,
+    header_timeout: Duration,
+    drain: Drain,
+}
+
+enum Listener {
+    Address(String),
+    Bound(io::Result<TcpListener>),
+}
+
+impl Server {
+    /// Will listen on this address, `host:port`; port 0 is any free one.
+    pub fn bind(address: impl fmt::Display) -> Self {
+        Self::on(Listener::Address(address.to_string()))
+    }
+
+    /// Will accept from this listener.
+    pub fn from_listener(listener: TcpListener) -> Self {
+        Self::on(Listener::Bound(Ok(listener)))
+    }
+
+    /// Will accept from this listener of the standard library, such as one that a service manager handed over.
+    pub fn from_std(listener: std::net::TcpListener) -> Self {
+        let bound = listener
+            .set_nonblocking(true)
+            .and_then(|()| TcpListener::from_std(listener));
+        Self::on(Listener::Bound(bound))
+    }
+
+    fn on(listener: Listener) -> Self {
+        Self {
+            listener,
+            router: Router::new(),
+            fallback: None,
+            header_timeout: Duration::from_secs(10),
+            drain: Drain::new(),
+        }
+    }
+
+    /// Where URLs lead.
+    pub fn router(mut self, router: Router) -> Self {
+        self.router = router;
+        self
+    }
+
+    /// Answers what is no WebSocket route: an `axum::Router`, or any other HTTP service. Default: 404.
+    pub fn fallback<S, B>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.fallback = Some(Fallback::new(service));
+        self
+    }
+
+    /// How long a client may take to send a request's head; one that sends nothing is closed, too. Default: 10 s.
+    pub fn header_timeout(mut self, timeout: Duration) -> Self {
+        self.header_timeout = timeout;
+        self
+    }
+
+    /// How connections are ended when the server stops. Default: [`Drain::new`].
+    pub fn drain(mut self, drain: Drain) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// Binds the address, and says which it is.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be listened on, or the routes do not make a table.
+    pub async fn listen(self) -> Result<Listening, Error> {
+        let listener = match self.listener {
+            Listener::Address(address) => TcpListener::bind(&address)
+                .await
+                .map_err(|source| Error::io(format!("listen on {address}"), source))?,
+            Listener::Bound(bound) => {
+                bound.map_err(|source| Error::io("use the listener", source))?
+            }
+        };
+        let local_addr = listener.local_addr();
+        let (websockets, _) = self.router.try_into_service()?;
+        Ok(Listening {
+            local_addr: local_addr.map_err(|source| Error::io("use the listener", source))?,
+            listener,
+            app: App {
+                websockets,
+                fallback: self.fallback,
+                header_timeout: self.header_timeout,
+            },
+            drain: self.drain,
+        })
+    }
+
+    /// Serves until SIGTERM or Ctrl-C, then drains.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub async fn serve(self) -> Result<(), Error> {
+        self.listen().await?.serve().await;
+        Ok(())
+    }
+
+    /// Serves until the future completes, then drains.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub async fn serve_until(self, stop: impl Future<Output = ()>) -> Result<Drained, Error> {
+        Ok(self.listen().await?.serve_until(stop).await)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("router", &self.router)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that is bound: clients can connect, and are served once it serves.
+#[must_use = "a server does nothing until it serves"]
+pub struct Listening {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    app: App,
+    drain: Drain,
+}
+
+impl Listening {
+    /// The address it listens on, with the port that was chosen.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The handle that counts and drains its connections.
+    #[must_use]
+    pub fn sockets(&self) -> Sockets {
+        self.app.websockets.sockets().clone()
+    }
+
+    /// Serves until SIGTERM or Ctrl-C, then drains.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it stops accepting; open WebSockets stay open.
+    pub async fn serve(self) {
+        let drained = self.serve_until(signals::stopped()).await;
+        tracing::info!(
+            closed = drained.closed,
+            abandoned = drained.abandoned,
+            "stopped"
+        );
+    }
+
+    /// Serves until the future completes, then drains.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it stops accepting; open WebSockets stay open.
+    pub async fn serve_until(self, stop: impl Future<Output = ()>) -> Drained {
+        let Self {
+            listener,
+            app,
+            drain,
+            local_addr,
+        } = self;
+        tracing::info!(%local_addr, "serving");
+        let (stopping, is_stopping) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let mut stop = pin!(stop);
+        while let Some((stream, peer)) = accept(&listener, stop.as_mut()).await {
+            while connections.try_join_next().is_some() {}
+            connections.spawn(serve(app.clone(), stream, peer, is_stopping.clone()));
+        }
+        drop(listener);
+        let _ = stopping.send(true);
+        let drained = app.websockets.sockets().drain(drain).await;
+        // Requests in hand have had the drain's time; what still hangs is dropped with the set.
+        let _ = timeout(LAST_REQUESTS, async {
+            while connections.join_next().await.is_some() {}
+        })
+        .await;
+        drained
+    }
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The next connection; `None` when it is time to stop.
+async fn accept(
+    listener: &TcpListener,
+    mut stop: std::pin::Pin<&mut impl Future<Output = ()>>,
+) -> Option<(tokio::net::TcpStream, SocketAddr)> {
+    loop {
+        let accepted = match select(pin!(listener.accept()), stop.as_mut()).await {
+            Either::Left((accepted, _)) => accepted,
+            Either::Right(_) => return None,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // Frames are written whole: waiting for more would only delay them.
+                let _ = stream.set_nodelay(true);
+                return Some((stream, peer));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying again");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Out of descriptors: those in use have to be closed first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What a request may still take after the drain.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);

@@ -1,0 +1,32 @@
+//! The signals that stop a server.
+
+/// Completes at SIGTERM or Ctrl-C; elsewhere than on Unix at Ctrl-C.
+pub(super) async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::SignalKind;
+        use tokio::signal::unix::signal;
+
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    () = interrupted() => {}
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be watched; only Ctrl-C stops the server");
+                interrupted().await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    interrupted().await;
+}
+
+async fn interrupted() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::warn!(%error, "Ctrl-C cannot be watched");
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,398 @@
+//! The router as a [`tower_service::Service`]: HTTP request in; a session, or an HTTP answer, out.
+//!
+//! [`Server`](crate::Server) is the short way. This is for programs that have a server already:
+//!
+//! ```no_run
+//! use strait::{Consumer, Context, Message, Router};
+//!
+//! struct Echo;
+//! impl Consumer for Echo {
+//!     async fn receive(&mut self, ctx: &Context, message: Message) -> strait::Result {
+//!         Ok(ctx.send(message).await?)
+//!     }
+//! }
+//!
+//! # async fn serve() -> std::io::Result<()> {
+//! let (websockets, sockets) = Router::new().path("ws/echo/", |_| Ok(Echo)).into_service();
+//! let app = axum::Router::new()
+//!     .route("/", axum::routing::get(|| async { "hello" }))
+//!     .route_service("/ws/{*rest}", websockets);
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
+//! axum::serve(listener, app)
+//!     .with_graceful_shutdown(async move {
+//!         let _ = tokio::signal::ctrl_c().await;
+//!         sockets.drain(strait::service::Drain::new()).await;
+//!     })
+//!     .await
+//! # }
+//! ```
+
+use std::convert::Infallible;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::HeaderValue;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::header;
+use http::request::Parts;
+use http_body::Frame;
+use http_body::SizeHint;
+use http_body_util::BodyExt;
+use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade::downcast;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tower_service::Service;
+
+use crate::consumer::Consumer;
+use crate::error::BoxError;
+use crate::error::Error;
+use crate::error::chain;
+use crate::handshake::Opening;
+use crate::handshake::Refusal;
+use crate::handshake::Reject;
+use crate::handshake::switching_protocols;
+use crate::router::Router;
+use crate::router::Routes;
+use crate::scope::Scope;
+use crate::scope::decode_path;
+use crate::session::Admission;
+use crate::session::Handover;
+use crate::session::Transport;
+use crate::session::open;
+
+pub use crate::session::Drain;
+pub use crate::session::Drained;
+pub use crate::session::Sockets;
+
+/// A router that serves. Made by [`Router::into_service`]; a clone serves the same.
+///
+/// Any request is answered: a handshake with 101 and a session, an unknown path with 404, another request to a known path with 426, a
+/// refused one as its [`Reject`] says. It is mounted where its routes' paths arrive: under axum's `route_service` or `fallback_service` they arrive
+/// whole, under `nest_service` without the prefix.
+#[derive(Clone)]
+pub struct WebSocketService {
+    routes: Arc<Routes>,
+    sockets: Sockets,
+}
+
+impl Router {
+    /// The router as a service, for axum or hyper, and the handle that counts and drains its connections.
+    ///
+    /// # Panics
+    ///
+    /// When the routes do not make a table, at the caller's line. See [`try_into_service`](Self::try_into_service).
+    #[track_caller]
+    #[must_use]
+    pub fn into_service(self) -> (WebSocketService, Sockets) {
+        match self.try_into_service() {
+            Ok(pair) => pair,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// [`into_service`](Self::into_service) for routes that are not the program's own.
+    ///
+    /// # Errors
+    ///
+    /// When the patterns together are too large to compile.
+    pub fn try_into_service(self) -> Result<(WebSocketService, Sockets), Error> {
+        let sockets = Sockets::default();
+        let service = WebSocketService {
+            routes: Arc::new(self.build()?),
+            sockets: sockets.clone(),
+        };
+        Ok((service, sockets))
+    }
+}
+
+/// One consumer as a service, for any path: what another router has matched already.
+///
+/// The scope has no route parameters; what the other router found travels in the request's extensions
+/// ([`Scope::extension`]) or in the path.
+pub fn endpoint<F, C, E>(factory: F) -> (WebSocketService, Sockets)
+where
+    F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
+    C: Consumer<E>,
+    E: DeserializeOwned + Send + 'static,
+{
+    // `(?s)`: a decoded path may hold a line break.
+    Router::new().re_path("(?s).*", factory).into_service()
+}
+
+impl WebSocketService {
+    /// Whether one of the routes is for this path.
+    pub(crate) fn has_route(&self, raw_path: &str) -> bool {
+        decode_path(raw_path).is_none_or(|path| self.routes.find(&path).is_some())
+    }
+
+    pub(crate) fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    /// Answers a request whose stream will be handed over by one of two ways.
+    async fn answer(self, mut request: Parts, stream: Incoming) -> Response<Body> {
+        match self.handshake(&mut request, stream).await {
+            Ok(response) => response,
+            Err(reject) => {
+                if let Some(error) = reject.error() {
+                    log_failure(request.uri.path(), error);
+                }
+                refuse(reject)
+            }
+        }
+    }
+
+    async fn handshake(
+        &self,
+        request: &mut Parts,
+        stream: Incoming,
+    ) -> Result<Response<Body>, Reject> {
+        // A copy, since the scope takes the request's extensions while it borrows the path.
+        let uri = request.uri.clone();
+        let bad_path = || Reject::status(StatusCode::BAD_REQUEST).body("the path is not UTF-8");
+        let path = decode_path(uri.path()).ok_or_else(bad_path)?;
+        let (route, params) = self.routes.find(&path).ok_or_else(Reject::not_found)?;
+        let opening = Opening::parse(request)?;
+        if self.sockets.is_draining() {
+            return Err(restarting());
+        }
+        if matches!(stream, Incoming::Nowhere) {
+            return Err(
+                Error::handshake("the server in front hands over no upgraded connections").into(),
+            );
+        }
+        let scope = Scope::new(request, path, params, route.mount.clone());
+        let consumer = AssertUnwindSafe(route.admit(&scope)).catch_unwind().await;
+        let consumer = consumer.map_err(|_| panicked(&scope))??;
+        let admission = Admission {
+            consumer,
+            scope,
+            layer: route.layer.clone(),
+            config: route.config.clone(),
+        };
+        let session = open(admission, &self.sockets);
+        match session.answer.await {
+            Ok(Ok(headers)) => {
+                stream.hand_to(session.stream);
+                Ok(switching_protocols(opening, headers))
+            }
+            Ok(Err(Refusal::Http {
+                status,
+                headers,
+                body,
+            })) => Ok(plain(status, headers, body)),
+            // The session's task is gone: only at the end of the runtime.
+            Ok(Err(Refusal::AfterAccept(..))) | Err(_) => Err(restarting()),
+        }
+    }
+}
+
+impl From<Router> for WebSocketService {
+    /// # Panics
+    ///
+    /// As [`Router::into_service`].
+    fn from(router: Router) -> Self {
+        router.into_service().0
+    }
+}
+
+impl From<&Self> for WebSocketService {
+    fn from(service: &Self) -> Self {
+        service.clone()
+    }
+}
+
+impl<B> Service<Request<B>> for WebSocketService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut request, _body) = request.into_parts();
+        let stream = Incoming::of(&mut request);
+        let service = self.clone();
+        Box::pin(async move { Ok(service.answer(request, stream).await) })
+    }
+}
+
+impl fmt::Debug for WebSocketService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketService")
+            .field("routes", &self.routes)
+            .field("sockets", &self.sockets)
+            .finish()
+    }
+}
+
+/// Where the stream will come from after the 101.
+enum Incoming {
+    /// From strait's own server, or from a test.
+    Handover(Handover),
+    /// From hyper's upgrade, within another server.
+    Upgrade(OnUpgrade),
+    /// This request cannot be upgraded: HTTP/1.0, or a server without upgrades.
+    Nowhere,
+}
+
+impl Incoming {
+    fn of(request: &mut Parts) -> Self {
+        if let Some(handover) = request.extensions.remove::<Handover>() {
+            return Self::Handover(handover);
+        }
+        match request.extensions.remove::<OnUpgrade>() {
+            Some(upgrade) => Self::Upgrade(upgrade),
+            None => Self::Nowhere,
+        }
+    }
+
+    fn hand_to(self, session: oneshot::Sender<Transport>) {
+        match self {
+            Self::Handover(handover) => handover.expect(session),
+            Self::Upgrade(upgrade) => drop(tokio::spawn(async move {
+                if let Ok(upgraded) = upgrade.await {
+                    // The session may have given up waiting; then the stream ends here.
+                    let _ = session.send(transport(upgraded));
+                }
+            })),
+            Self::Nowhere => {}
+        }
+    }
+}
+
+/// Plain TCP where it is that, as under axum; else whatever it is.
+fn transport(upgraded: Upgraded) -> Transport {
+    match downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => Transport::tcp(parts.io.into_inner(), parts.read_buf),
+        Err(upgraded) => Transport::other(TokioIo::new(upgraded), Bytes::new()),
+    }
+}
+
+fn refuse(reject: Reject) -> Response<Body> {
+    match reject.into_refusal() {
+        Refusal::Http {
+            status,
+            headers,
+            body,
+        } => plain(status, headers, body),
+        // A check or factory has no stream to close: what it could answer is 403, as Channels does.
+        Refusal::AfterAccept(..) => {
+            plain(StatusCode::FORBIDDEN, http::HeaderMap::new(), String::new())
+        }
+    }
+}
+
+fn plain(status: StatusCode, headers: http::HeaderMap, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn restarting() -> Reject {
+    let retry = HeaderValue::from_static("1");
+    Reject::status(StatusCode::SERVICE_UNAVAILABLE)
+        .header(header::RETRY_AFTER, retry)
+        .body("the server is restarting")
+}
+
+fn panicked(scope: &Scope) -> Reject {
+    tracing::error!(
+        path = scope.path(),
+        route = scope.route(),
+        "a check or factory panicked"
+    );
+    Reject::status(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn log_failure(path: &str, error: &BoxError) {
+    let error = chain(&**error);
+    tracing::error!(path, error, "refused a connection");
+}
+
+/// The body of an answer.
+pub struct Body(Inner);
+
+enum Inner {
+    Full(Full<Bytes>),
+    /// A fallback's.
+    Boxed(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+impl Body {
+    /// Another service's body.
+    pub(crate) fn new<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Inner::Boxed(body.map_err(Into::into).boxed_unsync()))
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self(Inner::Full(Full::default()))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self(Inner::Full(Full::from(text)))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.get_mut().0 {
+            Inner::Full(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never| match never {}),
+            Inner::Boxed(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Full(body) => body.is_end_stream(),
+            Inner::Boxed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Full(body) => body.size_hint(),
+            Inner::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,183 @@
+//! [`Clock`]: all deadlines of one connection on a single timer.
+
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio::time::Sleep;
+use tokio::time::sleep_until;
+
+use crate::config::Config;
+
+pin_project_lite::pin_project! {
+    /// The deadlines, and one timer for the nearest. It is moved forward only when it fires, so that traffic costs a note of the time and nothing more.
+    pub(super) struct Clock {
+        #[pin]
+        sleep: Sleep,
+        // Whether the timer knows the task.
+        armed: bool,
+        // When the peer was last heard.
+        heard: Instant,
+        // When it was asked for a sign of life that has not come yet.
+        pinged: Option<Instant>,
+        // Since when writing stands still.
+        stalled: Option<Instant>,
+        // When to give up waiting for the peer's close frame.
+        close_by: Option<Instant>,
+        // When the running hook is dropped.
+        hook_by: Option<Instant>,
+        // The silence after which a ping is due; varied per connection.
+        ping_after: Duration,
+        // Nothing is read because the hook is behind: then silence proves nothing.
+        paused: bool,
+    }
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Ping,
+    /// The ping was not answered.
+    Silence,
+    /// Nothing could be written for too long.
+    Stall,
+    /// The peer did not answer the close frame.
+    Close,
+    /// The hook's time is up.
+    Hook,
+}
+
+impl Clock {
+    pub(super) fn new(config: &Config, id: u64) -> Pin<Box<Self>> {
+        let now = Instant::now();
+        let ping_after = vary(config.ping_interval, id);
+        Box::pin(Self {
+            sleep: sleep_until(now + ping_after),
+            armed: false,
+            heard: now,
+            pinged: None,
+            stalled: None,
+            close_by: None,
+            hook_by: None,
+            ping_after,
+            paused: false,
+        })
+    }
+
+    /// The peer was heard.
+    pub(super) fn heard(self: Pin<&mut Self>) {
+        let this = self.project();
+        *this.heard = Instant::now();
+        *this.pinged = None;
+    }
+
+    /// Whether reading rests.
+    pub(super) fn pause(self: Pin<&mut Self>, paused: bool) {
+        let this = self.project();
+        if *this.paused && !paused {
+            // The peer may have answered long ago, unread.
+            *this.heard = Instant::now();
+            *this.pinged = None;
+        }
+        *this.paused = paused;
+    }
+
+    /// Writing made progress, or has nothing left to do.
+    pub(super) fn wrote(self: Pin<&mut Self>) {
+        *self.project().stalled = None;
+    }
+
+    /// Writing stands still; the first call counts.
+    pub(super) fn stalls(self: Pin<&mut Self>) {
+        self.project().stalled.get_or_insert_with(Instant::now);
+    }
+
+    /// The wait for the peer's close frame begins; the first call counts.
+    pub(super) fn closes_within(self: Pin<&mut Self>, timeout: Duration) {
+        self.project()
+            .close_by
+            .get_or_insert_with(|| Instant::now() + timeout);
+    }
+
+    /// The running hook has so much time left; the first call counts until [`hook_over`](Self::hook_over).
+    pub(super) fn hook_within(self: Pin<&mut Self>, timeout: Duration) {
+        self.project()
+            .hook_by
+            .get_or_insert_with(|| Instant::now() + timeout);
+    }
+
+    /// The hook is over.
+    pub(super) fn hook_over(self: Pin<&mut Self>) {
+        *self.project().hook_by = None;
+    }
+
+    /// The next deadline that has passed.
+    pub(super) fn poll(
+        mut self: Pin<&mut Self>,
+        config: &Config,
+        cx: &mut Context<'_>,
+    ) -> Poll<Due> {
+        loop {
+            let (due, at) = self.next(config);
+            let mut this = self.as_mut().project();
+            if at < this.sleep.deadline() {
+                this.sleep.as_mut().reset(at);
+                *this.armed = false;
+            }
+            if *this.armed && !this.sleep.is_elapsed() {
+                return Poll::Pending;
+            }
+            *this.armed = true;
+            ready!(this.sleep.as_mut().poll(cx));
+            if at <= Instant::now() {
+                self.as_mut().settle(due);
+                return Poll::Ready(due);
+            }
+            this.sleep.as_mut().reset(at);
+            *this.armed = false;
+        }
+    }
+
+    /// The nearest deadline.
+    fn next(&self, config: &Config) -> (Due, Instant) {
+        let life = match self.pinged {
+            Some(pinged) if !self.paused => (Due::Silence, pinged + config.pong_timeout),
+            // While reading rests, the peer is not asked either.
+            _ if self.paused => (Due::Ping, Instant::now() + self.ping_after),
+            _ => (Due::Ping, self.heard + self.ping_after),
+        };
+        let stall = self
+            .stalled
+            .map(|since| (Due::Stall, since + config.write_timeout));
+        let close = self.close_by.map(|at| (Due::Close, at));
+        let hook = self.hook_by.map(|at| (Due::Hook, at));
+        [stall, close, hook]
+            .into_iter()
+            .flatten()
+            .fold(
+                life,
+                |nearest, other| if other.1 < nearest.1 { other } else { nearest },
+            )
+    }
+
+    /// A deadline counts once.
+    fn settle(self: Pin<&mut Self>, due: Due) {
+        let this = self.project();
+        match due {
+            Due::Ping => *this.pinged = Some(Instant::now()),
+            Due::Silence => *this.pinged = None,
+            Due::Stall => *this.stalled = None,
+            Due::Close => *this.close_by = None,
+            Due::Hook => *this.hook_by = None,
+        }
+    }
+}
+
+/// ±20 %, so that connections which began together do not ping together.
+fn vary(interval: Duration, id: u64) -> Duration {
+    let spread = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
+    interval.mul_f64(0.8 + 0.4 * f64::from(spread) / f64::from(u32::MAX))
+}

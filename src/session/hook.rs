@@ -1,0 +1,76 @@
+//! Running one hook, while its connection goes on.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+
+use futures::future::BoxFuture;
+
+use super::connection::Connection;
+
+/// How a hook ended.
+#[derive(Debug)]
+pub(super) enum HookEnd<T> {
+    Done(T),
+    /// With the panic's message.
+    Panicked(String),
+    /// Dropped: its time was up.
+    Cut,
+}
+
+/// Runs a hook that may take its time; whenever it waits, the connection reads ahead, writes and looks after itself.
+pub(super) fn run<'a, T: 'a>(
+    mut hook: BoxFuture<'a, T>,
+    connection: &'a mut Connection,
+) -> impl Future<Output = HookEnd<T>> + 'a {
+    poll_fn(move |cx| {
+        if let Poll::Ready(end) = poll_caught(hook.as_mut(), cx) {
+            connection.hook_over();
+            return Poll::Ready(end);
+        }
+        if connection.poll_background(cx) || connection.is_cut() {
+            connection.hook_cut();
+            return Poll::Ready(HookEnd::Cut);
+        }
+        Poll::Pending
+    })
+}
+
+/// Runs `disconnect` within its limit, while the connection closes.
+pub(super) fn run_last<'a>(
+    mut hook: BoxFuture<'a, crate::error::Result>,
+    connection: &'a mut Connection,
+) -> impl Future<Output = HookEnd<crate::error::Result>> + 'a {
+    connection.begin_last();
+    poll_fn(move |cx| {
+        if let Poll::Ready(end) = poll_caught(hook.as_mut(), cx) {
+            return Poll::Ready(end);
+        }
+        connection.poll_last(cx).map(|()| HookEnd::Cut)
+    })
+}
+
+/// One poll in which a panic is an answer.
+pub(super) fn poll_caught<T>(
+    hook: Pin<&mut (dyn Future<Output = T> + Send + '_)>,
+    cx: &mut Context<'_>,
+) -> Poll<HookEnd<T>> {
+    match catch_unwind(AssertUnwindSafe(|| hook.poll(cx))) {
+        Ok(poll) => poll.map(HookEnd::Done),
+        Err(panic) => Poll::Ready(HookEnd::Panicked(panic_message(panic))),
+    }
+}
+
+fn panic_message(panic: Box<dyn Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().map_or_else(
+            || "a panic without a message".to_owned(),
+            |text| (*text).to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,22 @@
+//! One connection's life: [`open`] runs `connect` before there is a stream, then the hooks run in order until it ends.
+//!
+//! [`connection`] is the socket's side: reading, writing, heartbeat, closing. [`hook`] runs one hook while that goes on. [`sockets`] knows the
+//! connections that are open, and drains them.
+
+mod clock;
+mod connection;
+mod hook;
+mod input;
+mod opening;
+mod session;
+mod sockets;
+mod transport;
+
+pub use sockets::Drain;
+pub use sockets::Drained;
+pub use sockets::Sockets;
+
+pub(crate) use opening::Admission;
+pub(crate) use opening::open;
+pub(crate) use transport::Handover;
+pub(crate) use transport::Transport;

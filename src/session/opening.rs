@@ -1,0 +1,223 @@
+//! [`open`]: `connect` runs in the session's own task, before there is a stream.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::task::ready;
+
+use http::HeaderMap;
+use http::StatusCode;
+use http::header;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio::time::sleep_until;
+use tokio::time::timeout;
+
+use crate::close::Cause;
+use crate::close::CloseCode;
+use crate::close::Closed;
+use crate::config::Config;
+use crate::consumer::Context;
+use crate::consumer::DynConsumer;
+use crate::error::Error;
+use crate::error::chain;
+use crate::handshake::Accept;
+use crate::handshake::Refusal;
+use crate::handshake::Reject;
+use crate::layer::ChannelLayer;
+use crate::mailbox::CloseRequest;
+use crate::mailbox::Mailbox;
+use crate::scope::Scope;
+
+use super::connection::Connection;
+use super::hook::HookEnd;
+use super::hook::poll_caught;
+use super::session;
+use super::sockets::Guard;
+use super::sockets::Sockets;
+use super::transport::Transport;
+
+/// A client that the checks let through, and the consumer made for it.
+pub(crate) struct Admission {
+    pub(crate) consumer: Box<dyn DynConsumer>,
+    pub(crate) scope: Scope,
+    pub(crate) layer: ChannelLayer,
+    pub(crate) config: Arc<Config>,
+}
+
+/// The HTTP side of a session that has begun.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The headers of the 101, or the refusal. Dropped, it tells the session that the client has gone.
+    pub(crate) answer: oneshot::Receiver<Result<HeaderMap, Refusal>>,
+    /// Takes the stream after the 101. Dropped, likewise.
+    pub(crate) stream: oneshot::Sender<Transport>,
+}
+
+/// Starts the session's task, whose first work is `connect`.
+pub(crate) fn open(admission: Admission, sockets: &Sockets) -> Answer {
+    let (answer_sender, answer) = oneshot::channel();
+    let (stream, stream_receiver) = oneshot::channel();
+    let mailbox = Mailbox::connection(admission.config);
+    let guard = sockets.register(mailbox.clone());
+    let opening = Opening {
+        consumer: admission.consumer,
+        ctx: Context::new(mailbox, admission.scope, admission.layer),
+        answer: answer_sender,
+        stream: stream_receiver,
+    };
+    tokio::spawn(live(opening, guard));
+    Answer { answer, stream }
+}
+
+/// The whole life of a session. What only its beginning needs is boxed and gone before the long part.
+async fn live(opening: Opening, guard: Guard) {
+    match Box::pin(opening.run()).await {
+        Opened::Accepted(consumer, ctx, connection) => {
+            session::run(consumer, ctx, connection).await
+        }
+        Opened::ToClose(connection) => session::close(connection).await,
+        Opened::Ended => {}
+    }
+    drop(guard);
+}
+
+struct Opening {
+    consumer: Box<dyn DynConsumer>,
+    ctx: Context,
+    answer: oneshot::Sender<Result<HeaderMap, Refusal>>,
+    stream: oneshot::Receiver<Transport>,
+}
+
+enum Opened {
+    Accepted(Box<dyn DynConsumer>, Context, Connection),
+    /// A refusal that the client gets as a close code.
+    ToClose(Connection),
+    Ended,
+}
+
+impl Opening {
+    async fn run(mut self) -> Opened {
+        let reject = match self.connect().await {
+            HookEnd::Done(Ok(accept)) => return self.accepted(accept).await,
+            HookEnd::Done(Err(reject)) => reject,
+            HookEnd::Panicked(message) => {
+                let (consumer, path) = (self.consumer.name(), self.ctx.scope().path());
+                tracing::error!(consumer, path, message, "connect panicked");
+                Reject::status(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            HookEnd::Cut => {
+                let (consumer, path) = (self.consumer.name(), self.ctx.scope().path());
+                tracing::warn!(consumer, path, "connect took too long and was dropped");
+                Reject::status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "1")
+            }
+        };
+        self.rejected(reject).await
+    }
+
+    /// Runs `connect` within its limit; within its grace once nobody waits for the answer.
+    async fn connect(&mut self) -> HookEnd<Result<Accept, Reject>> {
+        let config = self.ctx.mailbox().config().clone();
+        let limit = Instant::now() + config.connect_timeout;
+        let mut sleep = pin!(sleep_until(limit));
+        let mut hook = self.consumer.connect(&self.ctx);
+        let mut abandoned = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(end) = poll_caught(hook.as_mut(), cx) {
+                return Poll::Ready(end);
+            }
+            if !abandoned && self.answer.poll_closed(cx).is_ready() {
+                abandoned = true;
+                sleep
+                    .as_mut()
+                    .reset(limit.min(Instant::now() + config.grace));
+            }
+            ready!(sleep.as_mut().poll(cx));
+            Poll::Ready(HookEnd::Cut)
+        })
+        .await
+    }
+
+    async fn accepted(self, accept: Accept) -> Opened {
+        let headers = match accept.into_headers(self.ctx.scope()) {
+            Ok(headers) => headers,
+            Err(error) => {
+                log_failure(self.consumer.name(), self.ctx.scope(), &error);
+                let refusal = Reject::status(StatusCode::INTERNAL_SERVER_ERROR).into_refusal();
+                let _ = self.answer.send(Err(refusal));
+                let closed = Closed::new(CloseCode::INTERNAL_ERROR, "", Cause::Error);
+                return end_without_stream(self.consumer, &self.ctx, closed).await;
+            }
+        };
+        let told = self.answer.send(Ok(headers)).is_ok();
+        let limit = self.ctx.mailbox().config().connect_timeout;
+        if told && let Ok(Ok(transport)) = timeout(limit, self.stream).await {
+            let connection = Connection::new(self.ctx.mailbox().clone(), transport);
+            return Opened::Accepted(self.consumer, self.ctx, connection);
+        }
+        let closed = Closed::new(CloseCode::ABNORMAL, "", Cause::AbandonedHandshake);
+        end_without_stream(self.consumer, &self.ctx, closed).await
+    }
+
+    async fn rejected(self, reject: Reject) -> Opened {
+        self.ctx.release();
+        if let Some(error) = reject.error() {
+            log_failure(self.consumer.name(), self.ctx.scope(), &**error);
+        }
+        let (code, reason) = match reject.into_refusal() {
+            Refusal::AfterAccept(code, reason) => (code, reason),
+            refusal @ Refusal::Http { .. } => {
+                let _ = self.answer.send(Err(refusal));
+                return Opened::Ended;
+            }
+        };
+        if self.answer.send(Ok(HeaderMap::new())).is_err() {
+            return Opened::Ended;
+        }
+        let mailbox = self.ctx.mailbox();
+        // Without a consumer nothing that was queued in `connect` has a sender any more; the close frame alone goes out.
+        mailbox.close(CloseRequest {
+            code,
+            reason,
+            cause: Cause::Server,
+        });
+        let limit = mailbox.config().connect_timeout;
+        match timeout(limit, self.stream).await {
+            Ok(Ok(transport)) => Opened::ToClose(Connection::new(mailbox.clone(), transport)),
+            _ => Opened::Ended,
+        }
+    }
+}
+
+/// `disconnect` for a consumer that accepted and never got its stream.
+async fn end_without_stream(
+    mut consumer: Box<dyn DynConsumer>,
+    ctx: &Context,
+    closed: Closed,
+) -> Opened {
+    ctx.mailbox().end();
+    ctx.release();
+    let name = consumer.name();
+    let limit = ctx.mailbox().config().disconnect_timeout;
+    let mut hook = consumer.disconnect(ctx, closed);
+    let end = timeout(limit, poll_fn(|cx| poll_caught(hook.as_mut(), cx))).await;
+    session::log_last(&end.unwrap_or(HookEnd::Cut), ctx, name);
+    Opened::Ended
+}
+
+/// A mistake of the program or of what it depends on, told once.
+pub(super) fn log_failure(
+    consumer: &str,
+    scope: &Scope,
+    error: &(dyn std::error::Error + 'static),
+) {
+    if error
+        .downcast_ref::<Error>()
+        .is_some_and(Error::is_parameter)
+    {
+        return;
+    }
+    let error = chain(error);
+    tracing::error!(consumer, path = scope.path(), error, "refused a connection");
+}

@@ -1,0 +1,210 @@
+//! [`Sockets`]: the connections of one service: how many, and how to end them all.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio::time::sleep_until;
+use tokio::time::timeout_at;
+
+use crate::close::Cause;
+use crate::close::CloseCode;
+use crate::mailbox::CloseRequest;
+use crate::mailbox::Mailbox;
+
+/// The open connections of a service. A clone is the same service's.
+#[derive(Clone, Default)]
+pub struct Sockets(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    /// Told when the last connection has ended.
+    empty: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Sessions from the beginning of `connect` to the end of `disconnect`.
+    live: HashMap<u64, Arc<Mailbox>>,
+    draining: bool,
+}
+
+/// How to end all connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Drain {
+    window: Duration,
+    deadline: Duration,
+}
+
+/// What a drain did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Connections that were open when it began or came while it ran, and have ended.
+    pub closed: usize,
+    /// Connections that had not ended, hooks and all, when it gave up.
+    pub abandoned: usize,
+}
+
+impl Sockets {
+    /// How many connections there are, from the beginning of `connect` to the end of `disconnect`.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().live.len()
+    }
+
+    /// Whether [`drain`](Self::drain) was called: new handshakes are answered 503.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.lock().draining
+    }
+
+    /// Ends all connections: new handshakes are answered 503; the open ones are closed with 1012, in random order spread over the window, with
+    /// a reason such as `retry_after_ms=1500` that spreads the clients' return. A running hook ends first, and what was queued goes out. At the
+    /// deadline running hooks are dropped. Every `disconnect` runs.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, new handshakes stay refused, and connections that were not told yet stay open. Call it again.
+    pub async fn drain(&self, drain: Drain) -> Drained {
+        let mailboxes = self.begin_drain();
+        let total = mailboxes.len();
+        let start = Instant::now();
+        let deadline = start + drain.deadline;
+        for (place, mailbox) in mailboxes.into_iter().enumerate() {
+            let due = start + drain.window.mul_f64(place as f64 / total.max(1) as f64);
+            if due > Instant::now() {
+                sleep_until(due.min(deadline)).await;
+            }
+            mailbox.request_close(drain.request(mailbox.id()));
+        }
+        if timeout_at(deadline, self.emptied()).await.is_err() {
+            let late: Vec<_> = self.lock().live.values().cloned().collect();
+            let last = late
+                .iter()
+                .map(|mailbox| mailbox.config())
+                .map(|config| config.disconnect_timeout + config.close_timeout);
+            let last = last.max().unwrap_or_default();
+            for mailbox in &late {
+                mailbox.request_close(drain.request(mailbox.id()));
+                mailbox.cut();
+            }
+            let _ = timeout_at(Instant::now() + last, self.emptied()).await;
+        }
+        let abandoned = self.count();
+        Drained {
+            closed: total.saturating_sub(abandoned),
+            abandoned,
+        }
+    }
+
+    /// Notes a session until the guard is dropped.
+    pub(super) fn register(&self, mailbox: Arc<Mailbox>) -> Guard {
+        let id = mailbox.id();
+        self.lock().live.insert(id, mailbox);
+        Guard {
+            sockets: self.clone(),
+            id,
+        }
+    }
+
+    /// Refuses newcomers, and lists who is there in random order.
+    fn begin_drain(&self) -> Vec<Arc<Mailbox>> {
+        let mut state = self.lock();
+        state.draining = true;
+        let mut mailboxes: Vec<_> = state.live.values().cloned().collect();
+        drop(state);
+        let random = RandomState::new();
+        mailboxes.sort_by_cached_key(|mailbox| random.hash_one(mailbox.id()));
+        mailboxes
+    }
+
+    async fn emptied(&self) {
+        loop {
+            let empty = self.0.empty.notified();
+            if self.count() == 0 {
+                return;
+            }
+            empty.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sockets")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drain {
+    /// No spread, ten seconds for hooks and queues.
+    pub fn new() -> Self {
+        Self {
+            window: Duration::ZERO,
+            deadline: Duration::from_secs(10),
+        }
+    }
+
+    /// Spreads the closings over this time. Default: none.
+    pub fn window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// When running hooks are dropped, counted from the beginning. Default: 10 s.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The client is asked to come back at a time of its own: within the window, and at least within two seconds.
+    fn request(&self, id: u64) -> CloseRequest {
+        let spread = self.window.max(Duration::from_secs(2)).as_millis();
+        let spread = u64::try_from(spread).unwrap_or(u64::MAX).max(1);
+        let retry_after = 100 + RandomState::new().hash_one(id) % spread;
+        CloseRequest {
+            code: CloseCode::SERVICE_RESTART,
+            reason: format!("retry_after_ms={retry_after}"),
+            cause: Cause::Drain,
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A session that is counted.
+pub(super) struct Guard {
+    sockets: Sockets,
+    id: u64,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut state = self.sockets.lock();
+        state.live.remove(&self.id);
+        if state.live.is_empty() {
+            drop(state);
+            self.sockets.0.empty.notify_waiters();
+        }
+    }
+}

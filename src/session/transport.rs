@@ -1,0 +1,67 @@
+//! [`Transport`]: the stream that a session is handed after the handshake, and the way it is handed over.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+/// A stream after its 101, with the bytes that came behind the request.
+pub(crate) struct Transport {
+    pub(super) stream: Stream,
+    pub(super) early: Bytes,
+}
+
+/// Plain TCP is shared with whoever delivers; any other stream is the session's alone.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Other(Box<dyn Duplex>),
+}
+
+/// A byte stream in both directions.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
+impl Transport {
+    pub(crate) fn tcp(stream: TcpStream, early: Bytes) -> Self {
+        Self {
+            stream: Stream::Tcp(stream),
+            early,
+        }
+    }
+
+    pub(crate) fn other(stream: impl Duplex + 'static, early: Bytes) -> Self {
+        Self {
+            stream: Stream::Other(Box::new(stream)),
+            early,
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").finish_non_exhaustive()
+    }
+}
+
+/// Travels as an extension of the request from who owns the stream to the service, and brings back the session that waits for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handover(Arc<Mutex<Option<oneshot::Sender<Transport>>>>);
+
+impl Handover {
+    /// The service's side: a session waits for the stream.
+    pub(crate) fn expect(&self, session: oneshot::Sender<Transport>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    }
+
+    /// The stream's side: the session that waits for it, if the request was a handshake that succeeded.
+    pub(crate) fn take(&self) -> Option<oneshot::Sender<Transport>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

@@ -1,0 +1,155 @@
+//! Reading one frame header (RFC 6455, 5.2), from its first byte on.
+
+use crate::websocket::control::ControlPayload;
+use crate::websocket::opcode::OpCode;
+use crate::websocket::role::Role;
+use crate::websocket::violation::Violation;
+
+/// A header that may stand where it was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FrameHeader {
+    pub(super) opcode: OpCode,
+    pub(super) fin: bool,
+    /// `None` for what a server sends.
+    pub(super) mask: Option<[u8; 4]>,
+    /// Length of the payload; of a data frame it is within the limit.
+    pub(super) len: usize,
+}
+
+/// What the place of a frame in the stream demands of its header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    pub(super) role: Role,
+    /// The limit of a message, to be named when it is exceeded.
+    pub(super) max_message: usize,
+    /// Length of the fragmented message so far, `None` when none was begun.
+    pub(super) begun: Option<usize>,
+}
+
+/// The longest header: two bytes, eight of length, four of mask.
+pub(super) const MAX_HEADER: usize = 14;
+
+/// Reads the header at the front of `bytes` and how many bytes it took, `None` while it is not
+/// whole.
+///
+/// The first byte that cannot be right fails, also when the header is not whole yet, so the
+/// answer does not depend on how the bytes were cut.
+#[inline]
+pub(super) fn parse(
+    bytes: &[u8],
+    expected: Expected,
+) -> Result<Option<(FrameHeader, usize)>, Violation> {
+    let Some(&first) = bytes.first() else {
+        return Ok(None);
+    };
+    let (opcode, fin) = first_byte(first, expected.begun.is_some())?;
+    let Some(&second) = bytes.get(1) else {
+        return Ok(None);
+    };
+    second_byte(second, opcode, expected.role)?;
+    let Some((len, taken)) = payload_len(second, &bytes[2..])? else {
+        return Ok(None);
+    };
+    let len = within_limit(len, opcode, expected)?;
+    let at = 2 + taken;
+    let (mask, size) = match expected.role {
+        Role::Client => (None, at),
+        Role::Server => match bytes[at..].first_chunk::<4>() {
+            Some(key) => (Some(*key), at + 4),
+            None => return Ok(None),
+        },
+    };
+    let header = FrameHeader {
+        opcode,
+        fin,
+        mask,
+        len,
+    };
+    Ok(Some((header, size)))
+}
+
+/// FIN, the reserved bits and the opcode.
+#[inline]
+fn first_byte(byte: u8, begun: bool) -> Result<(OpCode, bool), Violation> {
+    if byte & RESERVED_BITS != 0 {
+        return Err(Violation::reserved_bit(byte));
+    }
+    let bits = byte & OPCODE_BITS;
+    let Some(opcode) = OpCode::from_bits(bits) else {
+        return Err(Violation::reserved_opcode(bits));
+    };
+    let fin = byte & FIN != 0;
+    if opcode.is_control() {
+        if !fin {
+            return Err(Violation::fragmented_control(opcode));
+        }
+        return Ok((opcode, fin));
+    }
+    match (opcode == OpCode::Continuation, begun) {
+        (true, false) => Err(Violation::orphan()),
+        (false, true) => Err(Violation::unended(opcode)),
+        (true, true) | (false, false) => Ok((opcode, fin)),
+    }
+}
+
+/// The mask bit, and the length as far as it tells a control frame's.
+#[inline]
+fn second_byte(byte: u8, opcode: OpCode, role: Role) -> Result<(), Violation> {
+    match (role, byte & MASKED != 0) {
+        (Role::Server, false) => return Err(Violation::unmasked()),
+        (Role::Client, true) => return Err(Violation::masked()),
+        (Role::Server, true) | (Role::Client, false) => {}
+    }
+    if opcode.is_control() && usize::from(byte & LEN_BITS) > ControlPayload::MAX {
+        return Err(Violation::long_control(opcode));
+    }
+    Ok(())
+}
+
+/// The declared length and how many bytes after the second it took, `None` while they are missing.
+#[inline]
+fn payload_len(second: u8, after: &[u8]) -> Result<Option<(u64, usize)>, Violation> {
+    let (len, taken, least) = match second & LEN_BITS {
+        LEN_16 => match after.first_chunk::<2>() {
+            Some(bytes) => (u64::from(u16::from_be_bytes(*bytes)), 2, 126),
+            None => return Ok(None),
+        },
+        LEN_64 => match after.first_chunk::<8>() {
+            Some(bytes) => (u64::from_be_bytes(*bytes), 8, 1 << 16),
+            None => return Ok(None),
+        },
+        short => (u64::from(short), 0, 0),
+    };
+    if len >> 63 != 0 {
+        return Err(Violation::highest_bit());
+    }
+    if len < least {
+        return Err(Violation::long_form(len));
+    }
+    Ok(Some((len, taken)))
+}
+
+/// The length as a number we can hold, once it fits what the message may still grow by.
+#[inline]
+fn within_limit(len: u64, opcode: OpCode, expected: Expected) -> Result<usize, Violation> {
+    let too_big = || Violation::too_big(expected.max_message);
+    let len = usize::try_from(len).map_err(|_| too_big())?;
+    let room = expected
+        .max_message
+        .saturating_sub(expected.begun.unwrap_or(0));
+    if !opcode.is_control() && len > room {
+        return Err(too_big());
+    }
+    Ok(len)
+}
+
+const FIN: u8 = 0b1000_0000;
+const RESERVED_BITS: u8 = 0b0111_0000;
+const OPCODE_BITS: u8 = 0b0000_1111;
+const MASKED: u8 = 0b1000_0000;
+const LEN_BITS: u8 = 0b0111_1111;
+
+/// A 16-bit length follows.
+const LEN_16: u8 = 126;
+/// A 64-bit length follows.
+const LEN_64: u8 = 127;

@@ -1,0 +1,83 @@
+//! A message that did not come in one piece.
+
+use bytes::Bytes;
+
+use crate::websocket::incoming::Incoming;
+use crate::websocket::opcode::OpCode;
+use crate::websocket::utf8::NotUtf8;
+use crate::websocket::utf8::Utf8Text;
+use crate::websocket::violation::Violation;
+
+/// A data message under construction. Its buffer grows with the bytes received, never by what a
+/// header declares, and becomes the message without being copied again.
+#[derive(Debug)]
+pub(super) enum Message {
+    Text(Utf8Text),
+    Binary(Vec<u8>),
+}
+
+impl Message {
+    /// The message whose first frame has this opcode.
+    pub(super) fn begin(opcode: OpCode) -> Self {
+        if opcode == OpCode::Text {
+            return Self::Text(Utf8Text::default());
+        }
+        Self::Binary(Vec::new())
+    }
+
+    /// Bytes received so far.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Appends unmasked bytes. `still_to_come` is what follows them, if that is known: room beyond
+    /// it would be wasted.
+    pub(super) fn push(
+        &mut self,
+        piece: &[u8],
+        still_to_come: Option<usize>,
+    ) -> Result<(), Violation> {
+        match self {
+            Self::Text(text) => {
+                let missing = growth(text.len(), text.capacity(), piece.len(), still_to_come);
+                text.reserve_exact(missing);
+                text.push(piece).map_err(not_utf8)
+            }
+            Self::Binary(bytes) => {
+                let missing = growth(bytes.len(), bytes.capacity(), piece.len(), still_to_come);
+                bytes.reserve_exact(missing);
+                bytes.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+
+    /// The message, after its last frame.
+    pub(super) fn finish(self) -> Result<Incoming, Violation> {
+        match self {
+            Self::Text(text) => text.finish().map(Incoming::Text).map_err(not_utf8),
+            Self::Binary(bytes) => Ok(Incoming::Binary(Bytes::from(bytes))),
+        }
+    }
+}
+
+fn not_utf8(_: NotUtf8) -> Violation {
+    Violation::bad_text()
+}
+
+/// How much to reserve beyond `len` before `piece` bytes are appended: at least doubled, so that
+/// many small pieces cost little, but not beyond the end of the message where that is known.
+fn growth(len: usize, capacity: usize, piece: usize, still_to_come: Option<usize>) -> usize {
+    if piece <= capacity - len {
+        return 0;
+    }
+    let doubled = (2 * capacity).max(SMALLEST);
+    let end = still_to_come.map_or(usize::MAX, |rest| len + piece + rest);
+    doubled.min(end).max(len + piece) - len
+}
+
+/// The first buffer, unless the message is known to be shorter.
+const SMALLEST: usize = 64;
