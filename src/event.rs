@@ -77,15 +77,9 @@ impl Event {
 
 /// The event as JSON, after a look that it is an object with a string `"type"`.
 pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Vec<u8>, Error> {
-    #[derive(Deserialize)]
-    struct Typed<'a> {
-        #[serde(rename = "type", borrow)]
-        _kind: std::borrow::Cow<'a, str>,
-    }
-
     let json = serde_json::to_vec(event).map_err(Error::encode)?;
     // What serde's internally tagged enums and `Event` begin with: no second look needed.
-    if json.starts_with(br#"{"type":""#) || serde_json::from_slice::<Typed<'_>>(&json).is_ok() {
+    if json.starts_with(br#"{"type":""#) || serde_json::from_slice::<Event>(&json).is_ok() {
         return Ok(json);
     }
     let got: String = String::from_utf8_lossy(&json).chars().take(80).collect();

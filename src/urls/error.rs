@@ -118,6 +118,11 @@ impl Problem {
     pub(super) const EMPTY_ALTERNATIVE: Self = Self::Fixed(
         "an alternative of `|` is empty; write `(?:..)?` for something that may be absent",
     );
+    /// `(?:/en)?/ws`: without the group, the slash behind it would be the one in front of the path.
+    pub(super) const OPTIONAL_START: Self = Self::Fixed(
+        "a group that may be absent begins with the slash in front of the path; \
+         let it end with its slash, as in `(?:en/)?ws/`",
+    );
     /// `(?x)`.
     pub(super) const VERBOSE: Self = Self::Fixed(
         "the flag `x` is not supported; write the expression without blanks and comments",

@@ -1,8 +1,8 @@
 //! The syntax of `re_path()` and of converters: regular expressions as Django's users write them.
 //!
-//! An expression is read once and written anew with what this crate promises: `\d \w \s \b` are ASCII, Python's `\Z` is
-//! `\z`, and the beginning of the path need not be written. Whether it is well-formed is for the regex parser to say; refused here is
-//! only that for which we have a better sentence.
+//! An expression is read once and written anew with what this crate promises: `\d \w \s \b` are ASCII, Python's
+//! `\Z` is `\z`, and the beginning of the path need not be written. Whether it is well-formed is for the regex
+//! parser to say; refused here is only that for which we have a better sentence.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -84,6 +84,8 @@ struct Level {
     /// Whether an alternative that has ended says more than that the path begins.
     says_more: bool,
     has_alternatives: bool,
+    /// Whether a slash that is the path's own was left out.
+    drops_slash: bool,
     /// Whether the present alternative is more than nothing.
     has_content: bool,
 }
@@ -169,10 +171,13 @@ impl<'a> Writer<'a> {
         self.replace(length, &self.rest()[..length]);
     }
 
-    /// Leaves out `length` bytes that say that the path begins, and a quantifier behind them: the path comes without its leading
-    /// slashes, and an expression may stand behind a prefix.
+    /// Leaves out `length` bytes that say that the path begins, and a quantifier behind them: the path comes without
+    /// its leading slashes, and an expression may stand behind a prefix.
     fn drop_start(&mut self, length: usize) {
-        self.level().has_content = true;
+        let is_slash = self.rest()[..length].ends_with('/');
+        let level = self.level();
+        level.has_content = true;
+        level.drops_slash |= is_slash;
         self.at += length;
         self.at += quantifier_len(self.rest());
     }
@@ -293,10 +298,16 @@ impl<'a> Writer<'a> {
         if !self.open.is_empty() {
             self.end_alternative(false)?;
         }
-        if let Some(level) = self.open.pop() {
-            self.at_start = !level.says_more;
-        }
+        let closed = self.at;
         self.write_as(")", 1);
+        let Some(level) = self.open.pop() else {
+            return Ok(());
+        };
+        self.at_start = !level.says_more;
+        self.level().drops_slash |= level.drops_slash;
+        if level.drops_slash && level.says_more && may_be_absent(self.rest()) {
+            return self.refuse(closed..self.at + 1, Problem::OPTIONAL_START);
+        }
         Ok(())
     }
 
@@ -378,6 +389,11 @@ fn class_opening_len(rest: &str) -> usize {
         .iter()
         .find(|opening| rest.starts_with(**opening))
         .map_or(1, |opening| opening.len())
+}
+
+/// Whether a group is optional, by the quantifier behind it.
+fn may_be_absent(rest: &str) -> bool {
+    rest.starts_with(['?', '*']) || rest.starts_with("{0")
 }
 
 /// The length of `?`, `*`, `+` or `{..}`, with the `?` that makes it lazy.

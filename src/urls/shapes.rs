@@ -1,9 +1,10 @@
 //! The index of patterns with a fixed number of segments, by matchit: which routes are worth asking about a path.
 //!
-//! A [`Shape`] says of every segment either its exact text or nothing at all, so it matches whatever its pattern matches, and
-//! often more. Patterns of equal shape share a leaf of the tree. A leaf lists the routes of every shape that
-//! has a path in common with its own. matchit answers with one leaf, by its own rules of precedence; but whichever leaf it is, a pattern
-//! that matches the path has a shape that matches it too, hence a path in common with the leaf's, hence a place in its list.
+//! A [`Shape`] says of every segment either its exact text or nothing at all, so it matches whatever its pattern
+//! matches, and often more. Patterns of equal shape share a leaf of the tree, and a leaf lists the routes of every shape
+//! that has a path in common with its own. matchit answers with one leaf, by its own rules of precedence; but whichever
+//! leaf it is, a pattern that matches the path has a shape that matches it too, hence a path in common with the leaf's,
+//! hence a place in its list.
 
 use std::collections::BTreeMap;
 
@@ -31,8 +32,8 @@ impl Shapes {
         for (shape, own) in &routes {
             let overlapping = routes.iter().filter(|(other, _)| shape.overlaps(other));
             let candidates = overlapping.flat_map(|(_, routes)| routes).copied();
-            // No two shapes conflict in the eyes of matchit; were it to think otherwise, the routes would lose this index, not
-            // their meaning.
+            // No two shapes conflict in the eyes of matchit; were it to think otherwise, the routes would lose this
+            // index, not their meaning.
             if leaves.insert(shape.key(), candidates.collect()).is_err() {
                 others.extend(own);
             }

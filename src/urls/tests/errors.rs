@@ -112,6 +112,15 @@ fn of_re_path() {
             "x(?P<n>|a)y",
             &["character 8", "alternative of `|` is empty"],
         ),
+        row(
+            "(?:/en)?/ws",
+            &["character 7 (`)?`)", "may be absent", "(?:en/)?ws/"],
+        ),
+        row(
+            "^((?:/en)/x)*/ws",
+            &["character 12 (`)*`)", "may be absent"],
+        ),
+        row("^(/en){0,1}/ws", &["may be absent"]),
         row("(?x) a", &["character 1 (`(?x)`)", "flag `x`"]),
         row("(?i-s)(?sx:a)", &["character 7 (`(?sx:`)", "flag `x`"]),
         row("a(", &["unclosed group"]),

@@ -120,6 +120,10 @@ fn each_alternative_may_write_its_beginning() {
         row("(^|/)(x)", "/x", Some("[, x]")),
         row("(?:a|^)/b", "/a/b", Some("")),
         row("a/^b", "/a/b", None),
+        row("(/)?a", "/a", Some("[]")),
+        row("^(?:en/)?ws", "/ws", Some("")),
+        row("^(?:en/)?ws", "/en/ws", Some("")),
+        row("^(?:/en)+/ws", "/en/ws", Some("")),
         row(r"a\Zb|c\Z", "/c", Some("")),
         row(r"a\\Z", r"/a\Z", Some("")),
     ]);

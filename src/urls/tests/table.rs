@@ -3,6 +3,7 @@
 
 use crate::urls::params::Params;
 use crate::urls::pattern::Pattern;
+use crate::urls::table::Table;
 use crate::urls::tests::fixture::matched;
 use crate::urls::tests::fixture::path;
 use crate::urls::tests::fixture::re_path;
@@ -282,6 +283,14 @@ fn a_thousand_routes_keep_their_order() {
         );
     }
     assert!(routes.find("/ws/room1000/5/").is_none());
+}
+
+#[test]
+fn a_table_serves_many_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Table>();
+    check::<Pattern>();
+    check::<Params>();
 }
 
 #[test]
