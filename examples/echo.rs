@@ -4,9 +4,13 @@
 //! cargo run --release --example echo
 //! ```
 //!
-//! Then, in a browser's console: `ws = new WebSocket("ws://127.0.0.1:8000/ws/echo/"); ws.onmessage = e => console.log(e.data)`, and
-//! `ws.send("hello")`. The page must come from nowhere (`about:blank` sends the origin `null`, which is refused) or any origin must be
-//! allowed, as it is here.
+//! Then `python -m websockets ws://127.0.0.1:8000/ws/echo/` in a shell, or in a browser's console, on an empty page,
+//!
+//! ```js
+//! ws = new WebSocket("ws://127.0.0.1:8000/ws/echo/");
+//! ws.onmessage = (event) => console.log(event.data);
+//! ws.onopen = () => ws.send("hello");
+//! ```
 
 use strait::Consumer;
 use strait::Context;
@@ -29,6 +33,7 @@ async fn main() -> Result<(), strait::Error> {
     tracing_subscriber::fmt::init();
     let router = Router::new()
         .path("ws/echo/", |_| Ok(Echo))
+        // This server has no page of its own. Where one has, leave this out: then only that page may connect.
         .origins(Origins::any());
     Server::bind("127.0.0.1:8000").router(router).serve().await
 }

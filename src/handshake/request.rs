@@ -36,6 +36,9 @@ impl Opening {
         if !has_token(headers, header::CONNECTION, "upgrade") {
             return Err(bad_request("the Connection header lacks Upgrade"));
         }
+        if single(headers, header::HOST).is_none() {
+            return Err(bad_request("a request has exactly one Host header"));
+        }
         if single(headers, header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
             return Err(upgrade_required("Sec-WebSocket-Version must be 13")
                 .header(header::SEC_WEBSOCKET_VERSION, "13"));
@@ -145,6 +148,7 @@ mod tests {
             ("connection", Some("upgrade"), 101),
             ("connection", Some("keep-alive"), 400),
             ("connection", None, 400),
+            ("host", None, 400),
             ("sec-websocket-version", Some("8"), 426),
             ("sec-websocket-version", None, 426),
             ("sec-websocket-key", None, 400),
@@ -170,10 +174,12 @@ mod tests {
         let mut old = request("x", None);
         old.version = Version::HTTP_10;
         assert_eq!(Opening::parse(&old).unwrap_err().status_code(), 426);
-        let mut twice = request("x", None);
-        let key = twice.headers["sec-websocket-key"].clone();
-        twice.headers.append("sec-websocket-key", key);
-        assert_eq!(Opening::parse(&twice).unwrap_err().status_code(), 400);
+        for name in ["sec-websocket-key", "host"] {
+            let mut twice = request("x", None);
+            let value = twice.headers[name].clone();
+            twice.headers.append(name, value);
+            assert_eq!(Opening::parse(&twice).unwrap_err().status_code(), 400);
+        }
     }
 
     #[test]

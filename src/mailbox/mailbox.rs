@@ -23,12 +23,12 @@ use crate::config::Overflow;
 use crate::message::Message;
 use crate::websocket::ControlPayload;
 use crate::websocket::OpCode;
-use crate::websocket::close_payload;
 
 use super::batch::Batch;
 use super::encoded::Encoded;
-use super::events::Events;
 use super::outgoing::Outgoing;
+use super::state::Door;
+use super::state::State;
 use super::transmit::transmit;
 
 /// What waits at one connection, or at one channel without a socket.
@@ -42,35 +42,6 @@ pub(crate) struct Mailbox {
     stream: OnceLock<TcpStream>,
     id: u64,
     config: Arc<Config>,
-}
-
-struct State {
-    /// `None` while nothing waits.
-    outgoing: Option<Box<Outgoing>>,
-    /// `None` while nothing waits.
-    events: Option<Box<Events>>,
-    /// The task that looks after this mailbox: a session, or who awaits a channel's next event.
-    waker: Option<Waker>,
-    /// Why this side closes, from the first who decided it; taken by the session.
-    request: Option<Box<CloseRequest>>,
-    /// Tasks within the hook that wait for room to send. Woken when something was written, and at the end.
-    senders: Vec<Waker>,
-    door: Door,
-    takes_events: bool,
-    /// The running hook must end now: the drain's deadline has passed.
-    cut: bool,
-    /// What was dropped since the consumer last asked.
-    dropped: u32,
-}
-
-/// Whether frames are accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
-    /// They wait for the handshake's end.
-    Opening,
-    Open,
-    /// The close frame is queued, or there is no socket.
-    Shut,
 }
 
 /// A decision of this side to close.
@@ -101,17 +72,7 @@ impl Mailbox {
 
     fn new(config: Arc<Config>, door: Door) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State {
-                outgoing: None,
-                events: None,
-                waker: None,
-                request: None,
-                senders: Vec::new(),
-                door,
-                takes_events: true,
-                cut: false,
-                dropped: 0,
-            }),
+            state: Mutex::new(State::new(door)),
             stream: OnceLock::new(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             config,
@@ -199,10 +160,8 @@ impl Mailbox {
     /// Asks the session to close once it is between two hooks; an earlier request stays.
     pub(crate) fn request_close(&self, request: CloseRequest) {
         let mut state = self.lock();
-        if state.request.is_none() && state.door != Door::Shut {
-            state.request = Some(Box::new(request));
-            wake(state);
-        }
+        state.request(request);
+        wake(state);
     }
 
     /// Ends the running hook, if any.
@@ -215,7 +174,7 @@ impl Mailbox {
     fn queue(&self, state: &mut State, batch: &Batch, written: usize, policy: Overflow) {
         let bound = self.config.outgoing;
         let (wire, lengths) = (batch.wire(), batch.lengths());
-        let queue = state.outgoing.get_or_insert_with(Outgoing::pooled);
+        let queue = state.outgoing();
         if written == 0 && queue.fits(lengths.len(), wire.len(), bound) {
             return queue.push_batch(wire, lengths);
         }
@@ -256,10 +215,10 @@ impl Mailbox {
             if state.door == Door::Opening {
                 return Poll::Ready(Err(QueueFull));
             }
-            state.senders.push(cx.waker().clone());
+            state.wait_for_room(cx.waker());
             return Poll::Pending;
         }
-        let queue = state.outgoing.get_or_insert_with(Outgoing::pooled);
+        let queue = state.outgoing();
         match message.take() {
             Some(Outbound::Message(Message::Text(text))) => queue.push(OpCode::Text, text),
             Some(Outbound::Message(Message::Binary(bytes))) => queue.push(OpCode::Binary, bytes),
@@ -300,14 +259,14 @@ impl Mailbox {
     /// The next event or the decision to close; else the task is woken when there is one.
     pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Taken> {
         let mut state = self.lock();
+        if let Some(event) = state.pop_event() {
+            return Poll::Ready(Taken::Event(event));
+        }
         if let Some(request) = state.request.take() {
             if state.door != Door::Shut {
                 state.shut(request.code, &request.reason);
             }
             return Poll::Ready(Taken::Close(request));
-        }
-        if let Some(event) = state.pop_event() {
-            return Poll::Ready(Taken::Event(event));
         }
         state.register(cx.waker());
         Poll::Pending
@@ -341,7 +300,7 @@ impl Mailbox {
     fn control(&self, set: impl FnOnce(&mut Outgoing)) {
         let mut state = self.lock();
         if state.door != Door::Shut {
-            set(state.outgoing.get_or_insert_with(Outgoing::pooled));
+            set(state.outgoing());
         }
     }
 
@@ -408,67 +367,6 @@ impl Mailbox {
         }
         state.register(cx.waker());
         Poll::Pending
-    }
-}
-
-impl State {
-    fn pop_event(&mut self) -> Option<Encoded> {
-        let events = self.events.as_mut()?;
-        let event = events.pop();
-        if events.is_empty() {
-            self.events = None;
-        }
-        event
-    }
-
-    fn drop_outgoing(&mut self) {
-        if let Some(queue) = self.outgoing.take() {
-            Outgoing::recycle(queue);
-        }
-    }
-
-    fn register(&mut self, waker: &Waker) {
-        match &mut self.waker {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-    }
-
-    fn close(&mut self, request: CloseRequest) {
-        if self.door == Door::Shut {
-            return;
-        }
-        self.shut(request.code, &request.reason);
-        self.request = Some(Box::new(request));
-    }
-
-    /// The frame already begun is finished, the rest makes room for the close frame.
-    fn close_slow_reader(&mut self) {
-        if let Some(queue) = &mut self.outgoing {
-            queue.discard();
-        }
-        self.close(CloseRequest {
-            code: CloseCode::SLOW_READER,
-            reason: "too slow for the messages sent to it".to_owned(),
-            cause: Cause::SlowReader,
-        });
-    }
-
-    /// Queues the last frame.
-    fn shut(&mut self, code: CloseCode, reason: &str) {
-        let payload = close_payload(code.as_u16(), reason);
-        let queue = self.outgoing.get_or_insert_with(Outgoing::pooled);
-        queue.push(OpCode::Close, payload.to_vec());
-        self.door = Door::Shut;
-        self.takes_events = false;
-        self.events = None;
-        self.wake_senders();
-    }
-
-    fn wake_senders(&mut self) {
-        std::mem::take(&mut self.senders)
-            .into_iter()
-            .for_each(Waker::wake);
     }
 }
 

@@ -7,6 +7,7 @@ mod encoded;
 mod events;
 mod mailbox;
 mod outgoing;
+mod state;
 mod transmit;
 
 pub(crate) use batch::Batch;

@@ -1,22 +1,10 @@
 //! [`Connection`]: the socket's side of a session: reading, writing, heartbeat, closing.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::io;
-use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
-use std::task::ready;
-use std::time::Duration;
-
-use rustix::net::RecvFlags;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::io::Interest;
-use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
 
 use crate::close::Cause;
 use crate::close::CloseCode;
@@ -32,18 +20,16 @@ use crate::websocket::Incoming;
 use crate::websocket::Role;
 use crate::websocket::Violation;
 
+use super::backlog::Backlog;
 use super::clock::Clock;
 use super::clock::Due;
 use super::input::Input;
-use super::transport::Duplex;
-use super::transport::Stream;
 use super::transport::Transport;
+use super::wire::Wire;
 
 /// One WebSocket connection after its handshake. It owns nothing while idle but this and its timer.
 pub(super) struct Connection {
-    mailbox: Arc<Mailbox>,
-    /// A stream that is not plain TCP; that one is in the mailbox.
-    other: Option<Box<dyn Duplex>>,
+    wire: Wire,
     decoder: Decoder,
     /// What was read and is not decoded. A pooled buffer while running only.
     input: Option<Box<Input>>,
@@ -54,6 +40,8 @@ pub(super) struct Connection {
     end: Option<Box<Closed>>,
     /// An event goes before the next message.
     event_first: bool,
+    /// Hooks run in a row, without a wait.
+    turns: u8,
     inbound: Inbound,
 }
 
@@ -70,13 +58,6 @@ enum Inbound {
     Gone,
 }
 
-/// Messages that wait for the hook.
-#[derive(Debug, Default)]
-struct Backlog {
-    queue: VecDeque<Message>,
-    bytes: usize,
-}
-
 /// What a session does next.
 #[derive(Debug)]
 pub(super) enum Next {
@@ -88,16 +69,6 @@ pub(super) enum Next {
 impl Connection {
     /// Takes over the stream; from now on others may write to it.
     pub(super) fn new(mailbox: Arc<Mailbox>, transport: Transport) -> Self {
-        let other = match transport.stream {
-            Stream::Tcp(stream) => {
-                mailbox.open(Some(stream));
-                None
-            }
-            Stream::Other(stream) => {
-                mailbox.open(None);
-                Some(stream)
-            }
-        };
         Self {
             decoder: Decoder::new(Role::Server, mailbox.config().max_message),
             clock: Clock::new(mailbox.config(), mailbox.id()),
@@ -105,26 +76,37 @@ impl Connection {
             backlog: None,
             end: None,
             event_first: false,
+            turns: 0,
             inbound: Inbound::Open,
-            mailbox,
-            other,
+            wire: Wire::new(mailbox, transport.stream),
         }
     }
 
+    fn mailbox(&self) -> &Arc<Mailbox> {
+        self.wire.mailbox()
+    }
+
     pub(super) fn config(&self) -> &Config {
-        self.mailbox.config()
+        self.mailbox().config()
     }
 
     /// The next message, event or end; messages and events take turns. What is to be written is written before this waits.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if self.turns == TURNS {
+            // Others on this thread have their turn, too, and the peer its answers.
+            cx.waker().wake_by_ref();
+            self.flush(cx);
+            self.sleep();
+            return Poll::Pending;
+        }
         loop {
             if let Some(next) = self.at_hand(cx) {
+                self.turns += 1;
                 return Poll::Ready(next);
             }
             self.flush(cx);
-            match self.poll_read(cx) {
-                Poll::Ready(()) => continue,
-                Poll::Pending => {}
+            if self.poll_read(cx).is_ready() {
+                continue;
             }
             if self.end.is_none() && !self.poll_clock(cx) {
                 self.sleep();
@@ -149,7 +131,7 @@ impl Connection {
             return Some(Next::Message(message));
         }
         self.event_first = false;
-        if let Poll::Ready(taken) = self.mailbox.poll_take(cx) {
+        if let Poll::Ready(taken) = self.mailbox().poll_take(cx) {
             return Some(self.taken(taken));
         }
         self.next_message().map(Next::Message)
@@ -170,20 +152,16 @@ impl Connection {
     /// Everything but hooks: reading into the backlog while it has room, writing, pings, deadlines. For while a hook runs. `true` when the hook's
     /// time is up.
     pub(super) fn poll_background(&mut self, cx: &mut Context<'_>) -> bool {
-        self.mailbox.register(cx.waker());
+        self.mailbox().register(cx.waker());
         self.fill_backlog(cx);
         self.sleep();
         self.flush(cx);
-        if self.end.is_some() || self.mailbox.is_shut() {
-            let grace = self.config().grace;
-            self.clock.as_mut().hook_within(grace);
-        }
         self.poll_hook_clock(cx)
     }
 
     /// A hook is over. Where the connection has ended, its time goes on for what the peer sent before.
     pub(super) fn hook_over(&mut self) {
-        if self.end.is_none() && !self.mailbox.is_shut() {
+        if self.end.is_none() && !self.mailbox().is_shut() {
             self.clock.as_mut().hook_over();
         }
     }
@@ -195,7 +173,7 @@ impl Connection {
 
     /// Whether the hook must end now, whatever its grace: the drain's deadline.
     pub(super) fn is_cut(&self) -> bool {
-        self.mailbox.is_cut()
+        self.mailbox().is_cut()
     }
 
     /// Gives `disconnect` its time, from now.
@@ -226,11 +204,10 @@ impl Connection {
 
     /// As far as it goes without waiting; `true` when the hook's time is up.
     fn go_on_closing(&mut self, cx: &mut Context<'_>) -> bool {
-        let config = self.mailbox.config().clone();
         loop {
-            self.mailbox.register(cx.waker());
+            self.mailbox().register(cx.waker());
             self.close_stream(cx);
-            match self.clock.as_mut().poll(&config, cx) {
+            match self.poll_due(cx) {
                 Poll::Ready(Due::Close | Due::Stall) => self.reset(),
                 // Who is closing is not asked for signs of life.
                 Poll::Ready(Due::Ping | Due::Silence) => {}
@@ -290,7 +267,7 @@ impl Connection {
             match self.decoder.decode(bytes, at) {
                 Ok(Some(Incoming::Text(text))) => return Some(Message::Text(text)),
                 Ok(Some(Incoming::Binary(bytes))) => return Some(Message::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => self.mailbox.pong(payload),
+                Ok(Some(Incoming::Ping(payload))) => self.mailbox().pong(payload),
                 Ok(Some(Incoming::Pong(_))) => {}
                 Ok(Some(Incoming::Close(body))) => {
                     let body = body.map(|body| (CloseCode::from_wire(body.code), body.reason));
@@ -307,15 +284,15 @@ impl Connection {
     fn peer_closed(&mut self, code: CloseCode, reason: String) {
         self.inbound = Inbound::Closed;
         // Where this side closed first, that is how it ended, and this is the answer.
-        if !self.mailbox.is_shut() {
-            self.mailbox.close_answer(code);
+        if !self.mailbox().is_shut() {
+            self.mailbox().close_answer(code);
             self.end_with(Closed::new(code, reason, Cause::Client));
         }
     }
 
     fn violated(&mut self, violation: Violation) {
         self.inbound = Inbound::Garbage;
-        self.mailbox.close(CloseRequest {
+        self.mailbox().close(CloseRequest {
             code: CloseCode::from_wire(violation.code),
             reason: violation.reason,
             cause: Cause::Protocol,
@@ -328,13 +305,7 @@ impl Connection {
             return Poll::Pending;
         }
         let mut input = Input::pooled();
-        let read = match &mut self.other {
-            Some(stream) => poll_read_stream(stream, input.room(), cx),
-            None => match self.mailbox.stream() {
-                Some(stream) => poll_read_tcp(stream, input.room(), cx),
-                None => Poll::Ready(Ok(0)),
-            },
-        };
+        let read = self.wire.poll_read(input.room(), cx);
         match read {
             Poll::Pending => {
                 input.recycle();
@@ -357,9 +328,10 @@ impl Connection {
     fn fill_backlog(&mut self, cx: &mut Context<'_>) {
         let bound = self.config().messages;
         loop {
-            let waiting = self.backlog.as_deref();
-            let paused =
-                waiting.is_some_and(|waiting| bound.is_reached(waiting.queue.len(), waiting.bytes));
+            let paused = self
+                .backlog
+                .as_ref()
+                .is_some_and(|backlog| backlog.is_full(bound));
             self.clock.as_mut().pause(paused);
             if paused || self.end.is_some() {
                 return;
@@ -386,10 +358,10 @@ impl Connection {
     /// The stream ended without a close frame.
     fn lost(&mut self) {
         self.inbound = Inbound::Gone;
-        if !self.mailbox.is_shut() {
+        if !self.mailbox().is_shut() {
             self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
         }
-        self.mailbox.end();
+        self.mailbox().end();
     }
 
     fn drop_input(&mut self) {
@@ -400,6 +372,7 @@ impl Connection {
 
     /// Nothing borrowed from the thread survives a suspension.
     fn sleep(&mut self) {
+        self.turns = 0;
         self.input = self.input.take().and_then(Input::park);
     }
 
@@ -412,20 +385,7 @@ impl Connection {
 impl Connection {
     /// Writes what waits; `true` when nothing is left.
     fn flush(&mut self, cx: &mut Context<'_>) -> bool {
-        let (mailbox, other) = (&self.mailbox, &mut self.other);
-        let (written, result) = match (other, mailbox.stream()) {
-            (Some(stream), _) => {
-                let flushed = mailbox
-                    .poll_flush(|slices| Pin::new(&mut *stream).poll_write_vectored(cx, slices));
-                // A stream with a buffer of its own has to be told.
-                match Pin::new(stream).poll_flush(cx) {
-                    Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
-                    Poll::Ready(Ok(())) | Poll::Pending => flushed,
-                }
-            }
-            (None, Some(stream)) => mailbox.poll_flush(|slices| poll_write_tcp(stream, slices, cx)),
-            (None, None) => (0, Poll::Ready(Ok(()))),
-        };
+        let (written, result) = self.wire.poll_flush(cx);
         if written > 0 || result.is_ready() {
             self.clock.as_mut().wrote();
         }
@@ -442,35 +402,42 @@ impl Connection {
         }
     }
 
-    /// Deals with the deadlines that have passed; `true` when one of them ended the connection.
+    /// Deals with the deadlines that have passed; `true` when the connection has ended with that.
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> bool {
-        let config = self.mailbox.config().clone();
-        while let Poll::Ready(due) = self.clock.as_mut().poll(&config, cx) {
+        while self.end.is_none() {
+            let Poll::Ready(due) = self.poll_due(cx) else {
+                return false;
+            };
             self.passed(due);
-            if self.end.is_some() {
-                return true;
-            }
             self.flush(cx);
         }
-        false
+        true
     }
 
     /// As [`poll_clock`](Self::poll_clock), but `true` when the hook's time is up.
     fn poll_hook_clock(&mut self, cx: &mut Context<'_>) -> bool {
-        let config = self.mailbox.config().clone();
-        while let Poll::Ready(due) = self.clock.as_mut().poll(&config, cx) {
-            if due == Due::Hook {
-                return true;
+        loop {
+            if self.end.is_some() || self.mailbox().is_shut() {
+                let grace = self.config().grace;
+                self.clock.as_mut().hook_within(grace);
             }
-            self.passed(due);
+            match self.poll_due(cx) {
+                Poll::Ready(Due::Hook) => return true,
+                Poll::Ready(due) => self.passed(due),
+                Poll::Pending => return false,
+            }
             self.flush(cx);
         }
-        false
+    }
+
+    /// The next deadline that has passed.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+        self.clock.as_mut().poll(self.wire.mailbox().config(), cx)
     }
 
     fn passed(&mut self, due: Due) {
         match due {
-            Due::Ping => self.mailbox.ping(),
+            Due::Ping => self.mailbox().ping(),
             Due::Silence => {
                 self.end_with(Closed::new(
                     CloseCode::NO_PONG,
@@ -494,107 +461,32 @@ impl Connection {
     /// Ends the stream from this side, after both close frames.
     fn shut_down(&mut self, cx: &mut Context<'_>) {
         self.inbound = Inbound::Gone;
-        if let Some(stream) = &mut self.other {
-            // What a TLS or in-memory stream has to say at its end; nobody waits for it.
-            let _ = Pin::new(stream).poll_shutdown(cx);
-        } else if let Some(stream) = self.mailbox.stream() {
-            let _ = rustix::net::shutdown(stream, rustix::net::Shutdown::Both);
-        }
+        self.wire.shut_down(cx);
     }
 
     /// Gives the peer up: what the kernel still holds for it is dropped with the socket.
     fn reset(&mut self) {
         self.inbound = Inbound::Gone;
-        self.mailbox.end();
-        if let Some(stream) = self.mailbox.stream() {
-            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
-            let _ = rustix::net::shutdown(stream, rustix::net::Shutdown::Both);
-        }
-        self.other = None;
+        self.mailbox().end();
+        self.wire.reset();
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.drop_input();
-        self.mailbox.end();
+        self.mailbox().end();
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("mailbox", &self.mailbox)
+            .field("mailbox", self.mailbox())
             .field("inbound", &self.inbound)
             .finish_non_exhaustive()
     }
 }
 
-impl Backlog {
-    fn push(&mut self, message: Message) {
-        self.bytes += message.len();
-        self.queue.push_back(message);
-    }
-
-    fn pop(&mut self) -> Option<Message> {
-        let message = self.queue.pop_front()?;
-        self.bytes -= message.len();
-        Some(message)
-    }
-}
-
-/// One `recv`. A read that does not fill the buffer has emptied the socket: the readiness is cleared with it, which saves the
-/// call that would only say so.
-fn poll_read_tcp(
-    stream: &TcpStream,
-    buffer: &mut [u8],
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(stream.poll_read_ready(cx))?;
-        let mut short = None;
-        let result = stream.try_io(Interest::READABLE, || {
-            let read = rustix::net::recv(stream, &mut *buffer, RecvFlags::DONTWAIT)?.0;
-            if read > 0 && read < buffer.len() {
-                short = Some(read);
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            Ok(read)
-        });
-        match (result, short) {
-            (_, Some(read)) | (Ok(read), None) => return Poll::Ready(Ok(read)),
-            (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => {}
-            (Err(error), None) if error.kind() == io::ErrorKind::Interrupted => {}
-            (Err(error), None) => return Poll::Ready(Err(error)),
-        }
-    }
-}
-
-fn poll_write_tcp(
-    stream: &TcpStream,
-    slices: &[IoSlice<'_>],
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    loop {
-        let written = match slices {
-            [only] => stream.try_write(only),
-            several => stream.try_write_vectored(several),
-        };
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                ready!(stream.poll_write_ready(cx))?
-            }
-            written => return Poll::Ready(written),
-        }
-    }
-}
-
-fn poll_read_stream(
-    stream: &mut Box<dyn Duplex>,
-    buffer: &mut [u8],
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    let mut buffer = ReadBuf::new(buffer);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(buffer.filled().len()))
-}
+/// How many hooks run in a row before others have their turn.
+const TURNS: u8 = 64;

@@ -3,6 +3,7 @@
 //! [`connection`] is the socket's side: reading, writing, heartbeat, closing. [`hook`] runs one hook while that goes on. [`sockets`] knows the
 //! connections that are open, and drains them.
 
+mod backlog;
 mod clock;
 mod connection;
 mod hook;
@@ -11,6 +12,7 @@ mod opening;
 mod session;
 mod sockets;
 mod transport;
+mod wire;
 
 pub use sockets::Drain;
 pub use sockets::Drained;

@@ -8,7 +8,7 @@ use std::ops::Range;
 ///
 /// Its text names the pattern, the place in it, and the remedy.
 #[derive(Debug)]
-pub struct PatternError {
+pub(crate) struct PatternError {
     subject: Subject,
     text: String,
     place: Option<Range<usize>>,

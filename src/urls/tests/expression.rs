@@ -114,7 +114,11 @@ proptest! {
     }
 
     #[test]
-    fn no_text_whatever_makes_the_reader_panic(pattern in any::<String>(), ascii in "[ -~]{0,20}", pieces in texts(PIECES, 20)) {
+    fn no_text_whatever_makes_the_reader_panic(
+        pattern in any::<String>(),
+        ascii in "[ -~]{0,20}",
+        pieces in texts(PIECES, 20),
+    ) {
         for text in [pattern, ascii, pieces] {
             let _ = Expression::of_path(&text);
             let _ = Pattern::path(&text, &converters());

@@ -1,0 +1,18 @@
+//! The book: what belongs to no single type.
+//!
+//! - [`from_channels`]: for who knows Django Channels.
+//! - [`close_codes`]: when each code is sent, and what a client should do.
+//! - [`defaults`]: the reason for every default, and the memory a limit implies.
+//! - [`architecture`]: how the source is laid out, and what must hold in it.
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("close_codes.md")]
+pub mod close_codes {}
+
+#[doc = include_str!("defaults.md")]
+pub mod defaults {}
+
+#[doc = include_str!("from_channels.md")]
+pub mod from_channels {}

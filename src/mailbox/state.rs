@@ -1,0 +1,137 @@
+//! [`State`]: what a mailbox holds under its lock, and the ways it changes.
+
+use std::task::Waker;
+
+use crate::close::Cause;
+use crate::close::CloseCode;
+use crate::websocket::OpCode;
+use crate::websocket::close_payload;
+
+use super::encoded::Encoded;
+use super::events::Events;
+use super::mailbox::CloseRequest;
+use super::outgoing::Outgoing;
+
+/// All that changes in a mailbox.
+pub(super) struct State {
+    /// `None` while nothing waits.
+    pub(super) outgoing: Option<Box<Outgoing>>,
+    /// `None` while nothing waits.
+    pub(super) events: Option<Box<Events>>,
+    /// The task that looks after this mailbox: a session, or who awaits a channel's next event.
+    pub(super) waker: Option<Waker>,
+    /// Why this side closes, from the first who decided it; taken by the session.
+    pub(super) request: Option<Box<CloseRequest>>,
+    /// Tasks within the hook that wait for room to send. Woken when something was written, and at the end.
+    pub(super) senders: Vec<Waker>,
+    pub(super) door: Door,
+    pub(super) takes_events: bool,
+    /// The running hook must end now: the drain's deadline has passed.
+    pub(super) cut: bool,
+    /// What was dropped since the consumer last asked.
+    pub(super) dropped: u32,
+}
+
+/// Whether frames are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// They wait for the handshake's end.
+    Opening,
+    Open,
+    /// The close frame is queued, or there is no socket.
+    Shut,
+}
+
+impl State {
+    pub(super) fn new(door: Door) -> Self {
+        Self {
+            outgoing: None,
+            events: None,
+            waker: None,
+            request: None,
+            senders: Vec::new(),
+            door,
+            takes_events: true,
+            cut: false,
+            dropped: 0,
+        }
+    }
+
+    /// The queue of frames, made where nothing waits yet.
+    pub(super) fn outgoing(&mut self) -> &mut Outgoing {
+        self.outgoing.get_or_insert_with(Outgoing::pooled)
+    }
+
+    pub(super) fn pop_event(&mut self) -> Option<Encoded> {
+        let events = self.events.as_mut()?;
+        let event = events.pop();
+        if events.is_empty() {
+            self.events = None;
+        }
+        event
+    }
+
+    pub(super) fn drop_outgoing(&mut self) {
+        if let Some(queue) = self.outgoing.take() {
+            Outgoing::recycle(queue);
+        }
+    }
+
+    pub(super) fn register(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    pub(super) fn close(&mut self, request: CloseRequest) {
+        if self.door == Door::Shut {
+            return;
+        }
+        self.shut(request.code, &request.reason);
+        self.request = Some(Box::new(request));
+    }
+
+    /// The frame already begun is finished, the rest makes room for the close frame.
+    pub(super) fn close_slow_reader(&mut self) {
+        if let Some(queue) = &mut self.outgoing {
+            queue.discard();
+        }
+        self.close(CloseRequest {
+            code: CloseCode::SLOW_READER,
+            reason: "too slow for the messages sent to it".to_owned(),
+            cause: Cause::SlowReader,
+        });
+    }
+
+    /// Queues the last frame.
+    pub(super) fn shut(&mut self, code: CloseCode, reason: &str) {
+        let payload = close_payload(code.as_u16(), reason);
+        self.outgoing().push(OpCode::Close, payload.to_vec());
+        self.door = Door::Shut;
+        self.takes_events = false;
+        self.events = None;
+        self.wake_senders();
+    }
+
+    /// Has this task woken when there may be room again.
+    pub(super) fn wait_for_room(&mut self, waker: &Waker) {
+        if !self.senders.iter().any(|known| known.will_wake(waker)) {
+            self.senders.push(waker.clone());
+        }
+    }
+
+    /// Takes no more events, and closes once those that wait are dealt with.
+    pub(super) fn request(&mut self, request: CloseRequest) {
+        if self.request.is_none() && self.door != Door::Shut {
+            self.takes_events = false;
+            self.request = Some(Box::new(request));
+        }
+    }
+
+    pub(super) fn wake_senders(&mut self) {
+        std::mem::take(&mut self.senders)
+            .into_iter()
+            .for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,154 @@
+//! [`Wire`]: the byte stream of a connection, of whichever kind.
+
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+use std::time::Duration;
+
+use rustix::net::RecvFlags;
+use rustix::net::Shutdown;
+use rustix::net::recv;
+use rustix::net::shutdown;
+use rustix::net::sockopt::set_socket_linger;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::Interest;
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
+
+use crate::mailbox::Mailbox;
+
+use super::transport::Duplex;
+use super::transport::Stream;
+
+/// A TCP stream, which is in the mailbox so that deliverers can write to it, or another stream of the session's own.
+pub(super) struct Wire {
+    mailbox: Arc<Mailbox>,
+    other: Option<Box<dyn Duplex>>,
+}
+
+impl Wire {
+    /// From here on frames go out.
+    pub(super) fn new(mailbox: Arc<Mailbox>, stream: Stream) -> Self {
+        let (tcp, other) = match stream {
+            Stream::Tcp(stream) => (Some(stream), None),
+            Stream::Other(stream) => (None, Some(stream)),
+        };
+        mailbox.open(tcp);
+        Self { mailbox, other }
+    }
+
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// One read; 0 at the stream's end.
+    pub(super) fn poll_read(
+        &mut self,
+        buffer: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(stream) = &mut self.other {
+            let mut buffer = ReadBuf::new(buffer);
+            ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+            return Poll::Ready(Ok(buffer.filled().len()));
+        }
+        match self.mailbox.stream() {
+            Some(stream) => poll_read_tcp(stream, buffer, cx),
+            None => Poll::Ready(Ok(0)),
+        }
+    }
+
+    /// Writes what waits in the mailbox. How much that was, and whether it was all.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> (usize, Poll<io::Result<()>>) {
+        if let Some(stream) = &mut self.other {
+            let mut stream = Pin::new(stream);
+            let flushed = self
+                .mailbox
+                .poll_flush(|slices| stream.as_mut().poll_write_vectored(cx, slices));
+            // A stream with a buffer of its own has to be told.
+            return match stream.poll_flush(cx) {
+                Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
+                Poll::Ready(Ok(())) | Poll::Pending => flushed,
+            };
+        }
+        match self.mailbox.stream() {
+            Some(stream) => {
+                let write = |slices: &[IoSlice<'_>]| poll_write_tcp(stream, slices, cx);
+                self.mailbox.poll_flush(write)
+            }
+            None => (0, Poll::Ready(Ok(()))),
+        }
+    }
+
+    /// Ends the stream in good order.
+    pub(super) fn shut_down(&mut self, cx: &mut Context<'_>) {
+        if let Some(stream) = &mut self.other {
+            // What a stream with layers of its own has to say at its end; nobody waits for it.
+            let _ = Pin::new(stream).poll_shutdown(cx);
+        } else if let Some(stream) = self.mailbox.stream() {
+            let _ = shutdown(stream, Shutdown::Both);
+        }
+    }
+
+    /// Gives the peer up: what the kernel still holds for it is dropped with the socket.
+    pub(super) fn reset(&mut self) {
+        if let Some(stream) = self.mailbox.stream() {
+            let _ = set_socket_linger(stream, Some(Duration::ZERO));
+            let _ = shutdown(stream, Shutdown::Both);
+        }
+        self.other = None;
+    }
+}
+
+/// One `recv`. A read that does not fill the buffer has emptied the socket: the readiness is cleared with it, which saves
+/// the call that would only say so.
+fn poll_read_tcp(
+    stream: &TcpStream,
+    buffer: &mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let mut short = None;
+        let result = stream.try_io(Interest::READABLE, || {
+            let (read, _) = recv(stream, &mut *buffer, RecvFlags::DONTWAIT)?;
+            if read > 0 && read < buffer.len() {
+                short = Some(read);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(read)
+        });
+        if let Some(read) = short {
+            return Poll::Ready(Ok(read));
+        }
+        match result.map_err(|error| (error.kind(), error)) {
+            Err((io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted, _)) => {}
+            Err((_, error)) => return Poll::Ready(Err(error)),
+            Ok(read) => return Poll::Ready(Ok(read)),
+        }
+    }
+}
+
+fn poll_write_tcp(
+    stream: &TcpStream,
+    slices: &[IoSlice<'_>],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        let written = match slices {
+            [only] => stream.try_write(only),
+            several => stream.try_write_vectored(several),
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready!(stream.poll_write_ready(cx))?;
+            }
+            written => return Poll::Ready(written),
+        }
+    }
+}

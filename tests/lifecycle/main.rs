@@ -1,0 +1,17 @@
+//! The session's promises: every way for a connection to end, which hooks run in which order, what `disconnect` and the client are told,
+//! and that nothing is left behind.
+//!
+//! Time is paused wherever a test waits: nothing sleeps on the wall clock.
+
+#![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
+mod deadlines;
+mod drains;
+mod ends;
+mod groups;
+mod order;
+mod overflow;
+mod raw;
+mod recorder;
+mod refusals;
+mod stage;
