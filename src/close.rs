@@ -7,12 +7,13 @@ use crate::error::Error;
 /// A status code that may stand in a close frame (RFC 6455, section 7.4).
 ///
 /// The registered codes a server has use for are constants here. Codes of an application's own live
-/// between 4000 and 4999; strait uses 4000–4499 for "come back" and 4500–4999 for "do not".
+/// between 4000 and 4999: 4000–4499 mean "come back", 4500–4999 "do not", and 4000–4019 and
+/// 4500–4519 are strait's. When each code is sent is listed in [the book](crate::docs::close_codes).
 ///
 /// ```
 /// use strait::close::CloseCode;
 ///
-/// assert_eq!(CloseCode::try_from(4001).unwrap().as_u16(), 4001);
+/// assert_eq!(CloseCode::try_from(4100).unwrap().as_u16(), 4100);
 /// assert!(CloseCode::try_from(1005).is_err()); // reserved: never sent
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,7 +132,7 @@ impl Closed {
         &self.reason
     }
 
-    /// Why the connection ended.
+    /// Why the connection ended: which side, and what made it.
     #[must_use]
     pub fn cause(&self) -> Cause {
         self.cause

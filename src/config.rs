@@ -4,8 +4,10 @@ use std::time::Duration;
 
 /// Limits and deadlines of the connections of a router.
 ///
-/// Each setter ends with its default. Where a limit implies memory, it says how much: multiply by the number of
-/// connections for the worst case, which a connection reaches only while its peer does not read or its hook does not return.
+/// Each setter ends with its default; the reason for each is in [the book](crate::docs::defaults).
+/// Where a limit implies memory, it says how much: multiply by the number of connections for the
+/// worst case, which a connection reaches only while its peer does not read or its hook does not
+/// return.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Config {
@@ -88,8 +90,8 @@ impl Config {
         self
     }
 
-    /// How many events may wait for the `event` hook, whichever bound is first. Memory: that many bytes, shared with
-    /// the other members of the group. Default: 1,024 events, 1 MiB.
+    /// How many events may wait for the `event` hook, whichever bound is first. Memory: that many
+    /// bytes, shared with the other members of the group. Default: 1,024 events, 1 MiB.
     pub fn events(mut self, events: usize, bytes: usize) -> Self {
         self.events = Bound {
             count: events,
@@ -98,8 +100,9 @@ impl Config {
         self
     }
 
-    /// How many messages may wait for the `receive` hook before the socket is no longer read and the peer feels
-    /// TCP's back-pressure. Memory: that many bytes and one read. Default: 64 messages, 256 KiB.
+    /// How many messages may wait for the `receive` hook before the socket is no longer read and
+    /// the peer feels TCP's back-pressure. Memory: that many bytes and one read. Default: 64
+    /// messages, 256 KiB.
     pub fn messages(mut self, messages: usize, bytes: usize) -> Self {
         self.messages = Bound {
             count: messages,
@@ -108,8 +111,8 @@ impl Config {
         self
     }
 
-    /// How long a peer may be silent before it is sent a ping; each connection varies it by ±20 %, so that pings of
-    /// many connections spread. Default: 25 s.
+    /// How long a peer may be silent before it is sent a ping; each connection varies it by ±20 %,
+    /// so that pings of many connections spread. Default: 25 s.
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.ping_interval = interval;
         self
@@ -133,7 +136,8 @@ impl Config {
         self
     }
 
-    /// How long a hook that was running when the peer went may still run; then it is dropped. Default: 10 s.
+    /// How long a hook may still run after its connection has ended, by either side; then it is dropped
+    /// at an `.await`. Default: 10 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -146,7 +150,8 @@ impl Config {
         self
     }
 
-    /// How long to wait for the peer's close frame after ours was written. Default: 2 s.
+    /// How long to wait for the peer's close frame after ours was written; then the connection is reset.
+    /// Default: 2 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
@@ -163,8 +168,8 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The member is closed: 4008 when its peer reads too slowly, 1013 when its hook is too slow. It may come back
-    /// and start from a fresh state; nothing is missing unnoticed.
+    /// The member is closed: 4008 when its peer reads too slowly, 1013 when its hook is too slow.
+    /// It may come back and start from a fresh state; nothing is missing unnoticed.
     #[default]
     Close,
     /// The arriving one is dropped and counted: [`Context::dropped`](crate::Context::dropped).

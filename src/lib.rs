@@ -1,9 +1,11 @@
-//! Real-time features in the manner of Django Channels: write a [`Consumer`], route URLs to it, and talk to many sockets
-//! through groups.
+//! Real-time features in the manner of Django Channels: write a [`Consumer`], route URLs to it, and
+//! talk to many sockets through groups.
 //!
-//! - **One value per connection.** A consumer is a struct; its hooks are plain `async fn`s that run one at a time.
-//! - **`connect` and `disconnect` are a pair.** After a `connect` that accepted, `disconnect` runs exactly once, however
-//!   the connection ends, a panic and a shutdown included. Group memberships end with the connection.
+//! - **One value per connection.** A consumer is a struct; its hooks are plain `async fn`s that run
+//!   one at a time.
+//! - **`connect` and `disconnect` are a pair.** After a `connect` that accepted, `disconnect` runs
+//!   exactly once, however the connection ends, a panic and a shutdown included. Group memberships
+//!   end with the connection.
 //! - **Nothing is unbounded.** Every queue has a limit, and what happens at it is written down: see
 //!   [the table below](#what-happens-when).
 //! - **Events are typed.** They decode into your enum; one that does not is ignored and closes nobody.
@@ -103,36 +105,40 @@
 //! }
 //! ```
 //!
-//! It needs `strait`, `serde` with `derive`, and `tokio` with `macros` and `rt-multi-thread`. To try it, connect any
-//! WebSocket client to `ws://127.0.0.1:8000/ws/order-tracking/5/`. A browser may connect from a page of the same host and
-//! port only, until [`Router::origins`] says otherwise; the example `order_tracking` serves the pages, too.
+//! It needs `strait`, `serde` with `derive`, and `tokio` with `macros` and `rt-multi-thread`. To
+//! try it, connect any WebSocket client to `ws://127.0.0.1:8000/ws/order-tracking/5/`. A browser
+//! may connect from a page of the same host and port only, until [`Router::origins`] says
+//! otherwise; the example `order_tracking` serves the pages, too.
 //!
 //! # Consumers
 //!
-//! A consumer implements up to five hooks: `connect` lets a client in or refuses it, `receive` gets its messages, `event`
-//! gets what groups and channels send, `error` decides about a hook that failed, `disconnect` is the end. Each has a
-//! default, so `impl Consumer for Echo {}` is a consumer that accepts and ignores. The hooks of one connection never run
-//! at the same time; messages keep their order, events keep theirs. While a hook waits, the connection goes on writing,
-//! answering pings and noticing a close. → [`Consumer`]
+//! A consumer implements up to five hooks: `connect` lets a client in or refuses it, `receive` gets
+//! its messages, `event` gets what groups and channels send, `error` decides about a hook that
+//! failed, `disconnect` is the end. Each has a default, so `impl Consumer for Echo {}` is a
+//! consumer that accepts and ignores. The hooks of one connection never run at the same time;
+//! messages keep their order, events keep theirs. While a hook waits, the connection goes on
+//! writing, answering pings and noticing a close. → [`Consumer`]
 //!
 //! # Context
 //!
-//! Every hook is given the connection: `ctx.send(…)`, `send_json`, `forward`, `close`, `group_add`, `state`, `scope`. A
-//! verb that can wait, such as sending or joining, does nothing until it is awaited, and the compiler warns where the
-//! `.await` is missing; `close` and `group_discard` take effect at the call. → [`Context`]
+//! Every hook is given the connection: `ctx.send(…)`, `send_json`, `forward`, `close`, `group_add`,
+//! `state`, `scope`. A verb that can wait, such as sending or joining, does nothing until it is
+//! awaited, and the compiler warns where the `.await` is missing; `close` and `group_discard` take
+//! effect at the call. → [`Context`]
 //!
 //! # Scope
 //!
-//! What is known of a connection before it is one: path, query, headers, offered subprotocols, the route's parameters, and
-//! typed extensions that a check or the middleware in front added. `scope.param("order_id")?` parses; a value that does
-//! not fit the type answers 404. → [`Scope`]
+//! What is known of a connection before it is one: path, query, headers, offered subprotocols, the
+//! route's parameters, and typed extensions that a check or the middleware in front added.
+//! `scope.param("order_id")?` parses; a value that does not fit the type answers 404. → [`Scope`]
 //!
 //! # Router
 //!
-//! [`path`](Router::path) takes Django's `"ws/couriers/<int:id>/"`, [`re_path`](Router::re_path) a regular expression with
-//! named groups. The first declared route that matches the whole path wins. A route names a factory,
-//! `Fn(&Scope) -> Result<C, Reject>`: a closure, or a `new` of that form. Routers [`nest`](Router::nest), and checks, state,
-//! limits and allowed origins belong to a router and all below it. → [`Router`]
+//! [`path`](Router::path) takes Django's `"ws/couriers/<int:id>/"`, [`re_path`](Router::re_path) a
+//! regular expression with named groups. The first declared route that matches the whole path wins.
+//! A route names a factory, `Fn(&Scope) -> Result<C, Reject>`: a closure, or a `new` of that form.
+//! Routers [`nest`](Router::nest), and checks, state, limits and allowed origins belong to a router
+//! and all below it. → [`Router`]
 //!
 //! # Groups and channels
 //!
@@ -144,23 +150,24 @@
 //! | [`group_send`](ChannelLayer::group_send) | joined with `ctx.group_add(g).relay()` | nothing | the event's JSON goes to the socket |
 //! | [`group_broadcast`](ChannelLayer::group_broadcast) | joined in either way | nothing | the given message goes to the socket |
 //!
-//! The last two are encoded once and share their bytes. Within one of the three ways the order is the same for every
-//! member; between hooks and ready frames none is promised, so use one kind per group where order matters. An event is a
-//! JSON object with a string `"type"`: an enum with `#[serde(tag = "type")]`, or the untyped [`Event`]. Each consumer also
-//! has a channel of its own, [`Context::channel_name`], and [`ChannelLayer::new_channel`] makes one without a socket.
-//! → [`ChannelLayer`], [`layer`]
+//! The last two are encoded once and share their bytes. Within one of the three ways the order is
+//! the same for every member; between hooks and ready frames none is promised, so use one kind per
+//! group where order matters. An event is a JSON object with a string `"type"`: an enum with
+//! `#[serde(tag = "type")]`, or the untyped [`Event`]. Each consumer also has a channel of its own,
+//! [`Context::channel_name`], and [`ChannelLayer::new_channel`] makes one without a socket. →
+//! [`ChannelLayer`], [`layer`]
 //!
 //! # Closing and errors
 //!
-//! A hook returns [`Result`], so `?` takes any error. What `receive` or `event` fails with goes to the `error` hook; what
-//! remains closes the connection and is logged once, its text never sent to the client. [`Error::close`] closes with a code
-//! and reason of your choice. `disconnect` is told [how it ended](Closed). → [`close`], [the close
-//! codes](docs::close_codes)
+//! A hook returns [`Result`], so `?` takes any error. What `receive` or `event` fails with goes to
+//! the `error` hook; what remains closes the connection and is logged once, its text never sent to
+//! the client. [`Error::close`] closes with a code and reason of your choice. `disconnect` is told
+//! [how it ended](Closed). → [`close`], [the close codes](docs::close_codes)
 //!
 //! # Limits and back-pressure
 //!
-//! A slow peer or a slow hook costs its own connection, never another's, and never a publisher. → [`Config`](config::Config),
-//! [the reason for every default](docs::defaults)
+//! A slow peer or a slow hook costs its own connection, never another's, and never a publisher. →
+//! [`Config`](config::Config), [the reason for every default](docs::defaults)
 //!
 //! | what | limit | at the limit |
 //! | --- | --- | --- |
@@ -185,9 +192,9 @@
 //!
 //! # Testing
 //!
-//! A [`Communicator`](testing::Communicator) connects to a router in memory, without a port, and works under tokio's paused
-//! clock, so that a test of a heartbeat takes no time. [`TestServer`](testing::TestServer) is a real server on a free port.
-//! → [`testing`]
+//! A [`Communicator`](testing::Communicator) connects to a router in memory, without a port, and
+//! works under tokio's paused clock, so that a test of a heartbeat takes no time.
+//! [`TestServer`](testing::TestServer) is a real server on a free port. → [`testing`]
 //!
 //! # What happens when
 //!
@@ -214,20 +221,23 @@
 //!
 //! # What is promised, and what is not
 //!
-//! - Delivery is **at most once**. A member gets what is published after its `group_add` returned, once and in the order of
-//!   the group, or is closed, or is told by [`Context::dropped`]: nothing goes missing in silence. What was published while
-//!   a client was away is gone; let `connect` send the state as it is, as above.
+//! - Delivery is **at most once**. A member gets what is published after its `group_add` returned,
+//!   once and in the order of the group, or is closed, or is told by [`Context::dropped`]: nothing
+//!   goes missing in silence. What was published while a client was away is gone; let `connect`
+//!   send the state as it is, as above.
 //! - `Published::receivers` says how many were addressed, not how many read it.
-//! - After a panic, or a hook cut off by its time limit, `self` may be half-changed when `disconnect` runs. A program built
-//!   with `panic = "abort"` has no isolation between connections.
+//! - After a panic, or a hook cut off by its time limit, `self` may be half-changed when
+//!   `disconnect` runs. A program built with `panic = "abort"` has no isolation between
+//!   connections.
 //! - The wording of errors and log lines is no promise, and a default may change with a minor version.
-//! - **This version is for one process**: the [memory backend](backends::Memory) is the only one, behind a
-//!   [`Backend`](layer::Backend) trait that still grows. Not there yet: Redis and NATS, compression, history and resume,
-//!   presence, TLS. There are no cargo features yet.
+//! - **This version is for one process**: the [memory backend](backends::Memory) is the only one,
+//!   behind a [`Backend`](layer::Backend) trait that still grows. Not there yet: Redis and NATS,
+//!   compression, history and resume, presence, TLS. There are no cargo features yet.
 //!
 //! # The book
 //!
-//! - [From Django Channels](docs::from_channels): the same consumer in both, a table of names, every difference.
+//! - [From Django Channels](docs::from_channels): the same consumer in both, a table of names,
+//!   every difference.
 //! - [Close codes](docs::close_codes): when each is sent, and what a client should do.
 //! - [Defaults](docs::defaults): the reason for each, and the memory a limit implies.
 //! - [Architecture](docs::architecture): the floors of the source, the way of a message, who owns what.

@@ -27,8 +27,9 @@ pub struct GroupName(Arc<str>);
 impl GroupName {
     /// Makes a name of any text. Different texts have different names.
     ///
-    /// ASCII letters, digits, `-` and `.` stay; every other byte, `_` included, becomes `_` and two hexadecimal
-    /// digits. What would be 100 characters or more is cut to 57, a dot and the SHA-1 of the text.
+    /// ASCII letters, digits, `-` and `.` stay; every other byte, `_` included, becomes `_` and two
+    /// hexadecimal digits. What would be 100 characters or more is cut to 57, a dot and the SHA-1
+    /// of the text.
     #[must_use]
     pub fn encode(text: &str) -> Self {
         let mut name = String::with_capacity(text.len());
@@ -64,8 +65,9 @@ impl GroupName {
 /// The name of one channel: a consumer's, or one made by
 /// [`ChannelLayer::new_channel`](crate::ChannelLayer::new_channel).
 ///
-/// It is `specific.<node>!<number>`, both parts hexadecimal: the node that made it, and the channel there. As in
-/// Channels the alphabet is a group's and one `!`, and there are fewer than 100 characters.
+/// It is `specific.<node>!<number>`, both parts hexadecimal: the node that made it, and the channel
+/// there. As in Channels the alphabet is a group's and one `!`, and there are fewer than 100
+/// characters.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
 

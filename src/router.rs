@@ -30,11 +30,12 @@ pub use crate::urls::Converter;
 
 /// Maps URLs to consumers, as Django's `websocket_urlpatterns` do.
 ///
-/// Routes are tried in the order of their declaration, of both kinds alike, and the first that matches the whole path wins; a converter that
-/// refuses a value goes on to the next route. Then the checks run, then the factory makes the consumer, then its
-/// [`connect`](Consumer::connect).
+/// Routes are tried in the order of their declaration, of both kinds alike, and the first that
+/// matches the whole path wins; a converter that refuses a value goes on to the next route. Then
+/// the checks run, then the factory makes the consumer, then its [`connect`](Consumer::connect).
 ///
-/// A factory is any `Fn(&Scope) -> Result<C, Reject>`; what the application shares goes into [`state`](Self::state).
+/// A factory is any `Fn(&Scope) -> Result<C, Reject>`; what the application shares goes into
+/// [`state`](Self::state).
 ///
 /// ```
 /// use strait::Consumer;
@@ -58,10 +59,12 @@ pub use crate::urls::Converter;
 ///
 /// # Patterns
 ///
-/// [`path`](Self::path) takes text with `<converter:name>`: `int` (digits, up to `u64`), `str` (no slash; also plain `<name>` and
-/// `{name}`), `slug`, `uuid` (lower case), `path` (with slashes), and your own [`converter`](Self::converter)s.
-/// [`re_path`](Self::re_path) takes a regular expression with named groups; it always matches the whole path, a leading `/` or `^` and a closing `$` may be
-/// there or not, and `\d` is an ASCII digit. Leading slashes of the request's path are ignored. There is no redirect that adds a slash.
+/// [`path`](Self::path) takes text with `<converter:name>`: `int` (digits, up to `u64`), `str` (no
+/// slash; also plain `<name>` and `{name}`), `slug`, `uuid` (lower case), `path` (with slashes),
+/// and your own [`converter`](Self::converter)s. [`re_path`](Self::re_path) takes a regular
+/// expression with named groups; it always matches the whole path, a leading `/` or `^` and a
+/// closing `$` may be there or not, and `\d` is an ASCII digit. Leading slashes of the request's
+/// path are ignored. There is no redirect that adds a slash.
 #[must_use]
 pub struct Router {
     routes: Vec<Route>,
@@ -154,9 +157,10 @@ impl Router {
         self.add(Pattern::re_path(pattern), factory)
     }
 
-    /// Puts a router's routes under a prefix, which is a [`path`](Self::path) pattern and may have parameters; they are merged, the inner
-    /// one of equal names wins. State, checks, configuration and layer of the inner router stay with its routes and go before this
-    /// router's; checks run from the outside in. An empty prefix only groups routes.
+    /// Puts a router's routes under a prefix, which is a [`path`](Self::path) pattern and may have
+    /// parameters; they are merged, the inner one of equal names wins. State, checks, configuration
+    /// and layer of the inner router stay with its routes and go before this router's; checks run
+    /// from the outside in. An empty prefix only groups routes.
     ///
     /// # Panics
     ///
@@ -180,7 +184,8 @@ impl Router {
         Ok(self)
     }
 
-    /// Registers a converter for `<name:parameter>` in the `path` patterns declared after it on this router.
+    /// Registers a converter for `<name:parameter>` in the `path` patterns that are declared after it on
+    /// this router; a nested router has converters of its own.
     ///
     /// # Panics
     ///
@@ -195,20 +200,22 @@ impl Router {
         self
     }
 
-    /// Shares a value with all consumers: `ctx.state::<T>()`. One of each type; a later one replaces an earlier. A type that is cheap to clone, such as a
-    /// pool, goes in as it is.
+    /// Shares a value with all consumers: `ctx.state::<T>()`. One of each type; a later one
+    /// replaces an earlier. A type that is cheap to clone, such as a pool, goes in as it is.
     pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.options.state.insert(value);
         self
     }
 
-    /// The channel layer of all consumers. Default: a [memory](ChannelLayer::memory) layer of the router's own.
+    /// The channel layer of all consumers. Who publishes from elsewhere keeps a clone of the same layer.
+    /// Default: a [memory](ChannelLayer::memory) layer of the router's own, which only its consumers reach.
     pub fn channel_layer(mut self, layer: ChannelLayer) -> Self {
         self.options.layer = Some(layer);
         self
     }
 
-    /// Limits and deadlines of the connections.
+    /// Limits and deadlines of the connections. A nested router's take the place of these, all together.
+    /// Default: [`Config::new`].
     pub fn config(mut self, config: Config) -> Self {
         self.options.config = Some(config);
         self
@@ -220,11 +227,12 @@ impl Router {
         self
     }
 
-    /// Adds a check that runs before a consumer is made: an asynchronous function of the scope that may reject. What it finds
-    /// out (a user) it hands on with [`Scope::insert_extension`].
+    /// Adds a check that runs before a consumer is made: an asynchronous function of the scope that
+    /// may reject. What it finds out (a user) it hands on with [`Scope::insert_extension`].
     ///
-    /// It holds for every route of this router and of those nested in it, wherever they were declared. For a check on some routes
-    /// only, [`nest`](Self::nest) a router of theirs, with an empty prefix if need be. Checks run in the order they were added.
+    /// It holds for every route of this router and of those nested in it, wherever they were
+    /// declared. For a check on some routes only, [`nest`](Self::nest) a router of theirs, with an
+    /// empty prefix if need be. Checks run in the order they were added.
     ///
     /// ```
     /// # use strait::{Consumer, Reject, Router};

@@ -22,9 +22,9 @@ use crate::urls::Params;
 
 /// What is known of a connection: its request, the parameters of its route, and the application's state.
 ///
-/// A clone is cheap and shows the same scope, so that an asynchronous check takes it by value. The request is
-/// kept as a compact copy, since the server's own would pin its whole read buffer for as long as the connection lives.
-/// (Channels' `self.scope`.)
+/// A clone is cheap and shows the same scope, so that an asynchronous check takes it by value. The
+/// request is kept as a compact copy, since the server's own would pin its whole read buffer for as
+/// long as the connection lives. (Channels' `self.scope`.)
 #[derive(Clone)]
 pub struct Scope(Arc<Inner>);
 
@@ -47,8 +47,8 @@ pub(crate) struct Mount {
 
 /// The address of the peer, as an extension of the request.
 ///
-/// [`Server`](crate::Server) puts it there. Inside another server, such as axum's, put it there yourself (from its
-/// `ConnectInfo`) for [`Scope::peer`] to answer.
+/// [`Server`](crate::Server) puts it there. Inside another server, such as axum's, put it there
+/// yourself (from its `ConnectInfo`) for [`Scope::peer`] to answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
@@ -88,7 +88,8 @@ impl Scope {
         self.0.head.query()
     }
 
-    /// The first value of a query parameter, decoded (`%20` and `+` are spaces). Bytes that are not UTF-8 are replaced.
+    /// The first value of a query parameter, decoded (`%20` and `+` are spaces). Bytes that are not
+    /// UTF-8 are replaced.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<String> {
         self.query_string().split('&').find_map(|pair| {
@@ -97,7 +98,8 @@ impl Scope {
         })
     }
 
-    /// The first header of this name, in any case; `None` when there is none or it is not UTF-8.
+    /// The first header of this name, in any case; `None` when there is none or it is not UTF-8. All of
+    /// them are among [`headers`](Self::headers).
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.header_values(name).next()?;
@@ -122,9 +124,10 @@ impl Scope {
     ///
     /// # Errors
     ///
-    /// When the value does not parse into `T` (before acceptance: 404), or the route declares no such parameter (500, and
-    /// an error in the log that names the route and its parameters). A declared optional group of a regular
-    /// expression that did not take part in the match does not parse.
+    /// When the value does not parse into `T` (before acceptance: 404), or the route declares no
+    /// such parameter (500, and an error in the log that names the route and its parameters). A
+    /// declared optional group of a regular expression that did not take part in the match does not
+    /// parse.
     pub fn param<T: FromStr>(&self, name: &str) -> Result<T, Error> {
         let mount = &self.0.mount;
         let Some(value) = self.0.params.value(name) else {
@@ -144,7 +147,8 @@ impl Scope {
         self.0.params.iter()
     }
 
-    /// The unnamed groups of a regular expression, in order; empty when any group has a name. (Channels' `args`.)
+    /// The unnamed groups of a regular expression, in order; empty when any group has a name.
+    /// (Channels' `args`.)
     pub fn args(&self) -> impl Iterator<Item = Option<&str>> {
         self.0.params.args()
     }
@@ -195,8 +199,8 @@ impl Scope {
             .cloned()
     }
 
-    /// Adds a typed extension, in place of one of the same type: how a check hands what it found (a user, a tenant) to
-    /// the consumer.
+    /// Adds a typed extension, in place of one of the same type: how a check hands what it found (a
+    /// user, a tenant) to the consumer.
     pub fn insert_extension<T: Clone + Send + Sync + 'static>(&self, value: T) {
         let extensions = self.0.extensions.write();
         extensions
@@ -331,7 +335,11 @@ fn length(bytes: usize) -> u32 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-    use super::*;
+    use std::sync::Arc;
+
+    use super::Params;
+    use super::Scope;
+    use super::decode_path;
 
     fn scope(uri: &str) -> Scope {
         let request = http::Request::builder()

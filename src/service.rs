@@ -81,9 +81,10 @@ pub use crate::session::Sockets;
 
 /// A router that serves. Made by [`Router::into_service`]; a clone serves the same.
 ///
-/// Any request is answered: a handshake with 101 and a session, an unknown path with 404, another request to a known path with 426, a
-/// refused one as its [`Reject`] says. It is mounted where its routes' paths arrive: under axum's `route_service` or `fallback_service` they arrive
-/// whole, under `nest_service` without the prefix.
+/// Any request is answered: a handshake with 101 and a session, an unknown path with 404, another
+/// request to a known path with 426, a refused one as its [`Reject`] says. It is mounted where its
+/// routes' paths arrive: under axum's `route_service` or `fallback_service` they arrive whole,
+/// under `nest_service` without the prefix.
 #[derive(Clone)]
 pub struct WebSocketService {
     routes: Arc<Routes>,
@@ -95,7 +96,8 @@ impl Router {
     ///
     /// # Panics
     ///
-    /// When the routes do not make a table, at the caller's line. See [`try_into_service`](Self::try_into_service).
+    /// When the routes do not make a table, at the caller's line. See
+    /// [`try_into_service`](Self::try_into_service).
     #[track_caller]
     #[must_use]
     pub fn into_service(self) -> (WebSocketService, Sockets) {

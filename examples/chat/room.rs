@@ -317,7 +317,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_room_whose_name_is_too_long_is_not_found() {
         let path = format!("/ws/chat/{}/", "a".repeat(95));
-        let refused = Communicator::new(&rooms(), &path).connect().await;
+        let refused = Communicator::new(rooms(), &path).connect().await;
         assert_eq!(refused.unwrap_err().status, 404);
     }
 

@@ -1,4 +1,5 @@
-//! What carries envelopes between nodes: the backends that come with strait, and the constructors that name them.
+//! What carries envelopes between nodes: the backends that come with strait, and the constructors
+//! that name them.
 
 mod memory;
 

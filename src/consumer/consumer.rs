@@ -13,21 +13,27 @@ use crate::message::Message;
 
 use super::context::Context;
 
-/// One connection's logic. There is one value per connection, made by the factory that the route names; its state is `self`.
+/// One connection's logic. There is one value per connection, made by the factory that the route
+/// names; its state is `self`.
 ///
-/// Every hook has a default, and users write them as `async fn`. They run one at a time: messages in their order, events in theirs; between
-/// the two no order is promised, and neither starves the other. A running hook delays this connection only, and while it waits the connection
-/// goes on writing, answering pings and noticing a close.
+/// Every hook has a default, and users write them as `async fn`. They run one at a time: messages
+/// in their order, events in theirs; between the two no order is promised, and neither starves the
+/// other. A running hook delays this connection only, and while it waits the connection goes on
+/// writing, answering pings and noticing a close.
 ///
-/// The parameter `E` is the type of the consumer's events. Without one it is the untyped [`Event`], and `impl Consumer for Echo` says nothing
-/// about events. An event that does not decode into `E` is logged at debug level and ignored: one bad publish closes nobody.
+/// The parameter `E` is the type of the consumer's events, any that serde decodes: usually an enum with
+/// `#[serde(tag = "type")]`. Without one it is the untyped [`Event`], and `impl Consumer for Echo` says
+/// nothing about events. An event that does not decode into `E` is logged at debug level and ignored: one
+/// bad publish closes nobody.
 ///
-/// **`connect` and `disconnect` are a pair.** After a `connect` that returned [`Accept`], `disconnect` runs exactly once, however the connection
-/// ends: closed by either side, error, panic in a hook, time-out, shutdown of the server, or a client that was gone before the handshake's answer
-/// reached it. After a `connect` that refused, failed or panicked it does not run. Group memberships are released in both cases.
+/// **`connect` and `disconnect` are a pair.** After a `connect` that returned [`Accept`],
+/// `disconnect` runs exactly once, however the connection ends: closed by either side, error, panic
+/// in a hook, time-out, shutdown of the server, or a client that was gone before the handshake's
+/// answer reached it. After a `connect` that refused, failed or panicked it does not run. Group
+/// memberships are released in both cases.
 ///
-/// After a panic, or a hook cut off by its time limit, `self` may be half-changed when `disconnect` runs. A program built with `panic = "abort"`
-/// has no isolation between connections.
+/// After a panic, or a hook cut off by its time limit, `self` may be half-changed when `disconnect`
+/// runs. A program built with `panic = "abort"` has no isolation between connections.
 ///
 /// ```
 /// use strait::Consumer;
@@ -49,8 +55,9 @@ use super::context::Context;
     note = "write `impl Consumer for {Self}` (untyped events) or `impl Consumer<MyEvent> for {Self}`"
 )]
 pub trait Consumer<E = Event>: Send + 'static {
-    /// A client wants to connect. The handshake is answered when this returns: the client is let in, or refused with an HTTP status.
-    /// Messages sent here go out after acceptance. Default: accepts.
+    /// A client wants to connect. The handshake is answered when this returns: the client is let
+    /// in, or refused with an HTTP status. Messages sent here go out after acceptance. Default:
+    /// accepts.
     ///
     /// # Errors
     ///
@@ -58,14 +65,16 @@ pub trait Consumer<E = Event>: Send + 'static {
     ///
     /// # Cancel safety
     ///
-    /// Dropped at an `.await` when it takes longer than [`Config::connect_timeout`](crate::config::Config::connect_timeout), or longer than its
+    /// Dropped at an `.await` when it takes longer than
+    /// [`Config::connect_timeout`](crate::config::Config::connect_timeout), or longer than its
     /// grace after the client has gone.
     fn connect(&mut self, ctx: &Context) -> impl Future<Output = Result<Accept, Reject>> + Send {
         let _ = ctx;
         ready(Ok(Accept::new()))
     }
 
-    /// A message came from the client. Whatever it says is the client's word only: check it before use. Default: ignores it.
+    /// A message came from the client. Whatever it says is the client's word only: check it before
+    /// use. Default: ignores it.
     ///
     /// # Errors
     ///
@@ -79,7 +88,8 @@ pub trait Consumer<E = Event>: Send + 'static {
         ready(Ok(()))
     }
 
-    /// An event came from a group or to this consumer's channel. Default: ignores it.
+    /// An event came from a group or to this consumer's channel. Events of groups that were joined with
+    /// [`relay`](crate::consumer::GroupAdd::relay) do not come here. Default: ignores it.
     ///
     /// # Errors
     ///
@@ -97,19 +107,22 @@ pub trait Consumer<E = Event>: Send + 'static {
     ///
     /// # Errors
     ///
-    /// `Ok(())` keeps the connection. An error that remains closes it and is logged once; its text is never sent to the client.
-    /// [`Error::close`](crate::Error::close) closes as it says, a message that did not decode with 1007 or 1003, an unavailable layer with 1013, anything else with 1011.
+    /// `Ok(())` keeps the connection. An error that remains closes it and is logged once; its text
+    /// is never sent to the client. [`Error::close`](crate::Error::close) closes as it says, a
+    /// message that did not decode with 1007 or 1003, an unavailable layer with 1013, anything else
+    /// with 1011.
     fn error(&mut self, ctx: &Context, error: BoxError) -> impl Future<Output = Result> + Send {
         let _ = ctx;
         ready(Err(error))
     }
 
-    /// The connection has ended. Memberships are released already, [`Context::groups`] tells what they were, and what is sent to the own socket is
-    /// dropped. Default: nothing.
+    /// The connection has ended. Memberships are released already, [`Context::groups`] tells what
+    /// they were, and what is sent to the own socket is dropped. Default: nothing.
     ///
     /// # Cancel safety
     ///
-    /// Dropped at an `.await` when it takes longer than [`Config::disconnect_timeout`](crate::config::Config::disconnect_timeout).
+    /// Dropped at an `.await` when it takes longer than
+    /// [`Config::disconnect_timeout`](crate::config::Config::disconnect_timeout).
     fn disconnect(&mut self, ctx: &Context, closed: Closed) -> impl Future<Output = ()> + Send {
         let _ = (ctx, closed);
         ready(())

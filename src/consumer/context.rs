@@ -29,8 +29,9 @@ use super::sending::Sending;
 
 /// The connection, as a hook sees it: its socket, its groups, its scope.
 ///
-/// Every verb takes `&self` and is awaited. What is sent is encoded when the verb is called, not when it is awaited, so that its future
-/// borrows neither the context nor the value. "The peer has left" is no error: what is sent then is dropped.
+/// Every verb takes `&self` and is awaited. What is sent is encoded when the verb is called, not
+/// when it is awaited, so that its future borrows neither the context nor the value. "The peer has
+/// left" is no error: what is sent then is dropped.
 pub struct Context(Arc<Inner>);
 
 struct Inner {
@@ -56,8 +57,10 @@ struct State {
 impl Context {
     /// Sends a message to the client.
     ///
-    /// It is queued, and written when the hook waits or returns; several together in one write. Where 1,024 messages or 1 MiB wait already
-    /// ([`Config::outgoing`](crate::config::Config::outgoing)), this waits for room while the client reads at all; a client that reads nothing for
+    /// It is queued, and written when the hook waits or returns; several together in one write.
+    /// Where 1,024 messages or 1 MiB wait already
+    /// ([`Config::outgoing`](crate::config::Config::outgoing)), this waits for room while the
+    /// client reads at all; a client that reads nothing for
     /// [`Config::write_timeout`](crate::config::Config::write_timeout) is closed.
     ///
     /// # Errors
@@ -98,7 +101,8 @@ impl Context {
         self.queue(Message::from_json(value).map(Outbound::Message))
     }
 
-    /// Sends the event whose hook runs to the client, as the JSON it was published as; it was encoded once for all members here.
+    /// Sends the event whose hook runs to the client, as the JSON it was published as; it was
+    /// encoded once for all members here.
     ///
     /// # Errors
     ///
@@ -110,9 +114,12 @@ impl Context {
         self.queue(event.map(Outbound::Ready).ok_or_else(missing))
     }
 
-    /// Closes the connection: what is queued still goes out, then the close frame; the hook that calls this runs to its end, then no other but
-    /// `disconnect`. The reason is for the client; 123 bytes of it fit, the rest is cut. A second close changes nothing. It takes effect with
-    /// the call.
+    /// Closes the connection: what is queued still goes out, then the close frame. It takes effect with
+    /// the call, awaited or not; what is sent afterwards is dropped.
+    ///
+    /// The hook that calls this runs on, for [`Config::grace`](crate::config::Config::grace) at the most,
+    /// then no other but `disconnect`. The reason is for the client; 123 bytes of it fit, the rest is cut.
+    /// A second close changes nothing.
     ///
     /// # Errors
     ///
@@ -131,8 +138,8 @@ impl Context {
         }))
     }
 
-    /// How many frames and events of groups with [`Overflow::Drop`](crate::layer::Overflow::Drop) were dropped for want of room, since this
-    /// was last asked.
+    /// How many frames and events of groups with [`Overflow::Drop`](crate::layer::Overflow::Drop)
+    /// were dropped for want of room, since this was last asked.
     #[must_use]
     pub fn dropped(&self) -> u32 {
         self.0.mailbox.take_dropped()
@@ -145,13 +152,14 @@ impl Context {
 
 /// Groups and channels.
 impl Context {
-    /// Joins a group: its events arrive at [`event`](crate::Consumer::event), from those published after this returned on. Joining a group again
-    /// changes only how its events are delivered. (Channels' `group_add`.)
+    /// Joins a group: its events arrive at [`event`](crate::Consumer::event), from those published after
+    /// this returned on; with [`relay`](GroupAdd::relay), at the socket. Joining a group again changes
+    /// only how its events are delivered. (Channels' `group_add`.)
     ///
     /// # Errors
     ///
-    /// Of the `.await`: a bad name; more groups than [`Config::max_groups`](crate::config::Config::max_groups);
-    /// [`Error::is_unavailable`].
+    /// Of the `.await`: a bad name; more groups than
+    /// [`Config::max_groups`](crate::config::Config::max_groups); [`Error::is_unavailable`].
     pub fn group_add<N>(&self, group: N) -> GroupAdd
     where
         N: TryInto<GroupName>,
@@ -160,8 +168,8 @@ impl Context {
         GroupAdd::new(self.handle(), group.try_into().map_err(Into::into))
     }
 
-    /// Leaves a group. Leaving one that the consumer is not in does nothing. At the connection's end all groups are left by themselves.
-    /// It takes effect with the call.
+    /// Leaves a group. Leaving one that the consumer is not in does nothing. At the connection's
+    /// end all groups are left by themselves. It takes effect with the call.
     ///
     /// # Errors
     ///
@@ -189,12 +197,18 @@ impl Context {
             .collect()
     }
 
-    /// The name of this consumer's own channel, for [`ChannelLayer::send`] and [`except`](crate::layer::Publish::except). What is sent to it arrives
-    /// at `event`.
+    /// The name of this consumer's own channel, for [`ChannelLayer::send`] and
+    /// [`except`](crate::layer::Publish::except). What is sent to it arrives at `event`.
+    ///
+    /// A task that works for this connection, and outlives the hook that started it, takes this name and
+    /// a clone of the [`layer`](Self::layer) with it, and sends what it finds as an event.
     #[must_use]
     pub fn channel_name(&self) -> ChannelName {
         let mut state = self.lock();
-        state.named = !state.released;
+        if state.released {
+            return self.0.layer.name_of(&self.0.mailbox);
+        }
+        state.named = true;
         self.0.layer.register(&self.0.mailbox)
     }
 

@@ -1,4 +1,5 @@
-//! [`DynConsumer`]: a consumer of whatever type, as the session drives it. Consumers become `dyn` here and nowhere else.
+//! [`DynConsumer`]: a consumer of whatever type, as the session drives it. Consumers become `dyn`
+//! here and nowhere else.
 
 use std::any::type_name;
 use std::marker::PhantomData;
@@ -16,7 +17,8 @@ use crate::message::Message;
 use super::consumer::Consumer;
 use super::context::Context;
 
-/// The hooks with their types erased. Their futures do nothing before the first poll, so that a panic anywhere in a hook is a panic of a poll.
+/// The hooks with their types erased. Their futures do nothing before the first poll, so that a
+/// panic anywhere in a hook is a panic of a poll.
 pub(crate) trait DynConsumer: Send {
     /// The consumer's type, for logs.
     fn name(&self) -> &'static str;

@@ -13,7 +13,8 @@ use super::context::Context;
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is ready, the consumer may be a member or not; a membership ends with the connection at the latest.
+/// Dropped before it is ready, the consumer may be a member or not; a membership ends with the
+/// connection at the latest.
 #[derive(Debug)]
 #[must_use = "nobody joins until it is awaited"]
 pub struct GroupAdd {
@@ -31,7 +32,8 @@ impl GroupAdd {
         }
     }
 
-    /// Events of this group go to the socket as they are, as JSON text, and run no hook: the cheapest way to show one event to many.
+    /// Events of this group go to the socket as they are, as JSON text, and run no hook: the
+    /// cheapest way to show one event to many.
     pub fn relay(mut self) -> Self {
         self.relay = true;
         self

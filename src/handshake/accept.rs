@@ -29,16 +29,17 @@ impl Accept {
         Self::default()
     }
 
-    /// Chooses a subprotocol. It must be one that the client offered
-    /// ([`Scope::subprotocols`]); anything else refuses the connection with 500 and an error in the log, since a client
-    /// must fail such a handshake (RFC 6455, section 4.1).
+    /// Chooses a subprotocol. It must be one that the client offered ([`Scope::subprotocols`]);
+    /// anything else refuses the connection with 500 and an error in the log, since a client must
+    /// fail such a handshake (RFC 6455, section 4.1).
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocol = Some(name.into());
         self
     }
 
-    /// Adds a header to the 101 response. One that cannot stand there (`Connection`, `Upgrade`, `Sec-WebSocket-*`, a
-    /// bad name or value) refuses the connection with 500 and an error in the log.
+    /// Adds a header to the 101 response. One that cannot stand there (`Connection`, `Upgrade`,
+    /// `Sec-WebSocket-*`, a bad name or value) refuses the connection with 500 and an error in the
+    /// log.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName, Error: std::fmt::Display>,

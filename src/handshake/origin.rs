@@ -11,10 +11,11 @@ use crate::scope::Scope;
 
 use super::reject::Reject;
 
-/// Which origins may connect. Without this check any page on the web could open a socket with the cookies of whoever looks
-/// at it, since browsers apply no same-origin rule to WebSockets.
+/// Which origins may connect. Without this check any page on the web could open a socket with the
+/// cookies of whoever looks at it, since browsers apply no same-origin rule to WebSockets.
 ///
-/// The default is [`same_host`](Self::same_host). (Channels' `OriginValidator` and `AllowedHostsOriginValidator`.)
+/// The default is [`same_host`](Self::same_host). (Channels' `OriginValidator` and
+/// `AllowedHostsOriginValidator`.)
 ///
 /// ```
 /// use strait::handshake::Origins;
@@ -47,8 +48,8 @@ struct Allowed {
 }
 
 impl Origins {
-    /// Only pages from the host and port that the request's `Host` names. A missing `Origin` passes, since only browsers
-    /// send one. This is the default.
+    /// Only pages from the host and port that the request's `Host` names. A missing `Origin`
+    /// passes, since only browsers send one. This is the default.
     pub fn same_host() -> Self {
         Self::default()
     }
@@ -58,9 +59,10 @@ impl Origins {
         Self { rule: Rule::Any }
     }
 
-    /// Only these, and no request without an `Origin`. An entry is a host (`example.com`: any scheme and port),
-    /// a host with all below it (`.example.com`), either with a scheme and perhaps a port (`https://example.com:8443`; default
-    /// ports are filled in), or `*` for everyone.
+    /// Only these, and no request without an `Origin`. An entry is a host (`example.com`: any
+    /// scheme and port), a host with all below it (`.example.com`), either with a scheme and
+    /// perhaps a port (`https://example.com:8443`; default ports are filled in), or `*` for
+    /// everyone.
     ///
     /// # Panics
     ///
@@ -261,7 +263,7 @@ fn is_sampled() -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-    use super::*;
+    use super::Origins;
 
     #[test]
     fn lists_match_as_in_channels() {

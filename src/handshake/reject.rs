@@ -12,11 +12,12 @@ use crate::error::Error;
 
 use super::accept::parse_header;
 
-/// What a factory, a check or `connect` answers to keep a client out: an HTTP status with headers and a body, or a close
-/// code right after acceptance.
+/// What a factory, a check or `connect` answers to keep a client out: an HTTP status with headers and
+/// a body; from `connect` also a close code right after acceptance.
 ///
-/// `?` makes one of any error: 500, logged once and its text not sent. Some of strait's own errors answer better: a route
-/// parameter that does not parse is 404, an unavailable channel layer 503 with `Retry-After`.
+/// `?` makes one of any error: 500, logged once and its text not sent. Some of strait's own errors
+/// answer better: a route parameter that does not parse is 404, an unavailable channel layer 503
+/// with `Retry-After`.
 ///
 /// ```
 /// use strait::Reject;
@@ -54,8 +55,8 @@ pub(crate) enum Refusal {
 impl Reject {
     /// Answers with this status, an empty body and no headers. A number that is no status becomes 500.
     ///
-    /// A browser's `WebSocket` shows none of it to its page, only that the connection failed (1006): where the page must
-    /// know, use [`after_accept`](Self::after_accept).
+    /// A browser's `WebSocket` shows none of it to its page, only that the connection failed
+    /// (1006): where the page must know, use [`after_accept`](Self::after_accept).
     pub fn status(status: impl TryInto<StatusCode>) -> Self {
         let status = status
             .try_into()
@@ -86,9 +87,12 @@ impl Reject {
         Self::status(StatusCode::NOT_FOUND)
     }
 
-    /// Accepts the handshake and closes at once with this code and reason, because a page can read only a close code.
+    /// Accepts the handshake and closes at once with this code and reason, because a page can read only
+    /// a close code. `disconnect` does not run, and what `connect` had sent does go out before.
     ///
-    /// A code that may not be sent becomes a refusal with 500 and an error in the log.
+    /// This is for `connect`. A factory and a check run before there is a session that could close a
+    /// socket: from them it is a plain 403. A code that may not be sent becomes a refusal with 500 and
+    /// an error in the log.
     pub fn after_accept<C>(code: C, reason: impl Into<String>) -> Self
     where
         C: TryInto<CloseCode>,

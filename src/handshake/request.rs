@@ -116,9 +116,15 @@ fn is_key(key: &[u8]) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
+    use http::HeaderMap;
+    use http::Method;
     use http::Request;
+    use http::Response;
+    use http::Version;
+    use http::request::Parts;
 
-    use super::*;
+    use super::Opening;
+    use super::switching_protocols;
 
     /// A correct request with one header changed, `None` to leave it out.
     fn request(name: &'static str, value: Option<&str>) -> Parts {

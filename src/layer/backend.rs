@@ -10,10 +10,11 @@ use crate::name::GroupName;
 use super::envelope::Envelope;
 use super::registry::Registry;
 
-/// Carries envelopes between the nodes that share it. It knows no sockets and keeps no members: delivering to the members of a
-/// node is the node's own business.
+/// Carries envelopes between the nodes that share it. It knows no sockets and keeps no members:
+/// delivering to the members of a node is the node's own business.
 ///
-/// The trait is still growing: history, presence and queues for workers will be separate small traits beside it.
+/// The trait is still growing: history, presence and queues for workers will be separate small
+/// traits beside it.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// What it promises.
@@ -27,8 +28,9 @@ pub trait Backend: Send + Sync + 'static {
     /// When it cannot start; the layer is then not made.
     async fn start(&self, sink: Sink) -> Result<(), Error>;
 
-    /// Carries an envelope to every node that has receivers, this one included: a node's own publish comes back
-    /// through its sink, so that the order is the backend's and the same for all.
+    /// Carries an envelope to every node that has receivers, this one included: a node's own
+    /// publish comes back through its sink, so that the order is the backend's and the same for
+    /// all.
     ///
     /// # Errors
     ///
@@ -77,8 +79,8 @@ impl Guarantees {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// How many were addressed, as far as the backend knows: with the memory backend, members. That each of them takes it
-    /// is not meant: a member may be full or just leaving.
+    /// How many were addressed, as far as the backend knows: with the memory backend, members. That
+    /// each of them takes it is not meant: a member may be full or just leaving.
     pub receivers: usize,
 }
 
@@ -101,10 +103,12 @@ impl Sink {
         Self { registry }
     }
 
-    /// Delivers to the members here, and returns how many are addressed: counted when the envelope takes its place in the group's order.
+    /// Delivers to the members here, and returns how many are addressed: counted when the envelope
+    /// takes its place in the group's order.
     ///
-    /// Where more is published than can be delivered, it waits for delivery, never for a reader: at the most 256 messages or 256 KiB of a
-    /// group are pending. Messages of one group keep the order in which this is awaited.
+    /// Where more is published than can be delivered, it waits for delivery, never for a reader: at
+    /// the most 256 messages or 256 KiB of a group are pending. Messages of one group keep the
+    /// order in which this is awaited.
     ///
     /// # Errors
     ///

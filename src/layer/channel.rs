@@ -11,7 +11,8 @@ use crate::name::ChannelName;
 
 use super::channel_layer::ChannelLayer;
 
-/// A channel of one's own: others send to its name, this end receives. (Channels' `new_channel` and `receive`.)
+/// A channel of one's own: others send to its name, this end receives. (Channels' `new_channel` and
+/// `receive`.)
 ///
 /// Made by [`ChannelLayer::new_channel`]. It can be a member of groups like a consumer; ready messages
 /// ([`group_broadcast`](ChannelLayer::group_broadcast)), which are for sockets, do not reach it.
@@ -68,6 +69,11 @@ impl Channel {
     /// # Errors
     ///
     /// For a bad name, and [`Error::is_unavailable`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it may be a member or not; [`group_discard`](Self::group_discard)
+    /// settles it.
     pub async fn group_add<N>(&mut self, group: N) -> Result<(), Error>
     where
         N: TryInto<crate::name::GroupName>,
@@ -78,7 +84,11 @@ impl Channel {
         if !self.groups.iter().any(|known| Arc::ptr_eq(known, &group)) {
             self.groups.push(group.clone());
         }
-        self.layer.subscribe(&group).await
+        let subscribed = self.layer.subscribe(&group).await;
+        if subscribed.is_err() {
+            self.leave(group.name());
+        }
+        subscribed
     }
 
     /// Leaves a group. Leaving one that it is not in does nothing.
@@ -91,17 +101,20 @@ impl Channel {
         N: TryInto<crate::name::GroupName>,
         N::Error: Into<Error>,
     {
-        let name = group.try_into().map_err(Into::into)?;
-        if let Some(place) = self.groups.iter().position(|group| *group.name() == name) {
-            let group = self.groups.swap_remove(place);
-            self.layer.leave(&group, self.mailbox.id());
-        }
+        self.leave(&group.try_into().map_err(Into::into)?);
         Ok(())
     }
 
     /// How many events of groups were dropped for want of room since this was last asked.
     pub fn dropped(&mut self) -> u32 {
         self.mailbox.take_dropped()
+    }
+
+    fn leave(&mut self, name: &crate::name::GroupName) {
+        if let Some(place) = self.groups.iter().position(|group| group.name() == name) {
+            let group = self.groups.swap_remove(place);
+            self.layer.leave(&group, self.mailbox.id());
+        }
     }
 }
 

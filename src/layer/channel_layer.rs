@@ -28,14 +28,15 @@ use super::envelope::Address;
 use super::envelope::Envelope;
 use super::envelope::Payload;
 use super::group::Group;
+use super::group::Subscription;
 use super::publish::Publish;
 use super::registry::Registry;
 
 /// Talks to many sockets through groups, and to one through its channel.
 ///
-/// A clone is cheap and the same layer; publish from any task. Names are 1 to 99 ASCII letters, digits, `-`, `_`, `.`.
-/// Delivery is at most once: who is not a member when a message is published does not get it. In a group the order
-/// of one kind of message is the same for every member.
+/// A clone is cheap and the same layer; publish from any task. Names are 1 to 99 ASCII letters,
+/// digits, `-`, `_`, `.`. Delivery is at most once: who is not a member when a message is published
+/// does not get it. In a group the order of one kind of message is the same for every member.
 ///
 /// ```
 /// use strait::ChannelLayer;
@@ -67,6 +68,10 @@ impl ChannelLayer {
     /// # Errors
     ///
     /// When the backend does not start.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, there is no layer; the backend may have been started.
     pub async fn new(backend: impl Backend) -> Result<Self, Error> {
         let (layer, sink) = Self::unstarted(Arc::new(backend));
         layer.0.backend.start(sink).await?;
@@ -85,19 +90,22 @@ impl ChannelLayer {
         (Self(Arc::new(node)), sink)
     }
 
-    /// What happens to members whose queue is full, for the groups whose name matches the pattern (`*` for any text, `?` for one
-    /// character). The first pattern that matches decides; it is looked up when a group gets its first
-    /// member here. Default: [`Overflow::Close`] for all.
+    /// What happens to members whose queue is full, for the groups whose name matches the pattern
+    /// (`*` for any text, `?` for one character). The first pattern that matches decides; it is
+    /// looked up when a group gets its first member here. It holds for this layer and all its
+    /// clones. Default: [`Overflow::Close`] for all.
     #[must_use]
     pub fn overflow(self, pattern: &str, overflow: Overflow) -> Self {
         self.0.registry.set_overflow(pattern, overflow);
         self
     }
 
-    /// Sends an event to every member of a group: to the `event` hook of those that joined plainly, as JSON straight to the sockets of
-    /// those that joined with [`relay`](crate::consumer::GroupAdd::relay). Encoded once.
+    /// Sends an event to every member of a group: to the `event` hook of those that joined plainly,
+    /// as JSON straight to the sockets of those that joined with
+    /// [`relay`](crate::consumer::GroupAdd::relay). Encoded once.
     ///
-    /// The event must be a JSON object with a string `"type"`: an enum with `#[serde(tag = "type")]`, or an [`Event`](crate::Event).
+    /// The event must be a JSON object with a string `"type"`: an enum with `#[serde(tag =
+    /// "type")]`, or an [`Event`](crate::Event).
     ///
     /// # Errors
     ///
@@ -112,9 +120,11 @@ impl ChannelLayer {
         self.publish_to(group, payload)
     }
 
-    /// Puts a ready message into the outgoing queue of every member, however it joined; no hook runs. Encoded once.
+    /// Puts a ready message into the outgoing queue of every member, however it joined; no hook
+    /// runs. Encoded once.
     ///
-    /// No order is promised between these and events that run a hook: use one kind per group where order matters.
+    /// No order is promised between these and events that run a hook: use one kind per group where
+    /// order matters.
     ///
     /// # Errors
     ///
@@ -127,13 +137,15 @@ impl ChannelLayer {
         self.publish_to(group, Ok(Payload::Message(message.into())))
     }
 
-    /// Sends an event to one channel: a consumer's ([`Context::channel_name`](crate::Context::channel_name)) or one of
-    /// [`new_channel`](Self::new_channel). There is no expiry. A channel that is gone receives nothing, and that is no error.
+    /// Sends an event to one channel: a consumer's
+    /// ([`Context::channel_name`](crate::Context::channel_name)) or one of
+    /// [`new_channel`](Self::new_channel). There is no expiry. A channel that is gone receives
+    /// nothing, and that is no error.
     ///
     /// # Errors
     ///
-    /// A bad name; an event that does not encode; [`Error::is_full`] where the channel is of this node and has no room;
-    /// [`Error::is_unavailable`].
+    /// A bad name; an event that does not encode; [`Error::is_full`] where the channel is of this
+    /// node and has no room; [`Error::is_unavailable`].
     ///
     /// # Cancel safety
     ///
@@ -181,7 +193,8 @@ impl ChannelLayer {
     }
 }
 
-/// Membership, for contexts and channels. Joining is two steps, so that the membership is noted before anything is awaited.
+/// Membership, for contexts and channels. Joining is two steps, so that the membership is noted
+/// before anything is awaited.
 impl ChannelLayer {
     /// Makes the mailbox a member here.
     pub(crate) fn join(&self, group: GroupName, mailbox: Arc<Mailbox>, relay: bool) -> Arc<Group> {
@@ -190,18 +203,20 @@ impl ChannelLayer {
 
     /// Returns when the backend delivers for this group.
     pub(crate) async fn subscribe(&self, group: &Group) -> Result<(), Error> {
-        let mut subscribed = group.subscribed.lock().await;
-        if !*subscribed {
+        let mut subscription = group.subscription.lock().await;
+        if *subscription != Subscription::Confirmed {
+            *subscription = Subscription::Unsure;
             self.0
                 .backend
                 .subscribe(std::slice::from_ref(group.name()))
                 .await?;
-            *subscribed = true;
+            *subscription = Subscription::Confirmed;
         }
         Ok(())
     }
 
-    /// Takes the mailbox out of a group; the last one ends the subscription, in a task of its own where the backend takes time.
+    /// Takes the mailbox out of a group; the last one ends the subscription, in a task of its own
+    /// where the backend takes time.
     pub(crate) fn leave(&self, group: &Arc<Group>, id: u64) {
         if let (true, true) = group.leave(id) {
             self.retire(group.clone());
@@ -213,27 +228,33 @@ impl ChannelLayer {
         self.0.registry.register(mailbox)
     }
 
+    /// That name, without making it known.
+    pub(crate) fn name_of(&self, mailbox: &Mailbox) -> ChannelName {
+        self.0.registry.name_of(mailbox.id())
+    }
+
     pub(crate) fn unregister(&self, mailbox: &Mailbox) {
         self.0.registry.unregister(mailbox.id());
     }
 
     fn retire(&self, group: Arc<Group>) {
         let layer = self.clone();
+        let runtime = Handle::try_current().ok().or_else(|| group.runtime());
         let mut task = Box::pin(async move { layer.unsubscribe(&group).await });
         // The memory backend answers at once, and whoever leaves may be in `Drop`: no task for that.
         let mut cx = Context::from_waker(Waker::noop());
         if task.as_mut().poll(&mut cx) == Poll::Pending
-            && let Ok(runtime) = Handle::try_current()
+            && let Some(runtime) = runtime
         {
             runtime.spawn(task);
         }
     }
 
-    /// Ends the subscription of a group that is still empty, then forgets the group. In this order: who joins meanwhile waits and
-    /// subscribes anew.
+    /// Ends the subscription of a group that is still empty, then forgets the group. In this order:
+    /// who joins meanwhile waits and subscribes anew.
     async fn unsubscribe(&self, group: &Arc<Group>) {
-        let mut subscribed = group.subscribed.lock().await;
-        if group.is_empty() && std::mem::take(&mut *subscribed) {
+        let mut subscription = group.subscription.lock().await;
+        if group.is_empty() && std::mem::take(&mut *subscription) != Subscription::None {
             let result = self
                 .0
                 .backend

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
+use std::thread::panicking;
 
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
@@ -13,8 +14,9 @@ use super::group::Pending;
 use super::group::Taken;
 use super::members::Member;
 
-/// The turn: there is one per group at a time, so that the order is the same for every member. It takes all that is pending, hands it
-/// to each member in one piece, and looks again, until nothing is pending.
+/// The turn: there is one per group at a time, so that the order is the same for every member. It
+/// takes all that is pending, hands it to each member in one piece, and looks again, until nothing
+/// is pending.
 #[derive(Debug)]
 pub(super) struct Delivery {
     group: Arc<Group>,
@@ -55,8 +57,8 @@ impl Delivery {
         }
     }
 
-    /// Yields after each chunk, so that the sessions woken by it may run, and after each batch, so that what comes together is
-    /// delivered together.
+    /// Yields after each chunk, so that the sessions woken by it may run, and after each batch, so
+    /// that what comes together is delivered together.
     async fn run(mut self) {
         while self.step() {
             yield_now().await;
@@ -87,10 +89,18 @@ impl Delivery {
     }
 }
 
+/// A turn is dropped when its runtime ends, which need not be that of all members: the rest is
+/// delivered here and now, since nothing in it waits. After a panic the rest is given up.
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if !self.finished {
+        if self.finished {
+            return;
+        }
+        self.group.forget_runtime();
+        if panicking() {
             self.group.abandon_turn();
+        } else {
+            while self.step() {}
         }
     }
 }

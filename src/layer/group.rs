@@ -26,8 +26,20 @@ pub(crate) struct Group {
     state: Mutex<State>,
     /// Publishers that found the pending list full wait here for the deliverer.
     room: Notify,
-    /// Whether the backend delivers for this group. Held across the backend's answer, so that joining and leaving take turns.
-    pub(super) subscribed: tokio::sync::Mutex<bool>,
+    /// Whether the backend delivers for this group. Held across the backend's answer, so that
+    /// joining and leaving take turns.
+    pub(super) subscription: tokio::sync::Mutex<Subscription>,
+}
+
+/// What is known of a group's subscription at the backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Subscription {
+    #[default]
+    None,
+    /// Asked for and not confirmed: that failed, or nobody waited for the answer. The next to join
+    /// asks again, the last to leave ends it.
+    Unsure,
+    Confirmed,
 }
 
 #[derive(Default)]
@@ -39,7 +51,8 @@ struct State {
     delivering: bool,
     /// How many messages were appended so far.
     sequence: u64,
-    /// The runtime of the first local member: deliveries run there, so that threads without one can publish.
+    /// The runtime of the first local member, until it ends: deliveries run there, so that threads
+    /// without one can publish.
     runtime: Option<Handle>,
 }
 
@@ -71,7 +84,7 @@ impl Group {
             overflow,
             state: Mutex::default(),
             room: Notify::new(),
-            subscribed: tokio::sync::Mutex::new(false),
+            subscription: tokio::sync::Mutex::default(),
         }
     }
 
@@ -85,6 +98,11 @@ impl Group {
 
     pub(super) fn is_empty(&self) -> bool {
         self.lock().members.is_empty()
+    }
+
+    /// Where deliveries run, unless that is gone.
+    pub(super) fn runtime(&self) -> Option<Handle> {
+        self.lock().runtime.clone()
     }
 
     pub(super) fn join(&self, mailbox: Arc<Mailbox>, relay: bool) {
@@ -108,7 +126,8 @@ impl Group {
         (was_member, state.members.is_empty())
     }
 
-    /// Gives a message its place in the order, and sees to it that somebody delivers. Returns how many members it addresses.
+    /// Gives a message its place in the order, and sees to it that somebody delivers. Returns how
+    /// many members it addresses.
     pub(super) fn append(self: &Arc<Self>, message: Pending) -> Result<usize, Full> {
         let mut state = self.lock();
         if PENDING.is_reached(state.pending.len(), state.pending_bytes) {
@@ -136,8 +155,8 @@ impl Group {
         self.room.notified()
     }
 
-    /// For the deliverer: all that is pending, or the end of its turn. Nobody is missed in between, since both happen under
-    /// the lock that a publisher appends under.
+    /// For the deliverer: all that is pending, or the end of its turn. Nobody is missed in between,
+    /// since both happen under the lock that a publisher appends under.
     pub(super) fn take_pending(&self) -> Option<Taken> {
         let mut state = self.lock();
         state.members.compact();
@@ -158,8 +177,13 @@ impl Group {
         self.lock().members.chunk(from, most, chunk)
     }
 
-    /// For a deliverer that is dropped within its turn: a panic, or the end of its runtime. What is pending is lost with it, but nobody
-    /// waits for ever.
+    /// For a deliverer that is dropped within its turn: its runtime takes no more tasks. The next
+    /// to join brings another.
+    pub(super) fn forget_runtime(&self) {
+        self.lock().runtime = None;
+    }
+
+    /// For a deliverer that panicked. What is pending is lost with it, but nobody waits for ever.
     pub(super) fn abandon_turn(&self) {
         let mut state = self.lock();
         state.delivering = false;

@@ -15,8 +15,8 @@ pub(super) struct Member {
     pub(super) since: u64,
 }
 
-/// Slots that keep their place while a delivery walks over them: who leaves meanwhile leaves a hole, so that nobody is skipped or met
-/// twice. Holes are closed when no delivery runs.
+/// Slots that keep their place while a delivery walks over them: who leaves meanwhile leaves a
+/// hole, so that nobody is skipped or met twice. Holes are closed when no delivery runs.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     slots: Vec<Option<Member>>,
@@ -74,8 +74,8 @@ impl Members {
         true
     }
 
-    /// The members from position `from` on, at most `most` slots of them, appended to `chunk`; then the position to go on from, or
-    /// `None` at the end.
+    /// The members from position `from` on, at most `most` slots of them, appended to `chunk`; then
+    /// the position to go on from, or `None` at the end.
     pub(super) fn chunk(&self, from: usize, most: usize, chunk: &mut Vec<Member>) -> Option<usize> {
         let end = self.slots.len().min(from + most);
         let slots = self.slots.get(from..end).unwrap_or_default();
@@ -133,11 +133,23 @@ const INDEXED: usize = 32;
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
 
-    use proptest::prelude::*;
+    use proptest::collection::vec;
+    use proptest::prelude::Just;
+    use proptest::prelude::any;
+    use proptest::prop_assert;
+    use proptest::prop_assert_eq;
+    use proptest::prop_oneof;
+    use proptest::proptest;
+    use proptest::sample::Index;
+    use proptest::strategy::Strategy;
 
-    use super::*;
     use crate::config::Config;
+    use crate::mailbox::Mailbox;
+
+    use super::Member;
+    use super::Members;
 
     fn member() -> Member {
         Member {
@@ -156,11 +168,12 @@ mod tests {
     }
 
     proptest! {
-        /// A walk meets everyone who was there at its beginning and stays, once, whoever joins and leaves meanwhile.
+        /// A walk meets everyone who was there at its beginning and stays, once, whoever joins and
+        /// leaves meanwhile.
         #[test]
-        fn a_walk_neither_skips_nor_doubles(steps in prop::collection::vec(prop_oneof![
+        fn a_walk_neither_skips_nor_doubles(steps in vec(prop_oneof![
             3 => Just(Step::Join),
-            2 => any::<prop::sample::Index>().prop_map(|index| Step::Leave(index.index(1000))),
+            2 => any::<Index>().prop_map(|index| Step::Leave(index.index(1000))),
             2 => (1..40_usize).prop_map(Step::Walk),
             1 => Just(Step::Done),
         ], 0..300)) {

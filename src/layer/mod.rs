@@ -1,7 +1,7 @@
 //! Groups and channels: who is in which group here, and how a message finds the members.
 //!
-//! A node (a process) keeps its own registry of groups and local members. A [`Backend`] only carries envelopes
-//! between nodes; [`ChannelLayer`] is the face of both.
+//! A node (a process) keeps its own registry of groups and local members. A [`Backend`] only
+//! carries envelopes between nodes; [`ChannelLayer`] is the face of both.
 
 mod backend;
 mod channel;

@@ -13,8 +13,8 @@ use super::envelope::Envelope;
 
 /// What `group_send` and `group_broadcast` return: await it to publish.
 ///
-/// The event was encoded when the verb was called, so that this borrows nothing; what was wrong with it, or with the name, is the
-/// error of the `.await`.
+/// The event was encoded when the verb was called, so that this borrows nothing; what was wrong
+/// with it, or with the name, is the error of the `.await`.
 ///
 /// # Cancel safety
 ///
@@ -31,7 +31,8 @@ impl Publish {
         Self { layer, envelope }
     }
 
-    /// Leaves one channel out: usually the sender's own, [`Context::channel_name`](crate::Context::channel_name).
+    /// Leaves one channel out: usually the sender's own,
+    /// [`Context::channel_name`](crate::Context::channel_name).
     pub fn except<N>(mut self, channel: N) -> Self
     where
         N: TryInto<ChannelName>,

@@ -27,7 +27,8 @@ use super::group::Full;
 use super::group::Group;
 use super::group::Pending;
 
-/// Group → members here, channel → mailbox here; in shards, so that connections of different groups rarely meet at a lock.
+/// Group → members here, channel → mailbox here; in shards, so that connections of different groups
+/// rarely meet at a lock.
 pub(crate) struct Registry {
     /// This node's part of channel names.
     node: u128,
@@ -92,6 +93,10 @@ impl Registry {
     pub(super) fn register(&self, mailbox: &Arc<Mailbox>) -> ChannelName {
         let id = mailbox.id();
         self.channels.of(&id).insert(id, Arc::downgrade(mailbox));
+        self.name_of(id)
+    }
+
+    pub(super) fn name_of(&self, id: u64) -> ChannelName {
         ChannelName::specific(self.node, id)
     }
 

@@ -33,12 +33,14 @@ use super::transmit::transmit;
 
 /// What waits at one connection, or at one channel without a socket.
 ///
-/// Whoever delivers to it writes to the socket directly while nothing waits, under the lock; else the frames join the queue
-/// and the session is woken. So: bytes reach a socket only under its lock, directly only when its queue is empty; and
-/// where a queue is not empty, its session runs, has been woken, or waits for the socket to take more.
+/// Whoever delivers to it writes to the socket directly while nothing waits, under the lock; else
+/// the frames join the queue and the session is woken. So: bytes reach a socket only under its
+/// lock, directly only when its queue is empty; and where a queue is not empty, its session runs,
+/// has been woken, or waits for the socket to take more.
 pub(crate) struct Mailbox {
     state: Mutex<State>,
-    /// Set when the handshake is over, for plain TCP only; other streams belong to the session, which is woken instead.
+    /// Set when the handshake is over, for plain TCP only; other streams belong to the session,
+    /// which is woken instead.
     stream: OnceLock<TcpStream>,
     id: u64,
     config: Arc<Config>,
@@ -100,7 +102,8 @@ impl Mailbox {
 
 /// For whoever delivers.
 impl Mailbox {
-    /// Hands over frames of a group: written at once, or queued, or treated as the group's policy says. Never waits.
+    /// Hands over frames of a group: written at once, or queued, or treated as the group's policy
+    /// says. Never waits.
     pub(crate) fn deliver(&self, batch: &Batch, policy: Overflow) {
         let mut state = self.lock();
         if state.door == Door::Shut {
@@ -198,8 +201,9 @@ impl Mailbox {
 impl Mailbox {
     /// Queues a message of the consumer's own, which the session writes when the hook suspends or ends.
     ///
-    /// Waits for room, as long as the peer reads at all: the session ends a connection on which writing stands still. In `connect`, where
-    /// nobody writes yet, a full queue is an error. To a connection that ends, a message is dropped.
+    /// Waits for room, as long as the peer reads at all: the session ends a connection on which
+    /// writing stands still. In `connect`, where nobody writes yet, a full queue is an error. To a
+    /// connection that ends, a message is dropped.
     pub(crate) fn poll_send(
         &self,
         message: &mut Option<Outbound>,
@@ -228,8 +232,8 @@ impl Mailbox {
         Poll::Ready(Ok(()))
     }
 
-    /// Closes from this side: what is queued still goes out, then the close frame; later messages are dropped. An
-    /// earlier decision stays.
+    /// Closes from this side: what is queued still goes out, then the close frame; later messages
+    /// are dropped. An earlier decision stays.
     pub(crate) fn close(&self, request: CloseRequest) {
         let mut state = self.lock();
         state.close(request);
@@ -244,8 +248,8 @@ impl Mailbox {
 
 /// For the session.
 impl Mailbox {
-    /// The handshake is over: frames may go out. A TCP stream is shared with whoever delivers; another kind stays
-    /// with the session.
+    /// The handshake is over: frames may go out. A TCP stream is shared with whoever delivers;
+    /// another kind stays with the session.
     pub(crate) fn open(&self, stream: Option<TcpStream>) {
         if let Some(stream) = stream {
             let _ = self.stream.set(stream);
@@ -312,8 +316,8 @@ impl Mailbox {
         }
     }
 
-    /// Writes what waits by means of `write`, until there is nothing left (ready) or `write` takes no more (pending).
-    /// Returns what was written as well.
+    /// Writes what waits by means of `write`, until there is nothing left (ready) or `write` takes
+    /// no more (pending). Returns what was written as well.
     pub(crate) fn poll_flush<W>(&self, mut write: W) -> (usize, Poll<io::Result<()>>)
     where
         W: FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
@@ -381,8 +385,8 @@ pub(crate) enum Outbound {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueFull;
 
-/// Wakes the task once, after the lock is given back, so that it does not run into it. It leaves its waker again when it
-/// has looked at everything.
+/// Wakes the task once, after the lock is given back, so that it does not run into it. It leaves
+/// its waker again when it has looked at everything.
 fn wake(mut state: MutexGuard<'_, State>) {
     let waker = state.waker.take();
     drop(state);

@@ -1,4 +1,5 @@
-//! What waits at a connection: frames to be written, events for its hook; their bounds, and what happens at them.
+//! What waits at a connection: frames to be written, events for its hook; their bounds, and what
+//! happens at them.
 //!
 //! A [`Mailbox`] is the one block that a connection's session shares with everybody who sends to it.
 

@@ -13,8 +13,9 @@ use crate::websocket::OpCode;
 use crate::websocket::encode_into;
 use crate::websocket::header;
 
-/// Frames in the order they will be written, in as few buffers as possible: small ones are copied one behind the
-/// other, large ones shared. It exists only while something waits; see [`Outgoing::pooled`].
+/// Frames in the order they will be written, in as few buffers as possible: small ones are copied
+/// one behind the other, large ones shared. It exists only while something waits; see
+/// [`Outgoing::pooled`].
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     chunks: VecDeque<Chunk>,
@@ -22,14 +23,15 @@ pub(super) struct Outgoing {
     offset: usize,
     /// The length of each frame; the first may be begun.
     lengths: VecDeque<u32>,
-    /// How much of the first frame is written. Where it is not zero, that frame must be finished whatever happens.
+    /// How much of the first frame is written. Where it is not zero, that frame must be finished
+    /// whatever happens.
     begun: usize,
     /// What is left to write of the chunks.
     bytes: usize,
     /// A ping that goes out at the next frame boundary.
     ping: bool,
-    /// The answer to the peer's last ping, likewise; a later one takes its place (RFC 6455, section 5.5.3), so that
-    /// a peer that pings and does not read costs nothing.
+    /// The answer to the peer's last ping, likewise; a later one takes its place (RFC 6455, section
+    /// 5.5.3), so that a peer that pings and does not read costs nothing.
     pong: Option<ControlPayload>,
     /// A drained buffer, for the next small frame.
     spare: Vec<u8>,
@@ -311,10 +313,21 @@ mod tests {
     use std::io::IoSlice;
 
     use bytes::Bytes;
-    use proptest::prelude::*;
+    use proptest::collection::vec;
+    use proptest::prelude::Just;
+    use proptest::prop_assert;
+    use proptest::prop_oneof;
+    use proptest::proptest;
+    use proptest::strategy::Strategy;
+    use proptest::test_runner::TestCaseError;
 
-    use super::*;
+    use crate::websocket::ControlPayload;
+    use crate::websocket::OpCode;
+    use crate::websocket::encode_into;
     use crate::websocket::frame;
+
+    use super::Outgoing;
+    use super::short;
 
     /// Writes up to `most` bytes, as a socket would.
     fn write(queue: &mut Outgoing, most: usize, wire: &mut Vec<u8>) {
@@ -381,16 +394,17 @@ mod tests {
         let step = prop_oneof![
             size.clone().prop_map(Step::Push),
             size.clone().prop_map(Step::Wire),
-            prop::collection::vec(size, 1..4).prop_map(Step::Batch),
+            vec(size, 1..4).prop_map(Step::Batch),
             Just(Step::Pong),
             (0..5000_usize).prop_map(Step::Write),
             Just(Step::Discard),
         ];
-        prop::collection::vec(step, 0..60)
+        vec(step, 0..60)
     }
 
     proptest! {
-        /// Whatever is pushed and however it is written: whole frames, in order, none lost but by a discard; controls between them.
+        /// Whatever is pushed and however it is written: whole frames, in order, none lost but by a
+        /// discard; controls between them.
         #[test]
         fn what_comes_out_is_what_went_in(steps in steps()) {
             let (mut queue, mut wire) = (Outgoing::default(), Vec::new());

@@ -8,8 +8,9 @@ use tokio::net::TcpStream;
 
 /// Writes what the kernel takes now; 0 where it takes nothing.
 ///
-/// Straight on the descriptor, past tokio's readiness: a delivery to 10,000 sockets touches one cache line less per socket. A short
-/// count is no problem, since the session then tries by way of tokio, which learns of the full buffer there.
+/// Straight on the descriptor, past tokio's readiness: a delivery to 10,000 sockets touches one
+/// cache line less per socket. A short count is no problem, since the session then tries by way of
+/// tokio, which learns of the full buffer there.
 pub(super) fn transmit(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {

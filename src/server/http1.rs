@@ -39,7 +39,8 @@ pub(super) struct App {
 
 /// Serves requests until the connection ends, is handed to a session, or the server stops.
 ///
-/// hyper's upgrade is not used: after a 101 the stream is taken out of its connection and goes to the session as it is.
+/// hyper's upgrade is not used: after a 101 the stream is taken out of its connection and goes to
+/// the session as it is.
 pub(super) async fn serve(
     app: App,
     stream: TcpStream,

@@ -50,8 +50,9 @@ use super::signals;
 /// # }
 /// ```
 ///
-/// On SIGTERM or Ctrl-C it stops accepting, closes every socket with 1012 ([`Sockets::drain`](crate::service::Sockets::drain)) and runs
-/// every `disconnect`, answers the requests in hand, and returns.
+/// On SIGTERM or Ctrl-C it stops accepting, closes every socket with 1012
+/// ([`Sockets::drain`](crate::service::Sockets::drain)) and runs every `disconnect`, answers the
+/// requests in hand, and returns.
 #[must_use = "a server does nothing until it serves"]
 pub struct Server {
     listener: Listener,
@@ -67,7 +68,8 @@ enum Listener {
 }
 
 impl Server {
-    /// Will listen on this address, `host:port`; port 0 is any free one.
+    /// Will listen on this address, `host:port`; port 0 is any free one. Whether it can be had is known
+    /// when it [listens](Self::listen) or serves.
     pub fn bind(address: impl fmt::Display) -> Self {
         Self::on(Listener::Address(address.to_string()))
     }
@@ -77,7 +79,12 @@ impl Server {
         Self::on(Listener::Bound(Ok(listener)))
     }
 
-    /// Will accept from this listener of the standard library, such as one that a service manager handed over.
+    /// Will accept from this listener of the standard library, such as one that a service manager handed
+    /// over.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn from_std(listener: std::net::TcpListener) -> Self {
         let bound = listener
             .set_nonblocking(true)
@@ -95,7 +102,7 @@ impl Server {
         }
     }
 
-    /// Where URLs lead.
+    /// Where URLs lead. Default: nowhere; every path is the fallback's.
     pub fn router(mut self, router: Router) -> Self {
         self.router = router;
         self
@@ -114,7 +121,8 @@ impl Server {
         self
     }
 
-    /// How long a client may take to send a request's head; one that sends nothing is closed, too. Default: 10 s.
+    /// How long a client may take to send a request's head; one that sends nothing is closed, too.
+    /// Default: 10 s.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
         self.header_timeout = timeout;
         self
@@ -159,6 +167,10 @@ impl Server {
     /// # Errors
     ///
     /// As [`listen`](Self::listen).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it stops accepting; open WebSockets stay open.
     pub async fn serve(self) -> Result<(), Error> {
         self.listen().await?.serve().await;
         Ok(())
@@ -169,6 +181,10 @@ impl Server {
     /// # Errors
     ///
     /// As [`listen`](Self::listen).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve`](Self::serve).
     pub async fn serve_until(self, stop: impl Future<Output = ()>) -> Result<Drained, Error> {
         Ok(self.listen().await?.serve_until(stop).await)
     }

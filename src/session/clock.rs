@@ -13,7 +13,8 @@ use tokio::time::sleep_until;
 use crate::config::Config;
 
 pin_project_lite::pin_project! {
-    /// The deadlines, and one timer for the nearest. It is moved forward only when it fires, so that traffic costs a note of the time and nothing more.
+    /// The deadlines, and one timer for the nearest. It is moved forward only when it fires, so
+    /// that traffic costs a note of the time and nothing more.
     pub(super) struct Clock {
         #[pin]
         sleep: Sleep,

@@ -90,7 +90,8 @@ impl Connection {
         self.mailbox().config()
     }
 
-    /// The next message, event or end; messages and events take turns. What is to be written is written before this waits.
+    /// The next message, event or end; messages and events take turns. What is to be written is
+    /// written before this waits.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if self.turns == TURNS {
             // Others on this thread have their turn, too, and the peer its answers.
@@ -149,8 +150,8 @@ impl Connection {
         }
     }
 
-    /// Everything but hooks: reading into the backlog while it has room, writing, pings, deadlines. For while a hook runs. `true` when the hook's
-    /// time is up.
+    /// Everything but hooks: reading into the backlog while it has room, writing, pings, deadlines.
+    /// For while a hook runs. `true` when the hook's time is up.
     pub(super) fn poll_background(&mut self, cx: &mut Context<'_>) -> bool {
         self.mailbox().register(cx.waker());
         self.fill_backlog(cx);
@@ -224,8 +225,11 @@ impl Connection {
     fn close_stream(&mut self, cx: &mut Context<'_>) {
         while self.inbound != Inbound::Gone {
             if self.flush(cx) {
-                if self.inbound == Inbound::Closed {
-                    return self.shut_down(cx);
+                match self.inbound {
+                    Inbound::Closed => return self.shut_down(cx),
+                    // No answer of the peer's could be understood: it is told that nothing more comes.
+                    Inbound::Garbage => self.wire.end_output(cx),
+                    Inbound::Open | Inbound::Gone => {}
                 }
                 let timeout = self.config().close_timeout;
                 self.clock.as_mut().closes_within(timeout);

@@ -22,7 +22,8 @@ pub(super) enum HookEnd<T> {
     Cut,
 }
 
-/// Runs a hook that may take its time; whenever it waits, the connection reads ahead, writes and looks after itself.
+/// Runs a hook that may take its time; whenever it waits, the connection reads ahead, writes and
+/// looks after itself.
 pub(super) fn run<'a, T: 'a>(
     mut hook: BoxFuture<'a, T>,
     connection: &'a mut Connection,

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
-/// Bytes between reading and decoding. The buffer belongs to the thread, not to the connection: before a session sleeps it gives it back, and
-/// what it holds still goes into a small one of its own.
+/// Bytes between reading and decoding. The buffer belongs to the thread, not to the connection:
+/// before a session sleeps it gives it back, and what it holds still goes into a small one of its
+/// own.
 #[derive(Debug)]
 pub(super) struct Input {
     bytes: Vec<u8>,

@@ -1,7 +1,8 @@
-//! One connection's life: [`open`] runs `connect` before there is a stream, then the hooks run in order until it ends.
+//! One connection's life: [`open`] runs `connect` before there is a stream, then the hooks run in
+//! order until it ends.
 //!
-//! [`connection`] is the socket's side: reading, writing, heartbeat, closing. [`hook`] runs one hook while that goes on. [`sockets`] knows the
-//! connections that are open, and drains them.
+//! [`connection`] is the socket's side: reading, writing, heartbeat, closing. [`hook`] runs one
+//! hook while that goes on. [`sockets`] knows the connections that are open, and drains them.
 
 mod backlog;
 mod clock;

@@ -176,7 +176,7 @@ impl Opening {
             return Opened::Ended;
         }
         let mailbox = self.ctx.mailbox();
-        // Without a consumer nothing that was queued in `connect` has a sender any more; the close frame alone goes out.
+        // What `connect` had queued still goes out, in front of the close frame.
         mailbox.close(CloseRequest {
             code,
             reason,

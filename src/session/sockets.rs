@@ -69,13 +69,15 @@ impl Sockets {
         self.lock().draining
     }
 
-    /// Ends all connections: new handshakes are answered 503; the open ones are closed with 1012, in random order spread over the window, with
-    /// a reason such as `retry_after_ms=1500` that spreads the clients' return. A running hook ends first, and what was queued goes out. At the
+    /// Ends all connections: new handshakes are answered 503; the open ones are closed with 1012,
+    /// in random order spread over the window, with a reason such as `retry_after_ms=1500` that
+    /// spreads the clients' return. A running hook ends first, and what was queued goes out. At the
     /// deadline running hooks are dropped. Every `disconnect` runs.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, new handshakes stay refused, and connections that were not told yet stay open. Call it again.
+    /// Dropped before it is ready, new handshakes stay refused, and connections that were not told
+    /// yet stay open. Call it again.
     pub async fn drain(&self, drain: Drain) -> Drained {
         let mailboxes = self.begin_drain();
         let total = mailboxes.len();
@@ -173,7 +175,8 @@ impl Drain {
         self
     }
 
-    /// The client is asked to come back at a time of its own: within the window, and at least within two seconds.
+    /// The client is asked to come back at a time of its own: within the window, and at least
+    /// within two seconds.
     fn request(&self, id: u64) -> CloseRequest {
         let spread = self.window.max(Duration::from_secs(2)).as_millis();
         let spread = u64::try_from(spread).unwrap_or(u64::MAX).max(1);

@@ -50,7 +50,8 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// Travels as an extension of the request from who owns the stream to the service, and brings back the session that waits for it.
+/// Travels as an extension of the request from who owns the stream to the service, and brings back
+/// the session that waits for it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Handover(Arc<Mutex<Option<oneshot::Sender<Transport>>>>);
 

@@ -25,7 +25,8 @@ use crate::mailbox::Mailbox;
 use super::transport::Duplex;
 use super::transport::Stream;
 
-/// A TCP stream, which is in the mailbox so that deliverers can write to it, or another stream of the session's own.
+/// A TCP stream, which is in the mailbox so that deliverers can write to it, or another stream of
+/// the session's own.
 pub(super) struct Wire {
     mailbox: Arc<Mailbox>,
     other: Option<Box<dyn Duplex>>,
@@ -95,6 +96,16 @@ impl Wire {
         }
     }
 
+    /// Ends this side's half of the stream. Reading goes on: a TCP stream that is closed with
+    /// something unread is reset, and the reset may overtake the close frame.
+    pub(super) fn end_output(&mut self, cx: &mut Context<'_>) {
+        if let Some(stream) = &mut self.other {
+            let _ = Pin::new(stream).poll_shutdown(cx);
+        } else if let Some(stream) = self.mailbox.stream() {
+            let _ = shutdown(stream, Shutdown::Write);
+        }
+    }
+
     /// Gives the peer up: what the kernel still holds for it is dropped with the socket.
     pub(super) fn reset(&mut self) {
         if let Some(stream) = self.mailbox.stream() {
@@ -105,8 +116,8 @@ impl Wire {
     }
 }
 
-/// One `recv`. A read that does not fill the buffer has emptied the socket: the readiness is cleared with it, which saves
-/// the call that would only say so.
+/// One `recv`. A read that does not fill the buffer has emptied the socket: the readiness is
+/// cleared with it, which saves the call that would only say so.
 fn poll_read_tcp(
     stream: &TcpStream,
     buffer: &mut [u8],

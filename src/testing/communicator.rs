@@ -36,7 +36,8 @@ use super::client::Client;
 
 /// A client that talks to a router or to one consumer without a socket. (Channels' `WebsocketCommunicator`.)
 ///
-/// It answers pings and the server's close frame while it receives. Each wait is limited to [`timeout`](Self::timeout); what did
+/// It answers pings and the server's close frame while it receives, and sends no `Origin` unless given one by
+/// [`header`](Self::header). Each wait is limited to [`timeout`](Self::timeout); what did
 /// not come in time can still be received later.
 #[derive(Debug)]
 pub struct Communicator {
@@ -51,7 +52,8 @@ pub struct Communicator {
     reason = "a test has one refusal at a time, and its fields are what it looks at"
 )]
 impl Communicator {
-    /// A client of a router, or of a [service](crate::Router::into_service) that several clients share, for this path and query.
+    /// A client of a router, or of a [service](crate::Router::into_service) that several clients
+    /// share, for this path and query.
     pub fn new(service: impl Into<WebSocketService>, path: &str) -> Self {
         let request = Request::get(path)
             .header(header::HOST, "testserver")
@@ -104,7 +106,7 @@ impl Communicator {
         self.header(header::SEC_WEBSOCKET_PROTOCOL, names.join(", "))
     }
 
-    /// How long to wait for an answer, a message or an end. Default: 1 s.
+    /// How long to wait for a message or an end. Default: 1 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -144,6 +146,10 @@ impl Communicator {
     /// # Errors
     ///
     /// When not connected, or the stream has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, a part of the frame may be sent; nothing can be sent after it.
     pub async fn send_text(&mut self, text: impl AsRef<str>) -> Result<(), Unexpected> {
         self.client()?
             .send(OpCode::Text, text.as_ref().as_bytes())
@@ -155,6 +161,10 @@ impl Communicator {
     /// # Errors
     ///
     /// When not connected, or the stream has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_text`](Self::send_text).
     pub async fn send_binary(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Unexpected> {
         self.client()?.send(OpCode::Binary, bytes.as_ref()).await
     }
@@ -164,6 +174,10 @@ impl Communicator {
     /// # Errors
     ///
     /// When it does not encode; else as [`send_text`](Self::send_text).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_text`](Self::send_text).
     pub async fn send_json<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unexpected> {
         let text = serde_json::to_string(value)
             .map_err(|error| Unexpected::Malformed(error.to_string()))?;
@@ -222,7 +236,7 @@ impl Communicator {
             .map_err(|error| Unexpected::Malformed(format!("{error}: {text}")))
     }
 
-    /// Waits a tenth of a second in which nothing must come.
+    /// Waits a tenth of a second in which nothing must come. What comes all the same is taken.
     ///
     /// # Errors
     ///
@@ -277,8 +291,8 @@ impl Communicator {
         }
     }
 
-    /// The client's end of the stream itself, to send what no client should, or to be gone by dropping it. What was read
-    /// ahead is lost.
+    /// The client's end of the stream itself, to send what no client should, or to be gone by
+    /// dropping it. What was read ahead is lost.
     ///
     /// # Errors
     ///

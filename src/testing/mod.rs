@@ -1,7 +1,8 @@
 //! Tests of consumers and routers: in memory with a [`Communicator`], over a real port with a [`TestServer`].
 //!
-//! A communicator drives the same session as a socket does, over an in-memory stream: handshake, checks, hooks, limits, heartbeat and closing
-//! are the real ones. It works under tokio's paused clock, where waiting costs no time.
+//! A communicator drives the same session as a socket does, over an in-memory stream: handshake,
+//! checks, hooks, limits, heartbeat and closing are the real ones. It works under tokio's paused
+//! clock, where waiting costs no time.
 //!
 //! ```
 //! use strait::{Consumer, Context, Message, Router};

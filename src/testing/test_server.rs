@@ -11,7 +11,8 @@ use crate::server::Server;
 use crate::service::Drained;
 use crate::service::Sockets;
 
-/// Serves a router on a free loopback port, for tests with a real client. (Channels' `ChannelsLiveServerTestCase`.)
+/// Serves a router on a free loopback port, for tests with a real client. (Channels'
+/// `ChannelsLiveServerTestCase`.)
 ///
 /// Dropped, it stops accepting; [`stop`](Self::stop) drains as a real server does.
 #[derive(Debug)]

@@ -17,14 +17,14 @@ use crate::urls::params::is_identifier;
 /// This is Django's converter: [`regex`](Self::regex) says which text the parameter takes, and
 /// [`accepts`](Self::accepts) stands for a `to_python` that does not raise `ValueError`.
 ///
-/// The expression is read as `re_path()` reads its own: `\d`, `\w` and `\s` are ASCII. Its groups are not captured, and
-/// `^` and `$` are refused, since a converter matches inside a path.
+/// The expression is read as `re_path()` reads its own: `\d`, `\w` and `\s` are ASCII. Its groups
+/// are not captured, and `^` and `$` are refused, since a converter matches inside a path.
 pub trait Converter: Send + Sync + 'static {
     /// The regular expression of one value. It is read once, when the converter is registered.
     fn regex(&self) -> &str;
 
-    /// Whether `value`, which matches [`regex`](Self::regex), is one after all. Where it is not, routing goes on with
-    /// the next route.
+    /// Whether `value`, which matches [`regex`](Self::regex), is one after all. Where it is not,
+    /// routing goes on with the next route.
     fn accepts(&self, value: &str) -> bool {
         let _ = value;
         true

@@ -1,8 +1,9 @@
 //! The syntax of `re_path()` and of converters: regular expressions as Django's users write them.
 //!
-//! An expression is read once and written anew with what this crate promises: `\d \w \s \b` are ASCII, Python's
-//! `\Z` is `\z`, and the beginning of the path need not be written. Whether it is well-formed is for the regex
-//! parser to say; refused here is only that for which we have a better sentence.
+//! An expression is read once and written anew with what this crate promises: `\d \w \s \b` are
+//! ASCII, Python's `\Z` is `\z`, and the beginning of the path need not be written. Whether it is
+//! well-formed is for the regex parser to say; refused here is only that for which we have a better
+//! sentence.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -171,8 +172,8 @@ impl<'a> Writer<'a> {
         self.replace(length, &self.rest()[..length]);
     }
 
-    /// Leaves out `length` bytes that say that the path begins, and a quantifier behind them: the path comes without
-    /// its leading slashes, and an expression may stand behind a prefix.
+    /// Leaves out `length` bytes that say that the path begins, and a quantifier behind them: the
+    /// path comes without its leading slashes, and an expression may stand behind a prefix.
     fn drop_start(&mut self, length: usize) {
         let is_slash = self.rest()[..length].ends_with('/');
         let level = self.level();

@@ -75,8 +75,8 @@ impl Group {
         }
     }
 
-    /// The groups of `re_path()`, numbered from `first`. As soon as one has a name, those without are dropped, as in
-    /// Django.
+    /// The groups of `re_path()`, numbered from `first`. As soon as one has a name, those without
+    /// are dropped, as in Django.
     pub(super) fn of_expression(
         first: usize,
         names: &[Option<Arc<str>>],

@@ -27,7 +27,8 @@ impl Params {
         }
     }
 
-    /// Names with their values, in the order of the pattern; an optional group that matched nothing is left out.
+    /// Names with their values, in the order of the pattern; an optional group that matched nothing
+    /// is left out.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.named
             .iter()
@@ -40,7 +41,8 @@ impl Params {
             .find_map(|(known, value)| (known == name).then_some(value))
     }
 
-    /// The unnamed groups of a `re_path()` without named ones; an optional group that matched nothing is `None`.
+    /// The unnamed groups of a `re_path()` without named ones; an optional group that matched
+    /// nothing is `None`.
     pub(crate) fn args(&self) -> impl Iterator<Item = Option<&str>> {
         self.args
             .iter()
@@ -48,7 +50,8 @@ impl Params {
     }
 }
 
-/// Whether `name` may name a parameter or a converter: a letter or `_`, then letters, digits and `_`, of any script.
+/// Whether `name` may name a parameter or a converter: a letter or `_`, then letters, digits and
+/// `_`, of any script.
 pub(super) fn is_identifier(name: &str) -> bool {
     name.starts_with(|first: char| first.is_alphabetic() || first == '_')
         && name.chars().all(|c| c.is_alphanumeric() || c == '_')

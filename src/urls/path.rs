@@ -112,7 +112,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What Django's check urls.W001 warns of: such a pattern would be taken literally and match nothing, silently.
+    /// What Django's check urls.W001 warns of: such a pattern would be taken literally and match
+    /// nothing, silently.
     fn refuse_expression(&self) -> Result<(), PatternError> {
         let end = self.pattern.len();
         let place = if let Some(group) = self.pattern.find("(?P<") {

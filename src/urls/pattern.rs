@@ -37,8 +37,8 @@ impl Pattern {
 
     /// This pattern behind `prefix`, which is a `path()`.
     ///
-    /// The two meet at exactly one slash, whether the one ends in it, the other begins with it, or neither does. Of
-    /// parameters with equal names this pattern's win.
+    /// The two meet at exactly one slash, whether the one ends in it, the other begins with it, or
+    /// neither does. Of parameters with equal names this pattern's win.
     pub(crate) fn nested_in(&self, prefix: &Self) -> Result<Self, PatternError> {
         let inner = self.source.trim_start_matches('/');
         let slash = if prefix.needs_slash() && !self.is_empty() {

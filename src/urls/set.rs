@@ -1,4 +1,5 @@
-//! The index of all other patterns: one automaton that reads a path once and says which of many expressions match it.
+//! The index of all other patterns: one automaton that reads a path once and says which of many
+//! expressions match it.
 
 use regex_automata::Input;
 use regex_automata::MatchKind;

@@ -1,10 +1,12 @@
-//! The index of patterns with a fixed number of segments, by matchit: which routes are worth asking about a path.
+//! The index of patterns with a fixed number of segments, by matchit: which routes are worth asking
+//! about a path.
 //!
-//! A [`Shape`] says of every segment either its exact text or nothing at all, so it matches whatever its pattern
-//! matches, and often more. Patterns of equal shape share a leaf of the tree, and a leaf lists the routes of every shape
-//! that has a path in common with its own. matchit answers with one leaf, by its own rules of precedence; but whichever
-//! leaf it is, a pattern that matches the path has a shape that matches it too, hence a path in common with the leaf's,
-//! hence a place in its list.
+//! A [`Shape`] says of every segment either its exact text or nothing at all, so it matches
+//! whatever its pattern matches, and often more. Patterns of equal shape share a leaf of the tree,
+//! and a leaf lists the routes of every shape that has a path in common with its own. matchit
+//! answers with one leaf, by its own rules of precedence; but whichever leaf it is, a pattern that
+//! matches the path has a shape that matches it too, hence a path in common with the leaf's, hence
+//! a place in its list.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +64,8 @@ enum Segment {
 }
 
 impl Shape {
-    /// The shape of a pattern, or `None` where a value may span slashes or be empty, or matchit has no room for it.
+    /// The shape of a pattern, or `None` where a value may span slashes or be empty, or matchit has
+    /// no room for it.
     fn of(parts: &[Part]) -> Option<Self> {
         let mut segments = vec![Segment::Text(String::new())];
         for part in parts {

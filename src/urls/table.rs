@@ -1,13 +1,15 @@
 //! All routes of a router: which one does a path mean?
 //!
-//! The meaning is that of a loop: **the first declared pattern that matches the whole path**, where a converter that
-//! refuses makes a pattern not match. [`Matcher`] is that question for one pattern, and the table still runs that loop;
-//! the two indices only tell it which routes it may skip.
+//! The meaning is that of a loop: **the first declared pattern that matches the whole path**, where
+//! a converter that refuses makes a pattern not match. [`Matcher`] is that question for one
+//! pattern, and the table still runs that loop; the two indices only tell it which routes it may
+//! skip.
 //!
-//! Every route is in one of them, and each leaves out only routes that cannot match: [`Shapes`] because a pattern's
-//! shape matches whatever the pattern does, [`Set`] because it runs the expression itself. What they name is put into
-//! the order of declaration and asked for the exact answer. So an index that names too many routes costs time, and the
-//! answer stays that of the loop.
+//! Every route is in one of them, and each leaves out only routes that cannot match: [`Shapes`]
+//! because a pattern's shape matches whatever the pattern does, [`Set`] because it runs the
+//! expression itself. What they name is put into the order of declaration and asked for the exact
+//! answer. So an index that names too many routes costs time, and the answer stays that of the
+//! loop.
 
 use crate::urls::error::PatternError;
 use crate::urls::matcher::Matcher;
@@ -43,8 +45,8 @@ impl Table {
         })
     }
 
-    /// The first declared pattern that matches the whole of `path`, which is percent-decoded already. Leading slashes,
-    /// however many, say nothing.
+    /// The first declared pattern that matches the whole of `path`, which is percent-decoded
+    /// already. Leading slashes, however many, say nothing.
     pub(crate) fn find(&self, path: &str) -> Option<Found> {
         let path = path.trim_start_matches('/');
         let mut candidates = self.shapes.candidates(path).to_vec();

@@ -37,7 +37,13 @@ impl Stage {
         let log = Log::new();
         let router = Router::new()
             .path("<int:number>/", recorders(log.clone()))
-            .check(|scope| async move { order(&scope, "check") })
+            .check(|scope| async move {
+                if scope.query("check").is_some_and(|order| order == "slow") {
+                    sleep(Duration::from_secs(3)).await;
+                    return Ok(());
+                }
+                order(&scope, "check")
+            })
             .config(config)
             .channel_layer(layer.clone());
         let (service, sockets) = router.into_service();
@@ -51,7 +57,7 @@ impl Stage {
 
     /// A client whose query gives the recorder its orders, not connected yet.
     pub(crate) fn client(&self, query: &str) -> Communicator {
-        let path = format!("/7/?{}", query.replace(' ', "+"));
+        let path = format!("/77/?{}", query.replace(' ', "+"));
         Communicator::new(&self.service, &path).subprotocols(["offered"])
     }
 
@@ -125,22 +131,10 @@ fn order(scope: &Scope, who: &str) -> Result<(), Reject> {
         None => Ok(()),
         Some("fail") => Err("a secret of the database")?,
         Some("panic") => panic!("on purpose"),
-        Some("state") => Ok(drop(scope.state::<Log>().clone())),
-        Some("parameter") => Ok(drop(scope.param::<u8>("number")?)),
-        Some("narrow") => Ok(scope.param::<Never>("number")?.0),
-        Some("undeclared") => Ok(drop(scope.param::<u8>("nmuber")?)),
+        Some("state") => Err(scope.state::<String>().as_str())?,
+        Some("unparsable") => Err(scope.param::<char>("number").map(String::from)?)?,
+        Some("undeclared") => Err(scope.param::<String>("nmuber")?)?,
         Some("after") => Err(Reject::after_accept(4401, "who are you?")),
         Some(status) => Err(Reject::status(status.parse::<u16>().unwrap())),
-    }
-}
-
-/// What no text is.
-struct Never(());
-
-impl std::str::FromStr for Never {
-    type Err = ();
-
-    fn from_str(_text: &str) -> Result<Self, ()> {
-        Err(())
     }
 }

@@ -71,8 +71,8 @@ pub(super) fn table(patterns: &[Pattern]) -> Table {
     Table::new(patterns.to_vec()).unwrap()
 }
 
-/// What `pattern`, alone in a table, finds in `path`: `"id=5 name=x"`, then `"[arg, -]"` where there are positional
-/// arguments.
+/// What `pattern`, alone in a table, finds in `path`: `"id=5 name=x"`, then `"[arg, -]"` where
+/// there are positional arguments.
 pub(super) fn matched(pattern: &Pattern, path: &str) -> Option<String> {
     let found = table(slice::from_ref(pattern)).find(path)?;
     assert_eq!(found.route, 0);

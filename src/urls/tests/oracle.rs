@@ -1,5 +1,5 @@
-//! The table against an oracle that shares none of its means: each route in turn, `path()` by backtracking over its
-//! pieces, `re_path()` by one plain regular expression.
+//! The table against an oracle that shares none of its means: each route in turn, `path()` by
+//! backtracking over its pieces, `re_path()` by one plain regular expression.
 
 use std::collections::BTreeMap;
 
@@ -287,8 +287,8 @@ fn parameter((piece, name): &(Piece, String)) -> Option<(&'static Kind, &str)> {
     }
 }
 
-/// Takes the pieces off `path` one by one, trying the next choice where the rest does not fit. Answers with what is
-/// left.
+/// Takes the pieces off `path` one by one, trying the next choice where the rest does not fit.
+/// Answers with what is left.
 fn walk<'p>(
     pieces: &[(Piece, String)],
     path: &'p str,

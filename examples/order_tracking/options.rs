@@ -1,0 +1,129 @@
+//! The flags of the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::secret::Secret;
+
+/// What was asked for on the command line; what was not, has a default.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Where to listen. Default: `127.0.0.1:8000`.
+    pub(crate) listen: String,
+    /// Where the orders are kept. Default: a file beside the program.
+    pub(crate) database: Option<PathBuf>,
+    /// How many simulated orders are under way at a time. Default: 5.
+    pub(crate) simulate: u16,
+    /// Opens the board. Default: a random one at every start.
+    pub(crate) staff_token: Option<Secret>,
+}
+
+impl Options {
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let mut options = Self::default();
+        let mut arguments = arguments
+            .into_iter()
+            .map(|argument| argument.into_string().map_err(Usage::NoText));
+        while let Some(argument) = arguments.next().transpose()? {
+            let (flag, value) = match argument.split_once('=') {
+                Some((flag, value)) => (flag, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            if matches!(flag, "-h" | "--help") {
+                return Err(Usage::Asked);
+            }
+            if !FLAGS.contains(&flag) {
+                return Err(Usage::Unknown(argument));
+            }
+            let value = match value {
+                Some(value) => Some(value),
+                None => arguments.next().transpose()?,
+            };
+            let value = value.filter(|value| !value.is_empty());
+            options.set(flag, value.ok_or_else(|| Usage::NoValue(flag.to_owned()))?)?;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, flag: &str, value: String) -> Result<(), Usage> {
+        match flag {
+            "--listen" => self.listen = value,
+            "--database" => self.database = Some(value.into()),
+            "--simulate" => self.simulate = value.parse().map_err(|_| Usage::NoNumber(value))?,
+            _ => self.staff_token = Some(Secret::new(value)),
+        }
+        Ok(())
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8000".to_owned(),
+            database: None,
+            simulate: 5,
+            staff_token: None,
+        }
+    }
+}
+
+/// Why there are no options to start with.
+#[derive(Debug, Error)]
+pub(crate) enum Usage {
+    #[error("help was asked for")]
+    Asked,
+    #[error("there is no flag {0:?}")]
+    Unknown(String),
+    #[error("{0:?} is not valid Unicode")]
+    NoText(OsString),
+    #[error("{0} needs a value")]
+    NoValue(String),
+    #[error("--simulate takes a number from 0 to 65535, not {0:?}")]
+    NoNumber(String),
+}
+
+pub(crate) const USAGE: &str = "\
+usage: order_tracking [--listen 127.0.0.1:8000] [--database FILE] [--simulate N] [--staff-token T]";
+
+const FLAGS: [&str; 4] = ["--listen", "--database", "--simulate", "--staff-token"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_read_in_both_spellings() -> Result<(), Usage> {
+        let options = parse("--listen [::1]:0 --database o.db --simulate=0 --staff-token=a=b")?;
+        assert_eq!((options.listen.as_str(), options.simulate), ("[::1]:0", 0));
+        assert_eq!(options.database, Some(PathBuf::from("o.db")));
+        assert_eq!(
+            options.staff_token.as_ref().map(Secret::reveal),
+            Some("a=b")
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_bad_line_is_refused_with_a_sentence_that_names_the_flag() {
+        let table = [
+            (
+                "--simulate many",
+                "--simulate takes a number from 0 to 65535, not \"many\"",
+            ),
+            ("--simulate", "--simulate needs a value"),
+            ("--staff-token=", "--staff-token needs a value"),
+            ("--port 80", "there is no flag \"--port\""),
+            ("8000", "there is no flag \"8000\""),
+        ];
+        for (line, sentence) in table {
+            let refusal = parse(line).err().map(|usage| usage.to_string());
+            assert_eq!(refusal.as_deref(), Some(sentence), "{line:?}");
+        }
+    }
+
+    fn parse(line: &str) -> Result<Options, Usage> {
+        Options::parse(line.split_whitespace().map(OsString::from))
+    }
+}

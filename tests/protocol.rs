@@ -1,0 +1,713 @@
+//! RFC 6455 seen from the wire: raw frames to an echo on a real port, and what comes back.
+//!
+//! The codec has its own, longer list of cases; here the whole server is the box.
+
+#![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::sleep;
+use tokio::time::timeout;
+
+use strait::Closed;
+use strait::Consumer;
+use strait::Context;
+use strait::Message;
+use strait::Router;
+use strait::close::Cause;
+use strait::config::Config;
+use strait::testing::TestServer;
+
+/// Sends back what it gets, but `big N` (N bytes) and `close CODE REASON`; tells how it ended.
+struct Echo(UnboundedSender<Closed>);
+
+impl Consumer for Echo {
+    async fn receive(&mut self, ctx: &Context, message: Message) -> strait::Result {
+        let words: Vec<_> = message.as_text().unwrap_or_default().split(' ').collect();
+        match words[..] {
+            ["big", size] => ctx.send_text("x".repeat(size.parse()?)).await?,
+            ["close", code, reason] => ctx.close(code.parse::<u16>()?, reason).await?,
+            _ => ctx.send(message).await?,
+        }
+        Ok(())
+    }
+
+    async fn disconnect(&mut self, _ctx: &Context, closed: Closed) {
+        let _ = self.0.send(closed);
+    }
+}
+
+struct BlackBox {
+    server: TestServer,
+    ended: UnboundedReceiver<Closed>,
+}
+
+impl BlackBox {
+    async fn new(config: Config) -> Self {
+        let (sender, ended) = unbounded_channel();
+        let router = Router::new()
+            .path("ws/", move |_| Ok(Echo(sender.clone())))
+            .config(config);
+        Self {
+            server: TestServer::spawn(router).await.unwrap(),
+            ended,
+        }
+    }
+
+    async fn client(&self) -> Client {
+        let mut stream = TcpStream::connect(self.server.local_addr()).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(HANDSHAKE).await.unwrap();
+        let mut client = Client {
+            stream,
+            unread: Vec::new(),
+        };
+        while !client.unread.ends_with(b"\r\n\r\n") {
+            assert!(client.read().await > 0);
+        }
+        assert!(client.unread.starts_with(b"HTTP/1.1 101 "));
+        client.unread.clear();
+        client
+    }
+
+    /// How the connection ended that ended next.
+    async fn ended(&mut self) -> Closed {
+        within(self.ended.recv()).await.unwrap()
+    }
+}
+
+const HANDSHAKE: &[u8] = b"GET /ws/ HTTP/1.1\r\n\
+    Host: server.example\r\n\
+    Upgrade: websocket\r\n\
+    Connection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\n\r\n";
+
+/// The client's end of a connection, in bytes.
+struct Client {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// A frame that came: its first byte and its payload.
+#[derive(Clone, Debug, PartialEq)]
+struct Frame(u8, Vec<u8>);
+
+impl Client {
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        within(self.stream.write_all(bytes.as_ref())).await.unwrap();
+    }
+
+    /// Sends in two writes that arrive apart.
+    async fn send_cut(&mut self, bytes: &[u8], cut: usize) {
+        self.send(&bytes[..cut]).await;
+        apart().await;
+        self.send(&bytes[cut..]).await;
+    }
+
+    async fn frame(&mut self) -> Frame {
+        let head = self.take(2).await;
+        assert_eq!(head[1] & 0x80, 0, "a server masks nothing");
+        let length = match head[1] {
+            126 => u64::from(u16::from_be_bytes(self.take(2).await.try_into().unwrap())),
+            127 => u64::from_be_bytes(self.take(8).await.try_into().unwrap()),
+            short => u64::from(short),
+        };
+        Frame(head[0], self.take(usize::try_from(length).unwrap()).await)
+    }
+
+    /// The stream must end now, and not by a reset.
+    async fn end(&mut self) {
+        let read = self.read().await;
+        assert_eq!(
+            read,
+            0,
+            "no end: {:?}",
+            self.unread.escape_ascii().to_string()
+        );
+    }
+
+    async fn take(&mut self, count: usize) -> Vec<u8> {
+        while self.unread.len() < count {
+            assert!(self.read().await > 0, "the end, after {:?}", self.unread);
+        }
+        self.unread.drain(..count).collect()
+    }
+
+    async fn read(&mut self) -> usize {
+        within(self.stream.read_buf(&mut self.unread))
+            .await
+            .unwrap()
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(5), future).await.unwrap()
+}
+
+/// Long enough for what was written to be read by itself; nothing depends on it but how often two reads are one.
+async fn apart() {
+    sleep(Duration::from_millis(1)).await;
+}
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
+/// Without the FIN bit.
+const TEXT_BEGINS: u8 = 0x01;
+const BINARY_BEGINS: u8 = 0x02;
+const GOES_ON: u8 = 0x00;
+/// With it.
+const ENDS: u8 = 0x80;
+
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// The header of a client's frame with this length, in its shortest form.
+fn header(first: u8, length: u64) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match length {
+        0..126 => bytes.push(0x80 | length as u8),
+        126..65_536 => {
+            bytes.push(0x80 | 126);
+            bytes.extend((length as u16).to_be_bytes());
+        }
+        _ => {
+            bytes.push(0x80 | 127);
+            bytes.extend(length.to_be_bytes());
+        }
+    }
+    bytes.extend(MASK);
+    bytes
+}
+
+fn masked(payload: &[u8]) -> impl Iterator<Item = u8> {
+    payload
+        .iter()
+        .zip(MASK.iter().cycle())
+        .map(|(byte, mask)| byte ^ mask)
+}
+
+/// A client's frame.
+fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let mut bytes = header(first, payload.len() as u64);
+    bytes.extend(masked(payload));
+    bytes
+}
+
+fn close(code: u16, reason: &str) -> Vec<u8> {
+    frame(CLOSE, close_payload(code, reason))
+}
+
+fn close_payload(code: u16, reason: &str) -> Vec<u8> {
+    [&code.to_be_bytes()[..], reason.as_bytes()].concat()
+}
+
+/// What is sent, and what must come back.
+struct Row {
+    name: &'static str,
+    sends: Vec<u8>,
+    gets: Vec<Frame>,
+}
+
+fn row(name: &'static str, sends: &[Vec<u8>], gets: &[(u8, &[u8])]) -> Row {
+    Row {
+        name,
+        sends: sends.concat(),
+        gets: gets
+            .iter()
+            .map(|(first, payload)| Frame(*first, payload.to_vec()))
+            .collect(),
+    }
+}
+
+fn good_rows() -> Vec<Row> {
+    let long = [b'x'; 125];
+    vec![
+        row("text", &[frame(TEXT, "hello")], &[(TEXT, b"hello")]),
+        row("empty text", &[frame(TEXT, "")], &[(TEXT, b"")]),
+        row("binary", &[frame(BINARY, [0, 255])], &[(BINARY, &[0, 255])]),
+        row("empty binary", &[frame(BINARY, "")], &[(BINARY, b"")]),
+        row(
+            "text of three scripts",
+            &[frame(TEXT, "aé水😀")],
+            &[(TEXT, "aé水😀".as_bytes())],
+        ),
+        row("125 bytes", &[frame(TEXT, long)], &[(TEXT, &long)]),
+        row(
+            "126 bytes",
+            &[frame(TEXT, [b'x'; 126])],
+            &[(TEXT, &[b'x'; 126])],
+        ),
+        row(
+            "several frames in one write",
+            &[frame(TEXT, "1"), frame(BINARY, "2"), frame(TEXT, "3")],
+            &[(TEXT, b"1"), (BINARY, b"2"), (TEXT, b"3")],
+        ),
+        row(
+            "two fragments",
+            &[frame(TEXT_BEGINS, "hel"), frame(ENDS, "lo")],
+            &[(TEXT, b"hello")],
+        ),
+        row(
+            "three fragments",
+            &[
+                frame(BINARY_BEGINS, "a"),
+                frame(GOES_ON, "b"),
+                frame(ENDS, "c"),
+            ],
+            &[(BINARY, b"abc")],
+        ),
+        row(
+            "empty fragments",
+            &[frame(TEXT_BEGINS, ""), frame(GOES_ON, ""), frame(ENDS, "")],
+            &[(TEXT, b"")],
+        ),
+        row(
+            "a character over three fragments",
+            &[
+                frame(TEXT_BEGINS, [0xf0, 0x9f]),
+                frame(GOES_ON, [0x98]),
+                frame(ENDS, [0x80]),
+            ],
+            &[(TEXT, "😀".as_bytes())],
+        ),
+        row(
+            "a ping between fragments",
+            &[
+                frame(TEXT_BEGINS, "a"),
+                frame(PING, "1"),
+                frame(GOES_ON, "b"),
+                frame(PONG, "unasked"),
+                frame(ENDS, "c"),
+            ],
+            &[(PONG, b"1"), (TEXT, b"abc")],
+        ),
+        row("ping", &[frame(PING, "p")], &[(PONG, b"p")]),
+        row("empty ping", &[frame(PING, "")], &[(PONG, b"")]),
+        row("long ping", &[frame(PING, long)], &[(PONG, &long)]),
+        row(
+            "unasked pong",
+            &[frame(PONG, "x"), frame(TEXT, "y")],
+            &[(TEXT, b"y")],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn good_frames_come_back_however_they_are_cut() {
+    let tested = BlackBox::new(Config::new()).await;
+    for Row { name, sends, gets } in good_rows() {
+        let mut client = tested.client().await;
+        // Of the long ones the middle is left out.
+        let (near, far) = (sends.len().min(48), sends.len().max(58) - 10);
+        for cut in (0..near).chain(far..sends.len()) {
+            client.send_cut(&sends, cut).await;
+            for expected in &gets {
+                assert_eq!(client.frame().await, *expected, "{name}, cut at {cut}");
+            }
+        }
+        for byte in &sends {
+            client.send([*byte]).await;
+        }
+        for expected in &gets {
+            assert_eq!(client.frame().await, *expected, "{name}, byte by byte");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_pings_that_come_together_the_last_at_least_is_answered() {
+    let tested = BlackBox::new(Config::new()).await;
+    let mut client = tested.client().await;
+    let pings: Vec<u8> = (0..9).flat_map(|n| frame(PING, [n])).collect();
+    let begun = frame(TEXT_BEGINS, "a");
+    client.send([begun, pings, frame(ENDS, "b")].concat()).await;
+    let mut answered = Vec::new();
+    loop {
+        match client.frame().await {
+            Frame(PONG, payload) => answered.extend(payload),
+            message => break assert_eq!(message, Frame(TEXT, b"ab".to_vec())),
+        }
+    }
+    assert!(answered.is_sorted(), "{answered:?}");
+    assert_eq!(answered.last(), Some(&8));
+}
+
+#[tokio::test]
+async fn frames_of_every_length_form_come_back() {
+    let tested = BlackBox::new(Config::new()).await;
+    let mut client = tested.client().await;
+    for length in [0, 1, 125, 126, 127, 65_535, 65_536] {
+        let payload: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+        client.send(frame(BINARY, &payload)).await;
+        let Frame(first, got) = client.frame().await;
+        assert_eq!((first, got == payload), (BINARY, true), "{length} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_frames_in_one_write_keep_their_order() {
+    let tested = BlackBox::new(Config::new()).await;
+    let mut client = tested.client().await;
+    let all: Vec<u8> = (0..1000).flat_map(|n| frame(TEXT, n.to_string())).collect();
+    client.send(all).await;
+    for n in 0..1000 {
+        let expected = Frame(TEXT, n.to_string().into_bytes());
+        assert_eq!(client.frame().await, expected);
+    }
+}
+
+/// What breaks the protocol, and the code that says so. What stands before it is `good`.
+fn bad_rows() -> Vec<(&'static str, Vec<u8>, u16)> {
+    let many = [b'x'; 126];
+    vec![
+        ("an unmasked text", vec![0x81, 0x02, b'h', b'i'], 1002),
+        ("an unmasked close", vec![0x88, 0x00], 1002),
+        ("reserved bit 1", frame(TEXT | 0x40, "x"), 1002),
+        ("reserved bit 2", frame(TEXT | 0x20, "x"), 1002),
+        ("reserved bit 3", frame(TEXT | 0x10, "x"), 1002),
+        ("a reserved bit on a ping", frame(PING | 0x40, "x"), 1002),
+        ("reserved opcode 3", frame(0x83, "x"), 1002),
+        ("reserved opcode 7", frame(0x87, "x"), 1002),
+        ("reserved opcode b", frame(0x8b, "x"), 1002),
+        ("reserved opcode f", frame(0x8f, "x"), 1002),
+        ("a fragmented ping", frame(0x09, "x"), 1002),
+        ("a fragmented close", frame(0x08, ""), 1002),
+        ("a ping of 126 bytes", frame(PING, many), 1002),
+        ("a close of 126 bytes", frame(CLOSE, many), 1002),
+        ("a continuation of nothing", frame(ENDS, "x"), 1002),
+        (
+            "a message within a message",
+            [frame(TEXT_BEGINS, "a"), frame(TEXT, "b")].concat(),
+            1002,
+        ),
+        (
+            "a length of 5 in 16 bits",
+            [&[TEXT, 0xfe, 0, 5][..], &MASK, b"xxxxx"].concat(),
+            1002,
+        ),
+        (
+            "a length of 5 in 64 bits",
+            [&[TEXT, 0xff, 0, 0, 0, 0, 0, 0, 0, 5][..], &MASK, b"xxxxx"].concat(),
+            1002,
+        ),
+        (
+            "a length with its highest bit",
+            [&[TEXT, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0][..], &MASK].concat(),
+            1002,
+        ),
+        ("text that is not UTF-8", frame(TEXT, [b'a', 0xff]), 1007),
+        ("an overlong encoding", frame(TEXT, [0xc0, 0xaf]), 1007),
+        ("a surrogate", frame(TEXT, [0xed, 0xa0, 0x80]), 1007),
+        ("a character cut off", frame(TEXT, [0xe6, 0xb0]), 1007),
+        (
+            "a character cut off by the last fragment",
+            [frame(TEXT_BEGINS, [0xe6]), frame(ENDS, [0xb0])].concat(),
+            1007,
+        ),
+        (
+            "a message of 64 KiB and one byte",
+            frame(BINARY, [0; 65_537]),
+            1009,
+        ),
+        (
+            "a declared length of 64 KiB and one byte",
+            header(TEXT, 65_537),
+            1009,
+        ),
+        ("a declared length of 2^62", header(TEXT, 1 << 62), 1009),
+        (
+            "fragments of 64 KiB and one byte",
+            [frame(BINARY_BEGINS, [0; 65_536]), header(ENDS, 1)].concat(),
+            1009,
+        ),
+        ("half a close code", frame(CLOSE, [0x03]), 1002),
+        ("close code 0", close(0, ""), 1002),
+        ("close code 999", close(999, ""), 1002),
+        ("close code 1004", close(1004, ""), 1002),
+        ("close code 1005", close(1005, ""), 1002),
+        ("close code 1006", close(1006, ""), 1002),
+        ("close code 1015", close(1015, ""), 1002),
+        ("close code 1016", close(1016, ""), 1002),
+        ("close code 2999", close(2999, ""), 1002),
+        ("close code 5000", close(5000, ""), 1002),
+        ("close code 65535", close(65_535, ""), 1002),
+        (
+            "a close reason that is not UTF-8",
+            frame(CLOSE, [0x03, 0xe8, 0xff]),
+            1007,
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_breaks_the_protocol_is_closed_with_its_code_and_the_stream_ends() {
+    // Who waited for it would fail the test.
+    let mut tested = BlackBox::new(Config::new().close_timeout(Duration::from_secs(60))).await;
+    for (name, bad, code) in bad_rows() {
+        let mut client = tested.client().await;
+        client.send([frame(TEXT, "good"), bad].concat()).await;
+        let good = Frame(TEXT, b"good".to_vec());
+        assert_eq!(client.frame().await, good, "{name}");
+        let Frame(first, payload) = client.frame().await;
+        assert_eq!(first, CLOSE, "{name}");
+        assert_eq!(payload[..2], code.to_be_bytes(), "{name}");
+        assert!(payload.len() > 2, "{name}: a reason");
+        let closed = tested.ended().await;
+        assert_eq!(closed.code(), code, "{name}");
+        assert_eq!(closed.reason().as_bytes(), &payload[2..], "{name}");
+        assert_eq!(closed.cause(), Cause::Protocol, "{name}");
+        client.send(close(code, "")).await;
+        client.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_become_right_is_refused_before_it_is_whole() {
+    let tested = BlackBox::new(Config::new()).await;
+    let begun = |first: u8, payload: &[u8]| {
+        let mut bytes = header(first, 1000);
+        bytes.extend(masked(payload));
+        bytes
+    };
+    let rows = [
+        (
+            "bad UTF-8 early in a long frame",
+            begun(TEXT, b"ab\xff"),
+            1007_u16,
+        ),
+        (
+            "bad UTF-8 early in a fragment",
+            begun(TEXT_BEGINS, b"\xed\xa0"),
+            1007,
+        ),
+        (
+            "a character that the next fragment breaks",
+            [frame(TEXT_BEGINS, [0xe6]), begun(GOES_ON, b"a")].concat(),
+            1007,
+        ),
+        ("a reserved bit in the first byte", vec![0xc1], 1002),
+        ("a reserved opcode in the first byte", vec![0x85], 1002),
+        ("no mask in the second byte", vec![0x81, 0x05], 1002),
+        ("a long ping in the second byte", vec![0x89, 0xfe], 1002),
+        ("a length over the limit", header(BINARY, 65_537), 1009),
+    ];
+    for (name, begun, code) in rows {
+        let mut client = tested.client().await;
+        client.send(begun).await;
+        let Frame(first, payload) = client.frame().await;
+        assert_eq!(first, CLOSE, "{name}");
+        assert_eq!(payload[..2], code.to_be_bytes(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_the_protocol_while_it_sends_much_still_gets_the_code() {
+    let mut tested = BlackBox::new(Config::new()).await;
+    let mut client = tested.client().await;
+    client.send(frame(BINARY, vec![0; 300_000])).await;
+    let Frame(first, payload) = client.frame().await;
+    assert_eq!((first, &payload[..2]), (CLOSE, &1009_u16.to_be_bytes()[..]));
+    assert_eq!(tested.ended().await.code(), 1009);
+}
+
+#[tokio::test]
+async fn a_close_is_answered_with_its_code_and_the_stream_ends() {
+    let mut tested = BlackBox::new(Config::new()).await;
+    let longest = "r".repeat(123);
+    let rows: [(Option<u16>, &str); 12] = [
+        (None, ""),
+        (Some(1000), ""),
+        (Some(1000), "bye"),
+        (Some(1001), "page left \u{1F44B}"),
+        (Some(1001), &longest),
+        (Some(1003), ""),
+        (Some(1007), ""),
+        (Some(1011), ""),
+        (Some(1014), ""),
+        (Some(3000), ""),
+        (Some(4000), "mine"),
+        (Some(4999), ""),
+    ];
+    for (code, reason) in rows {
+        let mut client = tested.client().await;
+        let payload = code.map_or_else(Vec::new, |code| close_payload(code, reason));
+        client.send(frame(CLOSE, payload)).await;
+        let answer = code.map_or_else(Vec::new, |code| close_payload(code, ""));
+        assert_eq!(client.frame().await, Frame(CLOSE, answer), "{code:?}");
+        client.end().await;
+        let closed = tested.ended().await;
+        assert_eq!(closed.code(), code.unwrap_or(1005), "{code:?}");
+        assert_eq!(closed.reason(), reason, "{code:?}");
+        assert_eq!(closed.cause(), Cause::Client, "{code:?}");
+        assert!(closed.by_client(), "{code:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_before_a_close_is_answered_and_what_comes_after_is_not() {
+    let mut tested = BlackBox::new(Config::new()).await;
+    let before = frame(TEXT, "before");
+    let after = [frame(TEXT, "after"), frame(PING, "?"), vec![0xff; 20]].concat();
+    let whole = [before.clone(), close(1000, ""), after].concat();
+    for cut in [
+        whole.len(),
+        before.len(),
+        before.len() + 8,
+        before.len() + 3,
+    ] {
+        let mut client = tested.client().await;
+        client.send_cut(&whole, cut).await;
+        let expected = Frame(TEXT, b"before".to_vec());
+        assert_eq!(client.frame().await, expected, "cut at {cut}");
+        let expected = Frame(CLOSE, close_payload(1000, ""));
+        assert_eq!(client.frame().await, expected, "cut at {cut}");
+        let _ = within(client.stream.read_buf(&mut client.unread)).await;
+        assert_eq!(client.unread, b"", "cut at {cut}");
+        assert_eq!(tested.ended().await.code(), 1000, "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_close_of_the_server_waits_for_the_answer_and_ends_the_stream() {
+    let mut tested = BlackBox::new(Config::new()).await;
+    for answer in [close(4001, ""), close(1000, "other"), frame(CLOSE, "")] {
+        let mut client = tested.client().await;
+        client.send(frame(TEXT, "close 4001 enough")).await;
+        let expected = Frame(CLOSE, close_payload(4001, "enough"));
+        assert_eq!(client.frame().await, expected);
+        // What was under way is not answered any more.
+        client
+            .send([frame(TEXT, "late"), frame(PING, "late")].concat())
+            .await;
+        let early = timeout(Duration::from_millis(50), client.stream.readable());
+        assert!(early.await.is_err(), "the answer was not waited for");
+        client.send(answer).await;
+        client.end().await;
+        let closed = tested.ended().await;
+        assert_eq!((closed.code().as_u16(), closed.reason()), (4001, "enough"));
+        assert_eq!(closed.cause(), Cause::Server);
+        assert!(!closed.by_client());
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_a_close_is_given_up() {
+    let mut tested = BlackBox::new(Config::new().close_timeout(Duration::from_millis(100))).await;
+    let mut client = tested.client().await;
+    client.send(frame(TEXT, "close 1000 bye")).await;
+    assert_eq!(client.frame().await.0, CLOSE);
+    let end = within(client.stream.read_buf(&mut client.unread)).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    assert_eq!(tested.ended().await.code(), 1000);
+    assert_eq!(within(tested.server.stop()).await.abandoned, 0);
+}
+
+#[tokio::test]
+async fn exactly_64_kib_are_accepted_by_default_whole_or_in_fragments() {
+    let tested = BlackBox::new(Config::new()).await;
+    let mut client = tested.client().await;
+    let most = vec![b'x'; 65_536];
+    let (head, tail) = most.split_at(65_000);
+    let rows = [
+        frame(TEXT, &most),
+        [frame(TEXT_BEGINS, head), frame(ENDS, tail)].concat(),
+        [frame(TEXT_BEGINS, &most), frame(ENDS, "")].concat(),
+    ];
+    for sends in rows {
+        client.send(sends).await;
+        let Frame(first, payload) = client.frame().await;
+        assert_eq!((first, payload.len()), (TEXT, 65_536));
+    }
+}
+
+#[tokio::test]
+async fn the_limit_is_the_configurations() {
+    const MIB: usize = 1 << 20;
+    let mut tested = BlackBox::new(Config::new().max_message(MIB)).await;
+    let mut client = tested.client().await;
+    let payload: Vec<u8> = (0..MIB).map(|n| (n % 253) as u8).collect();
+    client.send(frame(BINARY, &payload)).await;
+    let Frame(first, echoed) = client.frame().await;
+    assert_eq!((first, echoed == payload), (BINARY, true));
+    client.send(header(BINARY, MIB as u64 + 1)).await;
+    let Frame(first, refused) = client.frame().await;
+    assert_eq!((first, &refused[..2]), (CLOSE, &1009_u16.to_be_bytes()[..]));
+    assert!(String::from_utf8_lossy(&refused).contains("1048576"));
+    assert_eq!(tested.ended().await.code(), 1009);
+}
+
+#[tokio::test]
+async fn a_servers_message_of_any_length_arrives_whole() {
+    let tested = BlackBox::new(Config::new()).await;
+    let mut client = tested.client().await;
+    for size in [65_535, 65_536, 65_537, 500_000, 3_000_000] {
+        client.send(frame(TEXT, format!("big {size}"))).await;
+        let Frame(first, payload) = client.frame().await;
+        assert_eq!((first, payload.len()), (TEXT, size));
+        assert!(payload.iter().all(|byte| *byte == b'x'));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_without_a_close_is_1006() {
+    let mut tested = BlackBox::new(Config::new()).await;
+    let text = frame(TEXT, "hello");
+    let rows = [
+        ("between frames", text.clone()),
+        (
+            "within a header",
+            [text.clone(), text[..1].to_vec()].concat(),
+        ),
+        ("within a mask", [text.clone(), text[..4].to_vec()].concat()),
+        (
+            "within a payload",
+            [text.clone(), text[..8].to_vec()].concat(),
+        ),
+        (
+            "between fragments",
+            [text.clone(), frame(TEXT_BEGINS, "x")].concat(),
+        ),
+        (
+            "within a close",
+            [text.clone(), close(1000, "")[..7].to_vec()].concat(),
+        ),
+    ];
+    for reset in [false, true] {
+        for (name, sends) in &rows {
+            let mut client = tested.client().await;
+            client.send(sends).await;
+            let expected = Frame(TEXT, b"hello".to_vec());
+            assert_eq!(client.frame().await, expected, "{name}");
+            if reset {
+                client.stream.set_zero_linger().unwrap();
+            }
+            drop(client);
+            let closed = tested.ended().await;
+            assert_eq!(closed.code(), 1006, "{name}, reset: {reset}");
+            assert_eq!(closed.cause(), Cause::Lost, "{name}, reset: {reset}");
+            assert!(closed.by_client(), "{name}, reset: {reset}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_only_stops_writing_is_gone_too() {
+    let mut tested = BlackBox::new(Config::new()).await;
+    let mut client = tested.client().await;
+    client.send(frame(TEXT, "last")).await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(tested.ended().await.code(), 1006);
+    assert_eq!(client.frame().await, Frame(TEXT, b"last".to_vec()));
+    client.end().await;
+}
