@@ -167,17 +167,18 @@ fn main() -> ExitCode {
         .event_interval(1024)
         .enable_all()
         .build();
-    let served = runtime
-        .map(|runtime| runtime.block_on(Server::bind(options.listen).router(router).serve()));
-    let error: strait::BoxError = match served {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
-        Ok(Err(error)) => error.into(),
-        Err(error) => error.into(),
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("hub: cannot start a runtime: {error}");
+            return ExitCode::FAILURE;
+        }
     };
-    let cause = error
-        .source()
-        .map(|cause| format!(": {cause}"))
-        .unwrap_or_default();
-    eprintln!("hub: {error}{cause}");
-    ExitCode::FAILURE
+    match runtime.block_on(Server::bind(options.listen).router(router).serve()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hub: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

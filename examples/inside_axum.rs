@@ -55,6 +55,7 @@ use strait::Reject;
 use strait::Router;
 use strait::Scope;
 use strait::layer::GroupName;
+use strait::server::shutdown_signal;
 use strait::service::Drain;
 use tokio::net::TcpListener;
 
@@ -237,34 +238,13 @@ async fn serve(address: &str) -> io::Result<()> {
     tracing::info!("open http://{}/", listener.local_addr()?);
     axum::serve(listener, http)
         .with_graceful_shutdown(async move {
-            stopped().await;
+            shutdown_signal().await;
             // Axum waits for requests only; a socket's is over with its handshake. So it is strait that ends the sockets: each `disconnect` has
             // run when this returns, and only then axum stops accepting.
             let drained = sockets.drain(Drain::new()).await;
             tracing::info!(closed = drained.closed, "drained");
         })
         .await
-}
-
-/// Ctrl-C, or what a service manager sends.
-async fn stopped() {
-    let interrupt = async {
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        let kind = tokio::signal::unix::SignalKind::terminate();
-        match tokio::signal::unix::signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
 }
 
 #[tokio::main]

@@ -16,7 +16,6 @@ pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 ///
 /// It is opaque: ask it the `is_` questions. Its text names the offender (the group, the route, the
 /// parameter, the limit) and says what to do about it; it is meant for logs and is never sent to a client.
-#[derive(Debug)]
 pub struct Error {
     kind: Box<Kind>,
 }
@@ -257,9 +256,20 @@ impl Error {
     }
 }
 
+/// The sentence; with `{:#}` its causes behind it, on the same line.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.write_str(&chain(self));
+        }
         self.kind.fmt(f)
+    }
+}
+
+/// The sentence and its causes: what a `main` that returns it shows.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self))
     }
 }
 

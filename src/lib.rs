@@ -21,7 +21,8 @@
 //! use std::time::Duration;
 //!
 //! use serde::{Deserialize, Serialize};
-//! use strait::{Accept, ChannelLayer, Closed, Consumer, Context, Message, Reject, Result, Router, Server};
+//! use strait::{Accept, ChannelLayer, Closed, Consumer, Context, Message};
+//! use strait::{Reject, Result, Router, Server};
 //!
 //! /// What is published about orders: `{"type": "order.updated", "order_id": 5, "status": "shipped"}`.
 //! #[derive(Serialize, Deserialize)]
@@ -144,7 +145,7 @@
 //!
 //! A group is a name that many sockets join. An event sent to it reaches them in one of three ways:
 //!
-//! | by | for members that | what runs | |
+//! | by | for members that | what runs | and so |
 //! | --- | --- | --- | --- |
 //! | [`group_send`](ChannelLayer::group_send) | joined with `ctx.group_add(g)` | their `event` hook | decides per connection what to send |
 //! | [`group_send`](ChannelLayer::group_send) | joined with `ctx.group_add(g).relay()` | nothing | the event's JSON goes to the socket |
@@ -189,6 +190,10 @@
 //! [`fallback`](Server::fallback) for plain HTTP on the same port. In a program that has a server already,
 //! [`Router::into_service`] makes a `tower` service, with a handle that counts and drains its sockets.
 //! → [`service`], [`server`]
+//!
+//! What is refused or fails is told through `tracing`, and seen by nobody where no subscriber is
+//! installed: begin `main` with `tracing_subscriber::fmt::init()`, and look with
+//! `RUST_LOG=strait=debug` when something does not arrive.
 //!
 //! # Testing
 //!

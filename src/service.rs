@@ -20,7 +20,7 @@
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
 //! axum::serve(listener, app)
 //!     .with_graceful_shutdown(async move {
-//!         let _ = tokio::signal::ctrl_c().await;
+//!         strait::server::shutdown_signal().await;
 //!         sockets.drain(strait::service::Drain::new()).await;
 //!     })
 //!     .await
@@ -187,7 +187,7 @@ impl WebSocketService {
             layer: route.layer.clone(),
             config: route.config.clone(),
         };
-        let session = open(admission, &self.sockets);
+        let session = open(admission, &self.sockets).ok_or_else(restarting)?;
         match session.answer.await {
             Ok(Ok(headers)) => {
                 stream.hand_to(session.stream);

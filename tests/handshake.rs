@@ -364,7 +364,11 @@ async fn what_is_no_http_is_400_and_a_head_that_is_too_large_431() {
     let server = serve(Router::new().path("ws/", echo)).await;
     let many = (0..200).fold(String::new(), |many, n| many + &format!("X-{n}: x\r\n"));
     let many = format!("GET /ws/ HTTP/1.1\r\n{many}\r\n");
-    let rows: [(&[u8], u16); 5] = [
+    let endless = format!("GET /ws/ HTTP/1.1\r\nX: {}", "x".repeat(1 << 20));
+    let rows: [(&[u8], u16); 8] = [
+        (b"GET /ws/\xff/ HTTP/1.1\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (endless.as_bytes(), 431),
         (b"hello\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"GET /ws/ HTTP/1.1\r\nNo colon\r\n\r\n", 400),
@@ -757,4 +761,21 @@ async fn the_limit_of_the_request_is_none_of_the_connection() {
     sleep(SHORT * 3).await;
     client.send(text("late")).await;
     assert_eq!(client.text().await, "late");
+}
+
+#[tokio::test]
+async fn zz_body() {
+    let server = serve(Router::new().path("ws/", echo)).await;
+    for (c, body) in [("Content-Length: 5", "hello"), ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n")] {
+    for delay in [false, true] {
+    let mut client = Raw::connect(&server).await;
+    let mut all = handshake(&[c]).into_bytes();
+    if delay { client.send(&all).await; all.clear(); sleep(SHORT).await; }
+    all.extend(body.as_bytes());
+    all.extend(text("one"));
+    client.send(all).await;
+    let a = client.answer(false).await;
+    eprintln!("{c} {delay} {}", a.status);
+    if a.status == 101 { let f = client.frame().await; eprintln!("{f:?}"); }
+    }}
 }

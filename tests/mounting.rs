@@ -400,7 +400,7 @@ async fn a_page_and_a_socket_share_a_connection() {
     for (request, ends) in [
         (&page[..], &b"page"[..]),
         (page, b"page"),
-        (HANDSHAKE, b"\x81\x08/ws/ []"),
+        (HANDSHAKE, b"\x81\x07/ws/ []"),
     ] {
         stream.write_all(request).await.unwrap();
         let mut answer = Vec::new();

@@ -61,15 +61,14 @@ fn panicked(mistake: impl FnOnce()) -> Panicked {
             *seen.lock().unwrap() = Panicked {
                 file: place.file().to_owned(),
                 line: place.line(),
-                message: info.payload_as_str().unwrap_or_default().to_owned(),
+                message: info.payload().downcast_ref::<String>().unwrap().clone(),
             };
         }
     }));
     let result = panic::catch_unwind(AssertUnwindSafe(mistake));
     panic::set_hook(Box::new(move |info| before(info)));
     assert!(result.is_err(), "it did not panic");
-    let seen = seen.lock().unwrap().clone();
-    seen
+    seen.lock().unwrap().clone()
 }
 
 /// The line this is called on.

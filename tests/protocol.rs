@@ -580,7 +580,8 @@ async fn what_is_sent_before_a_close_is_answered_and_what_comes_after_is_not() {
 
 #[tokio::test]
 async fn a_close_of_the_server_waits_for_the_answer_and_ends_the_stream() {
-    let mut tested = BlackBox::new(Config::new()).await;
+    // Who waited for it would fail the test.
+    let mut tested = BlackBox::new(Config::new().close_timeout(Duration::from_secs(60))).await;
     for answer in [close(4001, ""), close(1000, "other"), frame(CLOSE, "")] {
         let mut client = tested.client().await;
         client.send(frame(TEXT, "close 4001 enough")).await;

@@ -28,7 +28,7 @@ impl Consumer for OrderConsumer {
         // process the received data
 
         // send a response
-        Ok(ctx.send_json(&response_data(data)).await?)
+        Ok(ctx.send_json(&response_data(&data)).await?)
     }
 }
 
@@ -40,7 +40,7 @@ fn websocket_urlpatterns() -> Router {
 // [tutorial]
 
 /// The tutorial leaves open what it is.
-fn response_data(data: serde_json::Value) -> serde_json::Value {
+fn response_data(data: &serde_json::Value) -> serde_json::Value {
     json!({ "received": data })
 }
 

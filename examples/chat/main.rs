@@ -18,12 +18,10 @@ mod page;
 mod room;
 
 use std::env;
-use std::error::Error;
 use std::io;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use strait::BoxError;
 use strait::Router;
 use strait::Server;
 
@@ -45,13 +43,13 @@ async fn main() -> ExitCode {
     match serve(&address).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("chat: {error}{}", cause(&*error));
+            eprintln!("chat: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn serve(address: &str) -> Result<(), BoxError> {
+async fn serve(address: &str) -> Result<(), strait::Error> {
     let server = Server::bind(address)
         .router(Router::new().path("ws/chat/<slug:room>/", Room::new))
         // What is no route of a socket goes to axum, on the same port.
@@ -77,14 +75,6 @@ fn listen_address(mut arguments: impl Iterator<Item = String>) -> Result<String,
             .ok_or("--listen needs an address, such as 127.0.0.1:8000")?;
     }
     Ok(address)
-}
-
-/// What is behind an error, for the same line.
-fn cause(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => format!(": {cause}"),
-        None => String::new(),
-    }
 }
 
 #[expect(

@@ -127,7 +127,7 @@ impl Consumer for Room {
         // Last, and after joining: an announcement is true once it is out. This person knows already, from the welcome.
         ctx.layer()
             .group_send(&self.group, &RoomEvent::Joined { who: &self.me })
-            .except(ctx.channel_name())
+            .except(ctx)
             .await?;
         Ok(Accept::new())
     }
@@ -200,7 +200,7 @@ fn checked_text(text: &str) -> Result<&str, Refusal> {
 }
 
 /// Tells people apart; nothing here is a secret.
-pub(crate) fn random() -> u64 {
+fn random() -> u64 {
     RandomState::new().hash_one(())
 }
 
@@ -210,14 +210,13 @@ const LONGEST_TEXT: usize = 500;
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
-
     use serde_json::Value;
     use serde_json::json;
     use strait::Router;
     use strait::service::WebSocketService;
     use strait::testing::Communicator;
 
-    use super::*;
+    use super::Room;
 
     #[tokio::test(start_paused = true)]
     async fn what_one_says_everybody_in_the_room_hears_and_nobody_else() {

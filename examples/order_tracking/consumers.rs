@@ -161,15 +161,18 @@ mod tests {
     use serde_json::Value;
     use serde_json::json;
     use strait::ChannelLayer;
+    use strait::Result;
     use strait::testing::Communicator;
 
+    use crate::events::OrderEvent;
+    use crate::events::order_group;
     use crate::order::Item;
     use crate::order::NewOrder;
     use crate::order::Status;
     use crate::position::Position;
     use crate::secret::Secret;
-
-    use super::*;
+    use crate::secret::Staff;
+    use crate::store::Store;
 
     #[tokio::test]
     async fn only_who_holds_the_token_gets_in() -> Result {

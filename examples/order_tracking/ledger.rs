@@ -310,9 +310,16 @@ const DELETE_SWEPT: &str = "
 
 #[cfg(test)]
 mod tests {
-    use crate::order::Item;
+    use std::path::Path;
 
-    use super::*;
+    use crate::error::StoreError;
+    use crate::order::Item;
+    use crate::order::NewOrder;
+    use crate::order::Status;
+    use crate::position::Position;
+    use crate::secret::Secret;
+
+    use super::Ledger;
 
     #[test]
     fn an_orders_events_are_numbered_without_a_gap_and_refusals_leave_none()

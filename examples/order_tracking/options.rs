@@ -91,7 +91,13 @@ const FLAGS: [&str; 4] = ["--listen", "--database", "--simulate", "--staff-token
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+
+    use crate::secret::Secret;
+
+    use super::Options;
+    use super::Usage;
 
     #[test]
     fn flags_are_read_in_both_spellings() -> Result<(), Usage> {

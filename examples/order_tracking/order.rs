@@ -264,7 +264,9 @@ const QUANTITY_LIMIT: u32 = 99;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Item;
+    use super::NewOrder;
+    use super::Status;
 
     #[test]
     fn an_order_goes_one_way_and_is_cancelled_only_before_it_is_shipped() {

@@ -61,7 +61,7 @@ pub(crate) enum OffEarth {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Position;
 
     #[test]
     fn only_places_on_earth_are_taken() {

@@ -75,7 +75,8 @@ pub(crate) fn bearer(authorization: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Secret;
+    use super::bearer;
 
     #[test]
     fn only_the_same_word_matches() {

@@ -203,7 +203,14 @@ const MEALS: [(&str, &str); 5] = [
 mod tests {
     use std::path::Path;
 
-    use super::*;
+    use crate::error::StoreError;
+    use crate::order::Status;
+    use crate::store::Store;
+
+    use super::Move;
+    use super::Simulation;
+    use super::advance;
+    use super::invent;
 
     #[tokio::test]
     async fn a_simulated_order_rides_to_its_door_and_rests() -> Result<(), StoreError> {

@@ -160,11 +160,16 @@ const EVENTS_WAITING: usize = 64;
 mod tests {
     use std::env;
     use std::fs;
+    use std::path::Path;
     use std::process;
 
+    use crate::error::StoreError;
     use crate::order::Item;
+    use crate::order::NewOrder;
+    use crate::order::Status;
+    use crate::position::Position;
 
-    use super::*;
+    use super::Store;
 
     #[tokio::test]
     async fn what_was_answered_is_there_after_a_restart() -> Result<(), StoreError> {

@@ -165,7 +165,9 @@ static ROUTES: [Route; 6] = [
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::position::Position;
+
+    use super::ROUTES;
 
     #[test]
     fn a_courier_who_goes_on_and_on_gets_to_every_door() {

@@ -328,6 +328,13 @@ impl Inner {
     }
 }
 
+/// The consumer's own channel: `.except(ctx)` leaves the sender out.
+impl From<&Context> for ChannelName {
+    fn from(ctx: &Context) -> Self {
+        ctx.channel_name()
+    }
+}
+
 /// However the session ends: also with its runtime.
 impl Drop for Inner {
     fn drop(&mut self) {

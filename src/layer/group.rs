@@ -150,6 +150,11 @@ impl Group {
         Ok(receivers)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_delivering(&self) -> bool {
+        self.lock().delivering
+    }
+
     /// Completes when the deliverer takes what is pending, counted from this call on.
     pub(super) fn room(&self) -> impl Future<Output = ()> {
         self.room.notified()
@@ -213,3 +218,73 @@ const PENDING: Bound = Bound {
     count: 256,
     bytes: 256 * 1024,
 };
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+    use tokio::runtime::Builder;
+    use tokio::runtime::Runtime;
+    use tokio::task::yield_now;
+
+    use crate::config::Config;
+    use crate::config::Overflow;
+    use crate::mailbox::Encoded;
+    use crate::mailbox::Mailbox;
+    use crate::name::GroupName;
+
+    use super::Group;
+    use super::Pending;
+
+    /// A group with one member, whose deliveries wait until its runtime runs.
+    fn idle_group() -> (Runtime, Arc<Group>) {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let name = GroupName::try_from("room").unwrap();
+        let group = Arc::new(Group::new(name, Overflow::Close));
+        let entered = runtime.enter();
+        group.join(Mailbox::channel(Arc::new(Config::new())), false);
+        drop(entered);
+        (runtime, group)
+    }
+
+    fn event(bytes: usize) -> Pending {
+        Pending {
+            encoded: Encoded::event(&vec![b' '; bytes]),
+            is_event: true,
+            except: None,
+        }
+    }
+
+    #[test]
+    fn the_pending_list_takes_256_messages_or_256_kib() {
+        // The frame's header counts: 2 bytes, or 4 from 126 bytes on, or 10 from 64 KiB on.
+        for (bytes, fit) in [(0, 256), (100, 256), (1020, 256), (1021, 256), (8188, 32)] {
+            let (_runtime, group) = idle_group();
+            for n in 0..fit {
+                assert!(group.append(event(bytes)).is_ok(), "{bytes} bytes, {n}");
+            }
+            assert!(group.append(event(bytes)).is_err(), "{bytes} bytes");
+        }
+        let (_runtime, group) = idle_group();
+        assert!(group.append(event(1 << 20)).is_ok(), "the last overshoots");
+        assert!(group.append(event(0)).is_err(), "and is the last");
+    }
+
+    #[test]
+    fn who_waits_for_room_is_woken_by_the_deliverer_and_by_nothing_else() {
+        let (runtime, group) = idle_group();
+        while group.append(event(8)).is_ok() {}
+        let mut room = pin!(group.room());
+        assert!(room.as_mut().now_or_never().is_none());
+        // Members come and go, and none of them makes room.
+        group.join(Mailbox::channel(Arc::new(Config::new())), false);
+        assert!(room.as_mut().now_or_never().is_none());
+        runtime.block_on(yield_now());
+        assert!(room.as_mut().now_or_never().is_some());
+        assert!(group.append(event(8)).is_ok());
+    }
+}

@@ -167,10 +167,12 @@ impl Mailbox {
         wake(state);
     }
 
-    /// Ends the running hook, if any.
+    /// Ends the running hook, if any; what waits for others is dropped.
     pub(crate) fn cut(&self) {
         let mut state = self.lock();
         state.cut = true;
+        state.takes_events = false;
+        state.events = None;
         wake(state);
     }
 

@@ -7,3 +7,4 @@ mod signals;
 
 pub use server::Listening;
 pub use server::Server;
+pub use signals::shutdown_signal;

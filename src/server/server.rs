@@ -226,7 +226,7 @@ impl Listening {
     ///
     /// Dropped, it stops accepting; open WebSockets stay open.
     pub async fn serve(self) {
-        let drained = self.serve_until(signals::stopped()).await;
+        let drained = self.serve_until(signals::shutdown_signal()).await;
         tracing::info!(
             closed = drained.closed,
             abandoned = drained.abandoned,

@@ -1,7 +1,15 @@
 //! The signals that stop a server.
 
 /// Completes at SIGTERM or Ctrl-C; elsewhere than on Unix at Ctrl-C.
-pub(super) async fn stopped() {
+///
+/// [`Server::serve`](crate::Server::serve) waits for it by itself; this is for programs that drain
+/// [`Sockets`](crate::service::Sockets) inside another server.
+///
+/// # Cancel safety
+///
+/// Dropped before it is ready, it can be called again. From the first call on these signals no longer end
+/// the process by themselves.
+pub async fn shutdown_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::SignalKind;

@@ -170,6 +170,8 @@ impl Connection {
     /// A hook was dropped: no other will run but `disconnect`.
     pub(super) fn hook_cut(&mut self) {
         self.backlog = None;
+        // The decision to close goes before a message that was read and not decoded.
+        self.event_first = true;
     }
 
     /// Whether the hook must end now, whatever its grace: the drain's deadline.
@@ -224,6 +226,8 @@ impl Connection {
     /// Writes what waits, then waits for the peer's close frame, then ends the stream.
     fn close_stream(&mut self, cx: &mut Context<'_>) {
         while self.inbound != Inbound::Gone {
+            // Before the look at what the peer has sent: its close frame may just have been read.
+            self.discard_messages();
             if self.flush(cx) {
                 match self.inbound {
                     Inbound::Closed => return self.shut_down(cx),
@@ -234,7 +238,7 @@ impl Connection {
                 let timeout = self.config().close_timeout;
                 self.clock.as_mut().closes_within(timeout);
             }
-            if self.discard_messages(cx).is_pending() {
+            if self.poll_read(cx).is_pending() {
                 return;
             }
         }
@@ -348,15 +352,11 @@ impl Connection {
         }
     }
 
-    /// Reads on, for the peer's close frame only.
-    fn discard_messages(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Looks through what was read, for the peer's close frame only.
+    fn discard_messages(&mut self) {
         self.backlog = None;
         while self.decode().is_some() {}
         self.drop_input();
-        if self.inbound == Inbound::Closed {
-            return Poll::Pending;
-        }
-        self.poll_read(cx)
     }
 
     /// The stream ended without a close frame.

@@ -33,7 +33,8 @@ use crate::scope::Scope;
 use super::connection::Connection;
 use super::hook::HookEnd;
 use super::hook::poll_caught;
-use super::session;
+use super::session::Session;
+use super::session::log_last;
 use super::sockets::Guard;
 use super::sockets::Sockets;
 use super::transport::Transport;
@@ -55,50 +56,43 @@ pub(crate) struct Answer {
     pub(crate) stream: oneshot::Sender<Transport>,
 }
 
-/// Starts the session's task, whose first work is `connect`.
-pub(crate) fn open(admission: Admission, sockets: &Sockets) -> Answer {
+/// Starts the session's task, whose first work is `connect`; `None` where a drain has begun meanwhile.
+pub(crate) fn open(admission: Admission, sockets: &Sockets) -> Option<Answer> {
     let (answer_sender, answer) = oneshot::channel();
     let (stream, stream_receiver) = oneshot::channel();
     let mailbox = Mailbox::connection(admission.config);
-    let guard = sockets.register(mailbox.clone());
+    let guard = sockets.register(mailbox.clone())?;
     let opening = Opening {
         consumer: admission.consumer,
         ctx: Context::new(mailbox, admission.scope, admission.layer),
+        guard,
         answer: answer_sender,
         stream: stream_receiver,
     };
-    tokio::spawn(live(opening, guard));
-    Answer { answer, stream }
+    tokio::spawn(live(opening));
+    Some(Answer { answer, stream })
 }
 
-/// The whole life of a session. What only its beginning needs is boxed and gone before the long part.
-async fn live(opening: Opening, guard: Guard) {
-    match Box::pin(opening.run()).await {
-        Opened::Accepted(consumer, ctx, connection) => {
-            session::run(consumer, ctx, connection).await
+/// The whole life of a session. What only its beginning needs is boxed, and gone before the long part.
+fn live(opening: Opening) -> impl Future<Output = ()> + Send {
+    let opening = Box::pin(opening.run());
+    async move {
+        if let Some(mut session) = opening.await {
+            session.run().await;
         }
-        Opened::ToClose(connection) => session::close(connection).await,
-        Opened::Ended => {}
     }
-    drop(guard);
 }
 
 struct Opening {
     consumer: Box<dyn DynConsumer>,
     ctx: Context,
+    guard: Guard,
     answer: oneshot::Sender<Result<HeaderMap, Refusal>>,
     stream: oneshot::Receiver<Transport>,
 }
 
-enum Opened {
-    Accepted(Box<dyn DynConsumer>, Context, Connection),
-    /// A refusal that the client gets as a close code.
-    ToClose(Connection),
-    Ended,
-}
-
 impl Opening {
-    async fn run(mut self) -> Opened {
+    async fn run(mut self) -> Option<Session> {
         let reject = match self.connect().await {
             HookEnd::Done(Ok(accept)) => return self.accepted(accept).await,
             HookEnd::Done(Err(reject)) => reject,
@@ -118,7 +112,8 @@ impl Opening {
 
     /// Runs `connect` within its limit; within its grace once nobody waits for the answer.
     async fn connect(&mut self) -> HookEnd<Result<Accept, Reject>> {
-        let config = self.ctx.mailbox().config().clone();
+        let mailbox = self.ctx.mailbox();
+        let config = mailbox.config().clone();
         let limit = Instant::now() + config.connect_timeout;
         let mut sleep = pin!(sleep_until(limit));
         let mut hook = self.consumer.connect(&self.ctx);
@@ -126,6 +121,10 @@ impl Opening {
         poll_fn(|cx| {
             if let Poll::Ready(end) = poll_caught(hook.as_mut(), cx) {
                 return Poll::Ready(end);
+            }
+            mailbox.register(cx.waker());
+            if mailbox.is_cut() {
+                return Poll::Ready(HookEnd::Cut);
             }
             if !abandoned && self.answer.poll_closed(cx).is_ready() {
                 abandoned = true;
@@ -139,7 +138,7 @@ impl Opening {
         .await
     }
 
-    async fn accepted(self, accept: Accept) -> Opened {
+    async fn accepted(self, accept: Accept) -> Option<Session> {
         let headers = match accept.into_headers(self.ctx.scope()) {
             Ok(headers) => headers,
             Err(error) => {
@@ -154,13 +153,18 @@ impl Opening {
         let limit = self.ctx.mailbox().config().connect_timeout;
         if told && let Ok(Ok(transport)) = timeout(limit, self.stream).await {
             let connection = Connection::new(self.ctx.mailbox().clone(), transport);
-            return Opened::Accepted(self.consumer, self.ctx, connection);
+            return Some(Session {
+                consumer: self.consumer,
+                ctx: self.ctx,
+                connection,
+                _guard: self.guard,
+            });
         }
         let closed = Closed::new(CloseCode::ABNORMAL, "", Cause::AbandonedHandshake);
         end_without_stream(self.consumer, &self.ctx, closed).await
     }
 
-    async fn rejected(self, reject: Reject) -> Opened {
+    async fn rejected(self, reject: Reject) -> Option<Session> {
         self.ctx.release();
         if let Some(error) = reject.error() {
             log_failure(self.consumer.name(), self.ctx.scope(), &**error);
@@ -169,11 +173,11 @@ impl Opening {
             Refusal::AfterAccept(code, reason) => (code, reason),
             refusal @ Refusal::Http { .. } => {
                 let _ = self.answer.send(Err(refusal));
-                return Opened::Ended;
+                return None;
             }
         };
         if self.answer.send(Ok(HeaderMap::new())).is_err() {
-            return Opened::Ended;
+            return None;
         }
         let mailbox = self.ctx.mailbox();
         // What `connect` had queued still goes out, in front of the close frame.
@@ -183,10 +187,11 @@ impl Opening {
             cause: Cause::Server,
         });
         let limit = mailbox.config().connect_timeout;
-        match timeout(limit, self.stream).await {
-            Ok(Ok(transport)) => Opened::ToClose(Connection::new(mailbox.clone(), transport)),
-            _ => Opened::Ended,
+        if let Ok(Ok(transport)) = timeout(limit, self.stream).await {
+            let mut connection = Connection::new(mailbox.clone(), transport);
+            poll_fn(|cx| connection.poll_closing(cx)).await;
         }
+        None
     }
 }
 
@@ -195,15 +200,15 @@ async fn end_without_stream(
     mut consumer: Box<dyn DynConsumer>,
     ctx: &Context,
     closed: Closed,
-) -> Opened {
+) -> Option<Session> {
     ctx.mailbox().end();
     ctx.release();
     let name = consumer.name();
     let limit = ctx.mailbox().config().disconnect_timeout;
     let mut hook = consumer.disconnect(ctx, closed);
     let end = timeout(limit, poll_fn(|cx| poll_caught(hook.as_mut(), cx))).await;
-    session::log_last(&end.unwrap_or(HookEnd::Cut), ctx, name);
-    Opened::Ended
+    log_last(&end.unwrap_or(HookEnd::Cut), ctx, name);
+    None
 }
 
 /// A mistake of the program or of what it depends on, told once.

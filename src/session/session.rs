@@ -2,13 +2,15 @@
 
 use std::future::poll_fn;
 
+use futures::future::BoxFuture;
+
 use crate::close::Cause;
 use crate::close::CloseCode;
 use crate::close::Closed;
 use crate::consumer::Context;
 use crate::consumer::DynConsumer;
-use crate::error::BoxError;
 use crate::error::Error;
+use crate::error::Result;
 use crate::error::chain;
 use crate::mailbox::CloseRequest;
 
@@ -16,55 +18,71 @@ use super::connection::Connection;
 use super::connection::Next;
 use super::hook;
 use super::hook::HookEnd;
+use super::sockets::Guard;
 
-/// Runs an accepted connection to its end, `disconnect` included.
-pub(super) async fn run(
-    mut consumer: Box<dyn DynConsumer>,
-    ctx: Context,
-    mut connection: Connection,
-) {
-    let closed = loop {
-        let end = match poll_fn(|cx| connection.poll_next(cx)).await {
-            Next::Message(message) => {
-                hook::run(consumer.receive(&ctx, message), &mut connection).await
+/// A connection and its consumer, from acceptance on.
+pub(super) struct Session {
+    pub(super) consumer: Box<dyn DynConsumer>,
+    pub(super) ctx: Context,
+    pub(super) connection: Connection,
+    /// Counts the session until it is dropped.
+    pub(super) _guard: Guard,
+}
+
+impl Session {
+    /// Runs to the end, `disconnect` included.
+    ///
+    /// There are many of these and most are idle: what is needed for a moment only is not kept across a wait, and the ending
+    /// is boxed.
+    pub(super) async fn run(&mut self) {
+        let closed = loop {
+            let next = poll_fn(|cx| self.connection.poll_next(cx)).await;
+            let hook = match begin(&mut *self.consumer, &self.ctx, next) {
+                Begun::Hook(hook) => hook,
+                Begun::Nothing => continue,
+                Begun::End(closed) => break closed,
+            };
+            let end = hook::run(hook, &mut self.connection).await;
+            if let Some(request) = judge(end, &self.ctx, self.consumer.name()) {
+                self.ctx.mailbox().close(request);
             }
-            Next::Event(event) => match consumer.event(&ctx, event) {
-                Some(event) => hook::run(event, &mut connection).await,
-                None => continue,
-            },
-            Next::End(closed) => break closed,
         };
-        if let Some(request) = judge(end, &ctx, consumer.name()) {
-            ctx.mailbox().close(request);
-        }
-    };
-    ctx.set_event(None);
-    ctx.release();
-    if closed.cause() == Cause::SlowReader {
-        connection.hurry();
+        Box::pin(self.finish(closed)).await;
     }
-    finish(consumer, &ctx, closed, &mut connection).await;
-    poll_fn(|cx| connection.poll_closing(cx)).await;
+
+    /// Memberships, `disconnect`, and the rest of the closing handshake, which goes on meanwhile.
+    async fn finish(&mut self, closed: Closed) {
+        let (ctx, connection) = (&self.ctx, &mut self.connection);
+        ctx.set_event(None);
+        ctx.release();
+        if closed.cause() == Cause::SlowReader {
+            connection.hurry();
+        }
+        let name = self.consumer.name();
+        let end = hook::run_last(self.consumer.disconnect(ctx, closed), connection).await;
+        log_last(&end, ctx, name);
+        poll_fn(|cx| connection.poll_closing(cx)).await;
+    }
 }
 
-/// Closes a connection that has no consumer: one that was refused after acceptance.
-pub(super) async fn close(mut connection: Connection) {
-    poll_fn(|cx| connection.poll_closing(cx)).await;
+/// What is to be done next.
+enum Begun<'a> {
+    Hook(BoxFuture<'a, Result>),
+    /// An event that is none of the consumer's.
+    Nothing,
+    End(Closed),
 }
 
-async fn finish(
-    mut consumer: Box<dyn DynConsumer>,
-    ctx: &Context,
-    closed: Closed,
-    connection: &mut Connection,
-) {
-    let name = consumer.name();
-    let end = hook::run_last(consumer.disconnect(ctx, closed), connection).await;
-    log_last(&end, ctx, name);
+fn begin<'a>(consumer: &'a mut dyn DynConsumer, ctx: &'a Context, next: Next) -> Begun<'a> {
+    match next {
+        Next::Message(message) => Begun::Hook(consumer.receive(ctx, message)),
+        Next::Event(event) => consumer.event(ctx, event).map_or(Begun::Nothing, Begun::Hook),
+        Next::End(closed) => Begun::End(closed),
+    }
 }
 
 /// Logs how `disconnect` ended, where that was not well.
-pub(super) fn log_last(end: &HookEnd<Result<(), BoxError>>, ctx: &Context, consumer: &str) {
+pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
     let path = ctx.scope().path();
     match end {
         HookEnd::Done(_) => {}
@@ -77,7 +95,7 @@ pub(super) fn log_last(end: &HookEnd<Result<(), BoxError>>, ctx: &Context, consu
 
 /// Whether the connection goes on after a hook, or how it is to be closed. A failure is logged here, once.
 fn judge(
-    end: HookEnd<Result<(), BoxError>>,
+    end: HookEnd<Result>,
     ctx: &Context,
     consumer: &str,
 ) -> Option<CloseRequest> {

@@ -50,7 +50,7 @@ pub struct Drain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Connections that were open when it began or came while it ran, and have ended.
+    /// Connections that were open when it began, and have ended.
     pub closed: usize,
     /// Connections that had not ended, hooks and all, when it gave up.
     pub abandoned: usize,
@@ -110,14 +110,18 @@ impl Sockets {
         }
     }
 
-    /// Notes a session until the guard is dropped.
-    pub(super) fn register(&self, mailbox: Arc<Mailbox>) -> Guard {
+    /// Notes a session until the guard is dropped; `None` during a drain, which would not tell it.
+    pub(super) fn register(&self, mailbox: Arc<Mailbox>) -> Option<Guard> {
         let id = mailbox.id();
-        self.lock().live.insert(id, mailbox);
-        Guard {
+        let mut state = self.lock();
+        if state.draining {
+            return None;
+        }
+        state.live.insert(id, mailbox);
+        Some(Guard {
             sockets: self.clone(),
             id,
-        }
+        })
     }
 
     /// Refuses newcomers, and lists who is there in random order.

@@ -161,6 +161,7 @@ async fn play(row: Row) {
     let start = Instant::now();
     let client = match row.end {
         Ending::Leaves => {
+            drop(client);
             sleep(Duration::from_millis(1)).await;
             None
         }

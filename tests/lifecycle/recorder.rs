@@ -58,10 +58,6 @@ impl Log {
         self.0.lines.lock().unwrap().clone()
     }
 
-    pub(crate) fn has(&self, line: &str) -> bool {
-        self.lines().iter().any(|noted| noted == line)
-    }
-
     pub(crate) fn names(&self) -> Vec<ChannelName> {
         self.0.names.lock().unwrap().clone()
     }

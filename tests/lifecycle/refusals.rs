@@ -206,22 +206,11 @@ async fn a_refusal_after_acceptance_is_a_close_frame_and_no_disconnect_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_refused_after_acceptance_sees_nothing_of_its_groups() {
+async fn what_connect_sent_goes_before_a_refusal_after_acceptance() {
     let stage = Stage::new();
-    let mut client = stage.client("connect=wait&refuse=4401");
-    let publisher = async {
-        sleep(Duration::from_secs(1)).await;
-        for _ in 0..3 {
-            let secret = stage.layer.group_broadcast("side", "a secret").await;
-            assert_eq!(secret.unwrap().receivers, 1);
-        }
-        sleep(Duration::from_secs(1)).await;
-        stage.log.open_gate();
-    };
-    let (accepted, ()) = tokio::join!(client.connect(), publisher);
-    accepted.unwrap();
-    let closed = client.expect_close().await.unwrap();
-    assert_eq!((closed.0.as_u16(), &*closed.1), (4401, ""));
+    let mut client = stage.enter("connect=send sorry&refuse=4401").await;
+    client.expect_text("sorry").await;
+    assert_eq!(client.expect_close().await, (4401, String::new()));
     stage.assert_never_connected("after_accept").await;
 }
 
