@@ -188,12 +188,12 @@
 //!
 //! [`Server`] binds, serves and stops in good order at SIGTERM or Ctrl-C, with an axum router as
 //! [`fallback`](Server::fallback) for plain HTTP on the same port. In a program that has a server already,
-//! [`Router::into_service`] makes a `tower` service, with a handle that counts and drains its sockets.
-//! → [`service`], [`server`]
+//! [`Router::into_service`] makes a `tower` service, with a handle that counts and drains its sockets; there,
+//! wait for [`shutdown_signal`](server::shutdown_signal) and drain. → [`service`], [`server`]
 //!
-//! What is refused or fails is told through `tracing`, and seen by nobody where no subscriber is
-//! installed: begin `main` with `tracing_subscriber::fmt::init()`, and look with
-//! `RUST_LOG=strait=debug` when something does not arrive.
+//! What is refused or fails is told through `tracing`, and seen by nobody where no subscriber is installed:
+//! begin `main` with `tracing_subscriber::fmt::init()`, and look with `RUST_LOG=strait=debug` when something
+//! does not arrive.
 //!
 //! # Testing
 //!

@@ -27,6 +27,7 @@ use strait::testing::TestServer;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -331,13 +332,13 @@ fn router(layer: &ChannelLayer) -> Router {
         .channel_layer(layer.clone())
 }
 
-async fn in_memory(service: &WebSocketService, path: &str) -> impl AsyncRead + Unpin + Send {
+async fn in_memory(service: &WebSocketService, path: &str) -> DuplexStream {
     let mut socket = Communicator::new(service.clone(), path);
     socket.connect().await.unwrap();
     socket.into_stream().unwrap()
 }
 
-async fn over_tcp(server: &TestServer, path: &str) -> impl AsyncRead + Unpin + Send {
+async fn over_tcp(server: &TestServer, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

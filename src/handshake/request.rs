@@ -39,6 +39,9 @@ impl Opening {
         if single(headers, header::HOST).is_none() {
             return Err(bad_request("a request has exactly one Host header"));
         }
+        if has_body(headers) {
+            return Err(bad_request("a WebSocket handshake has no body"));
+        }
         if single(headers, header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
             return Err(upgrade_required("Sec-WebSocket-Version must be 13")
                 .header(header::SEC_WEBSOCKET_VERSION, "13"));
@@ -83,6 +86,14 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
         .next()
         .is_none()
         .then(|| value.as_bytes().trim_ascii())
+}
+
+/// Whether the request brings a body, whose bytes would be taken for frames.
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length != "0")
 }
 
 /// Whether a comma-separated header lists this token, in any case.
@@ -155,6 +166,9 @@ mod tests {
             ("connection", Some("keep-alive"), 400),
             ("connection", None, 400),
             ("host", None, 400),
+            ("content-length", Some("0"), 101),
+            ("content-length", Some("5"), 400),
+            ("transfer-encoding", Some("chunked"), 400),
             ("sec-websocket-version", Some("8"), 426),
             ("sec-websocket-version", None, 426),
             ("sec-websocket-key", None, 400),

@@ -31,8 +31,11 @@ impl Publish {
         Self { layer, envelope }
     }
 
-    /// Leaves one channel out: usually the sender's own,
-    /// [`Context::channel_name`](crate::Context::channel_name).
+    /// Leaves one channel out: with `.except(ctx)` the sender's own.
+    ///
+    /// # Errors
+    ///
+    /// Of the `.await`: a bad name.
     pub fn except<N>(mut self, channel: N) -> Self
     where
         N: TryInto<ChannelName>,

@@ -352,6 +352,13 @@ impl Mailbox {
         (total, result)
     }
 
+    /// Drops what waits to be written; who waits for room goes on.
+    pub(crate) fn discard_outgoing(&self) {
+        let mut state = self.lock();
+        state.drop_outgoing();
+        state.wake_senders();
+    }
+
     /// The end: what waits is dropped, and nothing is accepted any more.
     pub(crate) fn end(&self) {
         let mut state = self.lock();

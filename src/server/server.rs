@@ -139,6 +139,10 @@ impl Server {
     /// # Errors
     ///
     /// When the address cannot be listened on, or the routes do not make a table.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, nothing is bound.
     pub async fn listen(self) -> Result<Listening, Error> {
         let listener = match self.listener {
             Listener::Address(address) => TcpListener::bind(&address)

@@ -43,6 +43,8 @@ pub(super) struct Connection {
     /// Hooks run in a row, without a wait.
     turns: u8,
     inbound: Inbound,
+    /// A write has failed: nothing more goes out. What the peer sent before it went is still read.
+    is_mute: bool,
 }
 
 /// What is still to be expected from the peer.
@@ -78,6 +80,7 @@ impl Connection {
             event_first: false,
             turns: 0,
             inbound: Inbound::Open,
+            is_mute: false,
             wire: Wire::new(mailbox, transport.stream),
         }
     }
@@ -96,6 +99,10 @@ impl Connection {
         if self.turns == TURNS {
             // Others on this thread have their turn, too, and the peer its answers.
             cx.waker().wake_by_ref();
+            // Where events never cease to wait, this is when the peer is heard.
+            if self.input.is_none() {
+                let _ = self.poll_read(cx);
+            }
             self.flush(cx);
             self.sleep();
             return Poll::Pending;
@@ -197,7 +204,8 @@ impl Connection {
 
     /// Goes on with closing after `disconnect`. Ready when nothing is left to do.
     pub(super) fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.go_on_closing(cx);
+        // The time that `disconnect` had may pass only now; it is over already.
+        while self.go_on_closing(cx) {}
         if self.inbound == Inbound::Gone {
             Poll::Ready(())
         } else {
@@ -341,6 +349,10 @@ impl Connection {
                 .as_ref()
                 .is_some_and(|backlog| backlog.is_full(bound));
             self.clock.as_mut().pause(paused);
+            if paused && self.is_mute {
+                // Its end would not be found while reading rests, and the hook has its grace from now.
+                self.lost();
+            }
             if paused || self.end.is_some() {
                 return;
             }
@@ -389,6 +401,10 @@ impl Connection {
 impl Connection {
     /// Writes what waits; `true` when nothing is left.
     fn flush(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.is_mute {
+            self.mailbox().discard_outgoing();
+            return true;
+        }
         let (written, result) = self.wire.poll_flush(cx);
         if written > 0 || result.is_ready() {
             self.clock.as_mut().wrote();
@@ -396,7 +412,8 @@ impl Connection {
         match result {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(_)) => {
-                self.lost();
+                self.is_mute = true;
+                self.mailbox().discard_outgoing();
                 true
             }
             Poll::Pending => {

@@ -137,6 +137,10 @@ impl Communicator {
     /// # Errors
     ///
     /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`connect`](Self::connect).
     pub async fn abandon(self) -> Result<Accepted, Rejected> {
         self.handshake().await.map(|(accepted, _)| accepted)
     }
@@ -206,6 +210,10 @@ impl Communicator {
     /// # Errors
     ///
     /// As [`receive`](Self::receive); also for a binary message.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`receive`](Self::receive).
     pub async fn receive_text(&mut self) -> Result<String, Unexpected> {
         match self.receive().await? {
             Message::Text(text) => Ok(text),
@@ -218,6 +226,10 @@ impl Communicator {
     /// # Errors
     ///
     /// As [`receive`](Self::receive); also for a text message.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`receive`](Self::receive).
     pub async fn receive_binary(&mut self) -> Result<Bytes, Unexpected> {
         match self.receive().await? {
             Message::Binary(bytes) => Ok(bytes),
@@ -230,6 +242,10 @@ impl Communicator {
     /// # Errors
     ///
     /// As [`receive_text`](Self::receive_text); also when it does not decode.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`receive`](Self::receive).
     pub async fn receive_json<T: DeserializeOwned>(&mut self) -> Result<T, Unexpected> {
         let text = self.receive_text().await?;
         serde_json::from_str(&text)
@@ -241,6 +257,10 @@ impl Communicator {
     /// # Errors
     ///
     /// What came.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`receive`](Self::receive).
     pub async fn expect_nothing(&mut self) -> Result<(), Unexpected> {
         match timeout(QUIET, self.client()?.receive()).await {
             Err(_) => Ok(()),
@@ -254,6 +274,10 @@ impl Communicator {
     /// # Errors
     ///
     /// When a message comes, nothing in time, or the stream ends without a close frame.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`receive`](Self::receive).
     pub async fn expect_close(&mut self) -> Result<(CloseCode, String), Unexpected> {
         match self.receive().await {
             Err(Unexpected::Closed(code, reason)) => Ok((code, reason)),
@@ -267,6 +291,10 @@ impl Communicator {
     /// # Errors
     ///
     /// When not connected, or the server does not answer in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`disconnect_with`](Self::disconnect_with).
     pub async fn disconnect(&mut self) -> Result<(), Unexpected> {
         self.disconnect_with(CloseCode::NORMAL, "").await
     }
@@ -276,6 +304,10 @@ impl Communicator {
     /// # Errors
     ///
     /// As [`disconnect`](Self::disconnect).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the close frame may be sent; call it again to wait for the answer.
     pub async fn disconnect_with(
         &mut self,
         code: CloseCode,

@@ -29,6 +29,10 @@ impl TestServer {
     /// # Errors
     ///
     /// When no port can be had.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`serve`](Self::serve).
     pub async fn spawn(router: Router) -> Result<Self, Error> {
         Self::serve(Server::bind("127.0.0.1:0").router(router)).await
     }
@@ -38,6 +42,10 @@ impl TestServer {
     /// # Errors
     ///
     /// As [`Server::listen`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, nothing is served.
     pub async fn serve(server: Server) -> Result<Self, Error> {
         let listening = server.listen().await?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -74,6 +82,10 @@ impl TestServer {
     /// # Panics
     ///
     /// When the server's task panicked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the server goes on stopping.
     pub async fn stop(self) -> Drained {
         let _ = self.stop.send(());
         match self.serving.await {

@@ -21,7 +21,7 @@ LIVE = "#connection", "data-state", "live"
 OUTAGE = re.compile(r"net::ERR_(CONNECTION|EMPTY|SOCKET)|WebSocket connection to .* failed")
 REFUSAL = re.compile(r"the server responded with a status of 403|WebSocket connection to .* failed")
 ORDER_LINKS = "a[href*='/orders/']"
-LONG_NAME = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamter"
+LONG_NAME = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbeamter"  # 60 characters, as many as fit
 
 
 def main():

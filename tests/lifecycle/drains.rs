@@ -12,6 +12,7 @@ use super::raw::CLOSE;
 use super::raw::Raw;
 use super::raw::parse_close;
 use super::stage::Stage;
+use super::stage::seconds;
 
 /// One connection when the drain begins.
 struct Row {
@@ -122,17 +123,21 @@ async fn play(row: Row) {
     let start = Instant::now();
     let drain = async {
         let drained = stage.sockets.drain(Drain::new()).await;
-        (drained, start.elapsed().as_secs())
+        (drained, seconds(start))
     };
     let look = async {
         let (reason, texts) = until_1012(&mut client).await;
-        (reason, texts, start.elapsed().as_secs())
+        (reason, texts, seconds(start))
     };
     let ((drained, over), (reason, texts, closed)) = tokio::join!(drain, look);
     assert_eq!((closed, over), (row.closed, row.over), "{}", row.name);
     assert_eq!((drained.closed, drained.abandoned), (1, 0), "{}", row.name);
     let expected = usize::from(row.orders.contains("send"));
-    assert_eq!(texts, expected, "{}: what the hook sent comes first", row.name);
+    assert_eq!(
+        texts, expected,
+        "{}: what the hook sent comes first",
+        row.name
+    );
     stage
         .assert_disconnected(row.name, (1012, &reason, Cause::Drain))
         .await;
@@ -182,7 +187,10 @@ async fn handshakes_during_a_drain_are_answered_503() {
     assert_eq!(refused.status, 503);
     assert!(refused.headers.contains_key("retry-after"));
     assert_eq!((drained.closed, drained.abandoned), (1, 0));
-    assert_eq!(stage.log.lines(), ["connect", "receive sleep 3", "disconnect"]);
+    assert_eq!(
+        stage.log.lines(),
+        ["connect", "receive sleep 3", "disconnect"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +234,9 @@ async fn a_connect_that_hangs_is_dropped_at_the_deadline_of_the_drain() {
     let stage = Stage::new();
     let mut client = stage.client("connect=hang");
     let start = Instant::now();
-    let drain = stage.sockets.drain(Drain::new().deadline(Duration::from_secs(1)));
+    let drain = stage
+        .sockets
+        .drain(Drain::new().deadline(Duration::from_secs(1)));
     let begun = async {
         // The handshake is there before the drain.
         sleep(Duration::from_millis(1)).await;
@@ -234,7 +244,7 @@ async fn a_connect_that_hangs_is_dropped_at_the_deadline_of_the_drain() {
     };
     let (answer, drained) = tokio::join!(client.connect(), begun);
     assert_eq!(answer.unwrap_err().status, 503);
-    assert_eq!(start.elapsed().as_secs(), 1);
+    assert_eq!(seconds(start), 1);
     assert_eq!((drained.closed, drained.abandoned), (1, 0));
     stage.assert_never_connected("hanging connect").await;
     assert_eq!(stage.log.lines(), ["connect", "connect: dropped"]);
@@ -249,15 +259,18 @@ async fn a_peer_that_reads_nothing_is_abandoned_when_the_time_of_disconnect_is_o
     let start = Instant::now();
     let deadline = Drain::new().deadline(Duration::from_secs(1));
     let drained = stage.sockets.drain(deadline).await;
-    assert_eq!(start.elapsed().as_secs(), 8);
+    assert_eq!(seconds(start), 8);
     assert_eq!((drained.closed, drained.abandoned), (0, 1));
     // The hooks have run all the same, and the stream goes when writing has stood still for long enough.
-    assert_eq!(stage.log.lines(), ["connect", "receive flood 500", "disconnect"]);
+    assert_eq!(
+        stage.log.lines(),
+        ["connect", "receive flood 500", "disconnect"]
+    );
     let reason = stage.log.farewell().closed.reason().to_owned();
     stage
         .assert_disconnected("no reader", (1012, &reason, Cause::Drain))
         .await;
-    assert_eq!(start.elapsed().as_secs(), 10);
+    assert_eq!(seconds(start), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,7 +287,7 @@ async fn a_window_spreads_the_closings() {
             // Until then it sees the probes of those that were closed before it.
             let reason = close_1012(&mut client).await.0;
             assert!((100..=10_100).contains(&retry_after(&reason)), "{reason}");
-            start.elapsed().as_secs()
+            seconds(start)
         })
     });
     let looks: Vec<_> = looks.collect();

@@ -115,7 +115,11 @@ async fn look(name: &str, client: Option<&mut Raw>, seen: Seen) {
     assert_eq!(parse_close(&last.payload), expected, "{name}");
     // An answer to one's own close frame needs no answer; a second one does no harm, even to a server that is gone.
     let _ = client.try_send(CLOSE, last.payload).await;
-    assert_eq!(client.frame().await, None, "{name}: more after the close frame");
+    assert_eq!(
+        client.frame().await,
+        None,
+        "{name}: more after the close frame"
+    );
 }
 
 fn client_ends() -> Vec<Row> {
@@ -256,7 +260,11 @@ fn server_ends() -> Vec<Row> {
             name: "ctx.close, then a second one",
             query: "",
             steps: vec![Text("close 4002 first;close 4003 second")],
-            hooks: &["connect", "receive close 4002 first;close 4003 second", "disconnect"],
+            hooks: &[
+                "connect",
+                "receive close 4002 first;close 4003 second",
+                "disconnect",
+            ],
             closed: (4002, "first", Cause::Server),
             seen: Seen::Close(4002, "first"),
         },

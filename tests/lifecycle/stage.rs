@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
@@ -89,7 +90,10 @@ impl Stage {
     pub(crate) async fn assert_nothing_left(&self, row: &str) {
         self.over().await;
         let receivers = reached(&self.layer, &self.log.names()).await;
-        assert!(receivers.iter().all(|&count| count == 0), "{row}: {receivers:?}");
+        assert!(
+            receivers.iter().all(|&count| count == 0),
+            "{row}: {receivers:?}"
+        );
     }
 
     /// `disconnect` ran once, was told this, and found its memberships released but listed.
@@ -101,18 +105,34 @@ impl Stage {
         let closed = &farewell.closed;
         let told = (closed.code().as_u16(), closed.reason(), closed.cause());
         assert_eq!(told, (code, reason, cause), "{row}");
-        let by_client = matches!(cause, Cause::Client | Cause::Lost | Cause::AbandonedHandshake);
+        let by_client = matches!(
+            cause,
+            Cause::Client | Cause::Lost | Cause::AbandonedHandshake
+        );
         assert_eq!(closed.by_client(), by_client, "{row}");
         assert_eq!(farewell.groups, ["room", "side"], "{row}");
         let receivers = &farewell.receivers;
-        assert!(receivers.iter().all(|&count| count == 0), "{row}: in disconnect {receivers:?}");
+        assert!(
+            receivers.iter().all(|&count| count == 0),
+            "{row}: in disconnect {receivers:?}"
+        );
     }
 
     /// It never ran.
     pub(crate) async fn assert_never_connected(&self, row: &str) {
         self.assert_nothing_left(row).await;
-        assert_eq!(self.log.farewells().len(), 0, "{row}: {:?}", self.log.lines());
+        assert_eq!(
+            self.log.farewells().len(),
+            0,
+            "{row}: {:?}",
+            self.log.lines()
+        );
     }
+}
+
+/// Whole seconds since then, give or take the moment that a step takes.
+pub(crate) fn seconds(since: Instant) -> u64 {
+    (since.elapsed() + Duration::from_millis(100)).as_secs()
 }
 
 /// Code, reason and cause, as `disconnect` is told.

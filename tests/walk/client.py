@@ -81,8 +81,8 @@ def quiet(ws):
 
 
 def order_in(body):
-    """The order in an answer, bare or under its name."""
-    return body.get("order", body)
+    """The order in an answer to GET, as a snapshot has it: without the address of its page."""
+    return {name: value for name, value in body.items() if name != "tracking_url"}
 
 
 def says_why(text):

@@ -74,7 +74,6 @@ def bad_starts(checks, options):
                 ("garbage as database", [*anywhere, "--database", str(garbage)], str(garbage)),
                 ("a database in no folder", [*anywhere, "--database", "/no/such/folder/db"], "/no/such/folder/db"),
                 ("an address that is none", ["--listen", "nowhere"], "nowhere"),
-                ("an unknown flag", ["--frobnicate"], "--frobnicate"),
             ):
                 ended = subprocess.run(
                     [server.binary, *flags],
@@ -88,6 +87,16 @@ def bad_starts(checks, options):
                 checks.equal(f"{what}: exit code", ended.returncode, 1)
                 checks.equal(f"{what}: one line on stderr", len(ended.stderr.splitlines()), 1)
                 checks.true(f"{what}: the line names it", offender in ended.stderr, ended.stderr)
+        # A mistake in the call is told with the usage, and has an exit code of its own, as is the custom.
+        ended = subprocess.run(
+            [server.binary, "--frobnicate"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=15,
+        )
+        checks.equal("an unknown flag: exit code", ended.returncode, 2)
+        checks.true("an unknown flag: the first line names it", "--frobnicate" in ended.stderr.splitlines()[0], ended.stderr)
         checks.equal("the garbage was left as it was", garbage.read_bytes(), b"this is no database, " * 500)
         checks.equal("a server that runs is not disturbed", http("GET", server.url + "/healthz").status, 200)
 

@@ -9,8 +9,8 @@ from harness import Order, http
 from walk.client import connect, handshake_status, order_in, quiet, receive, receive_until, says_why
 
 WAY = ["paid", "preparing", "shipped", "out_for_delivery", "delivered"]
-UPDATE_FIELDS = {"type", "order_id", "status", "note", "at"}
-LOCATION_FIELDS = {"type", "order_id", "lat", "lng", "at"}
+UPDATE_FIELDS = {"type", "order_id", "seq", "status", "note", "at"}
+LOCATION_FIELDS = {"type", "order_id", "seq", "lat", "lng", "at"}
 
 
 def pages(checks, server):

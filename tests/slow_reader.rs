@@ -1,0 +1,464 @@
+//! A member that stops reading, over real TCP: it is bounded and told, the others and the publisher are not held up by it; and a publisher
+//! that outruns delivery waits for delivery.
+//!
+//! The kernel's buffers are made small on both sides, so that little fits beside the queue whose bound is looked at. All runs on one
+//! thread: what was published is delivered when this side waits for its own sockets.
+
+#![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::FutureExt;
+use strait::Accept;
+use strait::ChannelLayer;
+use strait::Closed;
+use strait::Consumer;
+use strait::Context;
+use strait::Message;
+use strait::Reject;
+use strait::Router;
+use strait::Server;
+use strait::close::Cause;
+use strait::config::Config;
+use strait::layer::Overflow;
+use strait::testing::TestServer;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio::time::timeout;
+
+/// A queue's bound is 1,024 frames or 1 MiB, whichever is first.
+struct Row {
+    payload: usize,
+    queued: usize,
+}
+
+const ROWS: [Row; 3] = [
+    Row {
+        payload: 100,
+        queued: 1024,
+    },
+    Row {
+        payload: 1000,
+        queued: 1024,
+    },
+    Row {
+        payload: 8188,
+        queued: 128,
+    },
+];
+
+#[tokio::test]
+async fn a_slow_reader_is_bounded_and_closed_with_4008_and_the_others_get_everything() {
+    for row in ROWS {
+        let mut stage = Stage::new(ChannelLayer::memory(), Config::new()).await;
+        let mut slow = stage.slow_client().await;
+        let mut readers = stage.readers().await;
+
+        let (mut sent, mut closed) = (0, None);
+        while closed.is_none() {
+            stage
+                .publish_and_read(sent, row.payload, &mut readers)
+                .await;
+            sent += 1;
+            assert!(sent < 20_000, "{} bytes: never closed", row.payload);
+            closed = stage.closed.try_recv().ok();
+        }
+        let closed = closed.unwrap();
+        assert_eq!(closed.code(), 4008, "{} bytes", row.payload);
+        assert_eq!(closed.cause(), Cause::SlowReader, "{} bytes", row.payload);
+        assert!(!closed.by_client() && closed.reason().contains("too slow"));
+
+        // It reads again, in time: whole messages from the first on, then why it was closed, then the end.
+        let mut written = 0;
+        let (code, reason) = loop {
+            match slow.next().await.unwrap() {
+                Frame::Text(text) => assert_eq!(text, numbered(written, row.payload)),
+                Frame::Close(code, reason) => break (code, reason),
+            }
+            written += 1;
+        };
+        assert_eq!((code, reason.as_str()), (4008, closed.reason()));
+        slow.answer_close(code).await;
+        assert!(slow.next().await.is_err(), "something came after the close");
+
+        // What was held for it at the most: what the kernel had taken, the queue, the one that found it full; then a few that were published
+        // before its end was noticed here.
+        let frame = row.payload + if row.payload < 126 { 2 } else { 4 };
+        assert!(written * frame <= 6 * KERNEL, "{written} of {frame} bytes");
+        let held = sent - written;
+        let enough = row.queued..=row.queued + 1 + NOTICED;
+        assert!(enough.contains(&held), "{} bytes: {held} held", row.payload);
+
+        // It is out, and the others go on.
+        let published = stage
+            .publish_and_read(sent, row.payload, &mut readers)
+            .await;
+        assert_eq!(published, READERS);
+        stage.settle_sockets(READERS).await;
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_that_never_reads_again_is_reset_after_the_close_timeout() {
+    let config = Config::new().close_timeout(Duration::from_millis(300));
+    let mut stage = Stage::new(ChannelLayer::memory(), config).await;
+    let mut slow = stage.slow_client().await;
+    let mut readers = stage.readers().await;
+    let mut sent = 0;
+    while stage.closed.is_empty() {
+        stage.publish_and_read(sent, 8188, &mut readers).await;
+        sent += 1;
+    }
+    let begun = Instant::now();
+    stage.settle_sockets(READERS).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "held for too long"
+    );
+    stage.publish_and_read(sent, 8188, &mut readers).await;
+    assert_eq!(stage.closed.recv().await.unwrap().code(), 4008);
+    // Too late: what the kernel had is all there is, and the end is no orderly one.
+    let error = loop {
+        match slow.next().await {
+            Ok(Frame::Text(_)) => {}
+            Ok(Frame::Close(code, _)) => panic!("closed with {code} although it did not read"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.contains("reset"), "{error}");
+}
+
+#[tokio::test]
+async fn neither_the_publisher_nor_the_other_members_wait_for_a_slow_reader() {
+    // Were it waited for, then until its time to write is up: longer than this test's patience.
+    let config = Config::new().write_timeout(4 * PATIENCE);
+    let mut stage = Stage::new(ChannelLayer::memory(), config).await;
+    let _slow = stage.slow_client().await;
+    let mut readers = stage.readers().await;
+    let (mut sent, mut closed) = (0, false);
+    // Bursts that have room in a reader's queue, until well after the slow one was closed.
+    while !closed || sent % 2000 != 0 {
+        let burst = sent..sent + 200;
+        for n in burst.clone() {
+            let publish = stage.layer.group_broadcast("room", numbered(n, 1000));
+            let published = timeout(PATIENCE, publish.into_future()).await;
+            let receivers = published.expect("the publisher was held up").unwrap();
+            assert!((READERS..=READERS + 1).contains(&receivers.receivers));
+        }
+        for reader in &mut readers {
+            for n in burst.clone() {
+                reader.expect(n, 1000).await;
+            }
+        }
+        sent = burst.end;
+        assert!(sent < 20_000, "never closed");
+        if let Ok(end) = stage.closed.try_recv() {
+            assert_eq!(end.cause(), Cause::SlowReader);
+            closed = true;
+        }
+    }
+}
+
+#[tokio::test]
+async fn with_drop_a_slow_reader_lives_and_received_and_dropped_make_what_was_sent() {
+    for row in ROWS {
+        let layer = ChannelLayer::memory().overflow("ro*", Overflow::Drop);
+        let config = Config::new().write_timeout(4 * PATIENCE);
+        let stage = Stage::new(layer, config).await;
+        let mut slow = stage.slow_client().await;
+        let mut readers = stage.readers().await;
+        let mut sent = 0;
+        // Twice, so that the count is seen to begin anew.
+        for round in ["first", "second"] {
+            let what = format!("{} bytes, {round} round", row.payload);
+            let (begin, size) = (sent, row.payload);
+            while sent < begin + 2 * row.queued + 6 * KERNEL / size {
+                let receivers = stage.publish_and_read(sent, size, &mut readers).await;
+                assert_eq!(receivers, READERS + 1, "{what}");
+                sent += 1;
+            }
+            slow.send_text("dropped").await;
+            let (mut received, mut last) = (0, None);
+            let dropped = loop {
+                let Frame::Text(text) = slow.next().await.unwrap() else {
+                    panic!("{what}: closed");
+                };
+                if let Some(count) = text.strip_prefix("dropped ") {
+                    break count.parse::<usize>().unwrap();
+                }
+                let n = number_of(&text);
+                assert!(last < Some(n), "{what}: {n} after {last:?}");
+                assert_eq!(text, numbered(n, size), "{what}");
+                (received, last) = (received + 1, Some(n));
+            };
+            assert_eq!(received + dropped, sent - begin, "{what}");
+            assert!(
+                dropped > 0 && received >= row.queued,
+                "{what}: {dropped} dropped"
+            );
+        }
+        // It reads now, and misses nothing more.
+        stage.publish_and_read(sent, 10, &mut readers).await;
+        slow.expect(sent, 10).await;
+        slow.send_text("dropped").await;
+        assert_eq!(slow.next().await.unwrap(), Frame::Text("dropped 0".into()));
+        assert!(stage.closed.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_that_outruns_delivery_waits_and_everything_arrives() {
+    // 256 messages or 256 KiB are pending at the most.
+    for (payload, pending) in [(100, 256), (8188, 32)] {
+        let stage = Stage::new(ChannelLayer::memory(), Config::new()).await;
+        let mut readers = stage.readers().await;
+        let publish = |n: usize| {
+            let publish = stage.layer.group_broadcast("room", numbered(n, payload));
+            publish.into_future()
+        };
+        // Nothing is delivered while this one thread does not wait.
+        for n in 0..pending {
+            let published = publish(n).now_or_never();
+            assert!(published.is_some(), "{payload} bytes: {n} had no room");
+        }
+        for _ in 0..3 {
+            let given_up = publish(pending).now_or_never();
+            assert!(given_up.is_none(), "{payload} bytes: no bound");
+        }
+        // Those were given up and never sent. The rest waits its turn; in all it is no more than a reader's queue takes.
+        let (mut reading, total) = (JoinSet::new(), 3 * pending);
+        for mut reader in readers.drain(..) {
+            reading.spawn(async move {
+                for n in 0..total {
+                    reader.expect(n, payload).await;
+                }
+                reader
+            });
+        }
+        for n in pending..total {
+            let published = timeout(PATIENCE, publish(n)).await.unwrap();
+            assert_eq!(published.unwrap().receivers, READERS);
+        }
+        while let Some(reader) = reading.join_next().await {
+            readers.push(reader.unwrap());
+        }
+        assert_eq!(
+            stage.publish_and_read(total, 10, &mut readers).await,
+            READERS
+        );
+    }
+}
+
+/// A server with one group.
+struct Stage {
+    layer: ChannelLayer,
+    server: TestServer,
+    /// How slow clients were closed.
+    closed: UnboundedReceiver<Closed>,
+}
+
+impl Stage {
+    async fn new(layer: ChannelLayer, config: Config) -> Self {
+        let (told, closed) = mpsc::unbounded_channel();
+        let router = Router::new()
+            .path("ws/", |_| Ok(Member { told: None }))
+            .path("slow/", move |_| {
+                Ok(Member {
+                    told: Some(told.clone()),
+                })
+            })
+            .channel_layer(layer.clone())
+            .config(config);
+        let listener = TcpSocket::new_v4().unwrap();
+        // What it accepts takes this over.
+        listener
+            .set_send_buffer_size(u32::try_from(KERNEL).unwrap())
+            .unwrap();
+        listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = Server::from_listener(listener.listen(64).unwrap()).router(router);
+        Self {
+            layer,
+            server: TestServer::serve(server).await.unwrap(),
+            closed,
+        }
+    }
+
+    async fn slow_client(&self) -> Client {
+        Client::connect(self.server.local_addr(), "/slow/", Some(KERNEL)).await
+    }
+
+    async fn readers(&self) -> Vec<Client> {
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            readers.push(Client::connect(self.server.local_addr(), "/ws/", None).await);
+        }
+        readers
+    }
+
+    /// The number of receivers. Returns when all readers have the message; the slow client, who joined before them, was then served too.
+    async fn publish_and_read(&self, n: usize, payload: usize, readers: &mut [Client]) -> usize {
+        let publish = self.layer.group_broadcast("room", numbered(n, payload));
+        let published = timeout(PATIENCE, publish.into_future()).await;
+        for reader in readers {
+            reader.expect(n, payload).await;
+        }
+        published.expect("held up").unwrap().receivers
+    }
+
+    async fn settle_sockets(&self, count: usize) {
+        timeout(PATIENCE, async {
+            while self.server.sockets().count() != count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("the slow reader's session did not end");
+    }
+}
+
+struct Member {
+    told: Option<UnboundedSender<Closed>>,
+}
+
+impl Consumer for Member {
+    async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
+        ctx.group_add("room").relay().await?;
+        Ok(Accept::new())
+    }
+
+    async fn receive(&mut self, ctx: &Context, _message: Message) -> strait::Result {
+        ctx.send_text(format!("dropped {}", ctx.dropped())).await?;
+        Ok(())
+    }
+
+    async fn disconnect(&mut self, _ctx: &Context, closed: Closed) {
+        if let Some(told) = &self.told {
+            let _ = told.send(closed);
+        }
+    }
+}
+
+/// A client that reads when it is told to, and only then.
+struct Client {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Frame {
+    Text(String),
+    Close(u16, String),
+}
+
+impl Client {
+    async fn connect(server: SocketAddr, path: &str, buffer: Option<usize>) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = buffer {
+            socket
+                .set_recv_buffer_size(u32::try_from(bytes).unwrap())
+                .unwrap();
+        }
+        let mut stream = socket.connect(server).await.unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101"));
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    async fn expect(&mut self, n: usize, payload: usize) {
+        assert_eq!(self.next().await, Ok(Frame::Text(numbered(n, payload))));
+    }
+
+    /// The next whole frame, or how the stream ended at a frame's boundary or within one.
+    async fn next(&mut self) -> Result<Frame, String> {
+        loop {
+            if let Some((frame, length)) = decode(&self.unread) {
+                self.unread.drain(..length);
+                return Ok(frame);
+            }
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await;
+            match read.expect("nothing came") {
+                Ok(0) if self.unread.is_empty() => return Err("ended".to_owned()),
+                Ok(0) => return Err("ended within a frame".to_owned()),
+                Ok(_) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    async fn send_text(&mut self, text: &str) {
+        self.send(0x81, text.as_bytes()).await;
+    }
+
+    async fn answer_close(&mut self, code: u16) {
+        self.send(0x88, &code.to_be_bytes()).await;
+    }
+
+    /// Masked with zeros.
+    async fn send(&mut self, opcode: u8, payload: &[u8]) {
+        let length = u8::try_from(payload.len()).unwrap();
+        assert!(length < 126);
+        let frame = [&[opcode, 0x80 | length, 0, 0, 0, 0], payload].concat();
+        self.stream.write_all(&frame).await.unwrap();
+    }
+}
+
+/// The first frame, and its length with the header.
+fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
+    let [opcode, short, ..] = *bytes else {
+        return None;
+    };
+    let (start, length) = match short {
+        126 => (
+            4,
+            usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])),
+        ),
+        short => (2, usize::from(short)),
+    };
+    let payload = bytes.get(start..start + length)?;
+    let frame = match opcode {
+        0x81 => Frame::Text(String::from_utf8(payload.to_vec()).unwrap()),
+        0x88 => {
+            let code = u16::from_be_bytes([payload[0], payload[1]]);
+            Frame::Close(code, String::from_utf8(payload[2..].to_vec()).unwrap())
+        }
+        other => panic!("a frame that was not expected: {other:#x}"),
+    };
+    Some((frame, start + length))
+}
+
+/// A message of this length that says which it is.
+fn numbered(n: usize, payload: usize) -> String {
+    format!("{n:<payload$}")
+}
+
+fn number_of(text: &str) -> usize {
+    text.trim_end().parse().unwrap()
+}
+
+const READERS: usize = 20;
+/// What the kernel's buffers are asked to be; they may be a few times larger, on both sides.
+const KERNEL: usize = 16 * 1024;
+/// How many messages may be published between a close and this side's notice of it.
+const NOTICED: usize = 16;
+/// How long to wait for what must come; only a failing test waits that long.
+const PATIENCE: Duration = Duration::from_secs(30);
