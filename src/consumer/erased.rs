@@ -28,8 +28,8 @@ pub(crate) trait DynConsumer: Send {
     /// `receive`, and `error` where it fails.
     fn receive<'a>(&'a mut self, ctx: &'a Context, message: Message) -> BoxFuture<'a, Result>;
 
-    /// `event`, and `error` where it fails; `None` where the event is not one of this consumer's.
-    fn event<'a>(&'a mut self, ctx: &'a Context, event: Encoded) -> Option<BoxFuture<'a, Result>>;
+    /// `event`, and `error` where it fails; nothing where the event is not one of this consumer's.
+    fn event<'a>(&'a mut self, ctx: &'a Context, event: Encoded) -> BoxFuture<'a, Result>;
 
     fn disconnect<'a>(&'a mut self, ctx: &'a Context, closed: Closed) -> BoxFuture<'a, Result>;
 }
@@ -72,23 +72,25 @@ where
         })
     }
 
-    fn event<'a>(&'a mut self, ctx: &'a Context, event: Encoded) -> Option<BoxFuture<'a, Result>> {
-        let decoded: E = match serde_json::from_slice(event.payload()) {
-            Ok(decoded) => decoded,
-            Err(error) => {
-                tracing::debug!(consumer = self.name(), %error, "ignored an event that is none of this consumer's");
-                return None;
-            }
-        };
-        ctx.set_event(Some(event));
-        Some(Box::pin(async move {
+    fn event<'a>(&'a mut self, ctx: &'a Context, event: Encoded) -> BoxFuture<'a, Result> {
+        Box::pin(async move {
+            // Within the future, since a `Deserialize` of the application's may panic, too.
+            let decoded: E = match serde_json::from_slice(event.payload()) {
+                Ok(decoded) => decoded,
+                Err(error) => {
+                    let consumer = self.name();
+                    tracing::debug!(consumer, %error, "ignored an event that is none of this consumer's");
+                    return Ok(());
+                }
+            };
+            ctx.set_event(Some(event));
             let result = match self.consumer.event(ctx, decoded).await {
                 Ok(()) => Ok(()),
                 Err(error) => self.consumer.error(ctx, error).await,
             };
             ctx.set_event(None);
             result
-        }))
+        })
     }
 
     fn disconnect<'a>(&'a mut self, ctx: &'a Context, closed: Closed) -> BoxFuture<'a, Result> {

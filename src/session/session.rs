@@ -39,7 +39,6 @@ impl Session {
             let next = poll_fn(|cx| self.connection.poll_next(cx)).await;
             let hook = match begin(&mut *self.consumer, &self.ctx, next) {
                 Begun::Hook(hook) => hook,
-                Begun::Nothing => continue,
                 Begun::End(closed) => break closed,
             };
             let end = hook::run(hook, &mut self.connection).await;
@@ -68,15 +67,13 @@ impl Session {
 /// What is to be done next.
 enum Begun<'a> {
     Hook(BoxFuture<'a, Result>),
-    /// An event that is none of the consumer's.
-    Nothing,
     End(Closed),
 }
 
 fn begin<'a>(consumer: &'a mut dyn DynConsumer, ctx: &'a Context, next: Next) -> Begun<'a> {
     match next {
         Next::Message(message) => Begun::Hook(consumer.receive(ctx, message)),
-        Next::Event(event) => consumer.event(ctx, event).map_or(Begun::Nothing, Begun::Hook),
+        Next::Event(event) => Begun::Hook(consumer.event(ctx, event)),
         Next::End(closed) => Begun::End(closed),
     }
 }

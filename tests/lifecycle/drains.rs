@@ -93,6 +93,21 @@ async fn a_drain_closes_with_1012_once_the_hook_is_over_or_at_the_deadline() {
             ],
         },
         Row {
+            name: "events that wait for a hook that ends",
+            query: "",
+            orders: "sleep 3",
+            events: &["first", "second"],
+            closed: 3,
+            over: 3,
+            hooks: &[
+                "connect",
+                "receive sleep 3",
+                "event first",
+                "event second",
+                "disconnect",
+            ],
+        },
+        Row {
             name: "events that wait for a hook that does not end",
             query: "",
             orders: "hang",
@@ -119,6 +134,7 @@ async fn play(row: Row) {
     sleep(Duration::from_millis(1)).await;
     for event in row.events {
         stage.event(event).await;
+        sleep(Duration::from_millis(1)).await;
     }
     let start = Instant::now();
     let drain = async {

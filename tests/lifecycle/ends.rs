@@ -575,3 +575,17 @@ fn violations() -> Vec<Row> {
     };
     rows.into_iter().map(row).collect()
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reason_is_cut_to_what_a_close_frame_takes() {
+    let stage = Stage::new();
+    let mut client = stage.enter("").await;
+    // 122 bytes and one letter of two.
+    let reason = format!("{}é", "x".repeat(122));
+    client.text(&format!("close 4000 {reason}")).await;
+    let told = client.expect_close().await;
+    assert_eq!(told, (4000, "x".repeat(122)));
+    stage
+        .assert_disconnected("long reason", (4000, &reason, Cause::Server))
+        .await;
+}

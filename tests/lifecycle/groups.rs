@@ -5,17 +5,20 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::Deserializer;
 use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
 
 use strait::Accept;
 use strait::ChannelLayer;
+use strait::Closed;
 use strait::Consumer;
 use strait::Context;
 use strait::Event;
 use strait::Message;
 use strait::Reject;
 use strait::Router;
+use strait::close::Cause;
 use strait::config::Config;
 use strait::testing::Communicator;
 
@@ -69,6 +72,51 @@ async fn an_event_that_is_none_of_the_consumers_is_ignored() {
     layer.group_send("orders", &own).await.unwrap();
     assert_eq!(client.receive_text().await.unwrap(), "5");
     assert_eq!(client.receive_json::<Event>().await.unwrap(), own);
+}
+
+/// An event whose decoding panics.
+struct Explosive;
+
+impl<'de> Deserialize<'de> for Explosive {
+    fn deserialize<D: Deserializer<'de>>(_deserializer: D) -> Result<Self, D::Error> {
+        panic!("on purpose");
+    }
+}
+
+struct Bold {
+    ends: Arc<Mutex<Vec<Cause>>>,
+}
+
+impl Consumer<Explosive> for Bold {
+    async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
+        ctx.group_add("orders").await?;
+        Ok(Accept::new())
+    }
+
+    async fn disconnect(&mut self, _ctx: &Context, closed: Closed) {
+        self.ends.lock().unwrap().push(closed.cause());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_whose_decoding_panics_is_a_panic_as_any_other() {
+    let layer = ChannelLayer::memory();
+    let ends = Arc::new(Mutex::new(Vec::new()));
+    let shared = ends.clone();
+    let router = Router::new()
+        .path("ws/", move |_| {
+            Ok(Bold {
+                ends: shared.clone(),
+            })
+        })
+        .channel_layer(layer.clone());
+    let mut client = Communicator::new(router, "/ws/");
+    client.connect().await.unwrap();
+    let event = Event::new("any");
+    layer.group_send("orders", &event).await.unwrap();
+    let (code, reason) = client.expect_close().await.unwrap();
+    assert_eq!((code.as_u16(), &*reason), (1011, ""));
+    assert_eq!(*ends.lock().unwrap(), [Cause::Panic]);
 }
 
 /// Tells the others what it is told, by the way that the message names.

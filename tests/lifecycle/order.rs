@@ -24,6 +24,8 @@ use strait::config::Config;
 use strait::testing::Communicator;
 
 use super::raw::CLOSE;
+use super::raw::PING;
+use super::raw::PONG;
 use super::raw::Raw;
 use super::raw::TEXT;
 use super::raw::close_body;
@@ -294,4 +296,43 @@ async fn a_client_that_left_while_reading_rests_is_found_when_something_is_writt
             "disconnect"
         ]
     );
+}
+
+/// Sends itself an event from each event, until it is told to stop.
+struct Restless;
+
+impl Consumer for Restless {
+    async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
+        for _ in 0..3 {
+            let own = ctx.channel_name();
+            ctx.layer().send(own, &Event::new("again")).await?;
+        }
+        Ok(Accept::new())
+    }
+
+    async fn receive(&mut self, ctx: &Context, message: Message) -> strait::Result {
+        Ok(ctx.send(message).await?)
+    }
+
+    async fn event(&mut self, ctx: &Context, event: Event) -> strait::Result {
+        ctx.layer().send(ctx.channel_name(), &event).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_never_cease_leave_the_peer_its_messages_pings_and_close() {
+    let (service, sockets) = Router::new().path("ws/", |_| Ok(Restless)).into_service();
+    let mut client = Communicator::new(&service, "/ws/");
+    client.connect().await.unwrap();
+    let mut client = Raw::new(client.into_stream().unwrap());
+    client.text("hello").await;
+    client.expect_text("hello").await;
+    client.send(PING, "there?").await;
+    assert_eq!(client.frame().await.unwrap().opcode, PONG);
+    client.close(1000, "").await;
+    assert_eq!(client.frame().await.unwrap().opcode, CLOSE);
+    assert_eq!(client.frame().await, None);
+    tokio::task::yield_now().await;
+    assert_eq!(sockets.count(), 0);
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use tokio::time::sleep;
 use tokio::time::timeout;
 
 use strait::ChannelLayer;

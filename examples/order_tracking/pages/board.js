@@ -11,7 +11,7 @@ const NEXT = {
   out_for_delivery: ["delivered", "Mark delivered"],
 };
 const CANCELLABLE = ["placed", "paid", "preparing"];
-const FEED_LENGTH = 8;
+const FEED_LENGTH = 50;
 /** A finished order stays on the board at least this long; then a new one may take its place. */
 const LINGER = 15_000;
 
@@ -188,6 +188,10 @@ function report({ at, order_id: orderId, status, note }) {
     element("span", {}, element("b", {}, `#${orderId}`), ` ${label(status)}`),
     element("small", { title: note ?? "" }, note ?? ""),
   );
-  part("feed").prepend(line);
-  while (part("feed").childElementCount > FEED_LENGTH) part("feed").lastElementChild.remove();
+  const feed = part("feed");
+  // Who has scrolled back to read keeps the place.
+  const follows = feed.scrollTop + feed.clientHeight >= feed.scrollHeight - 8;
+  feed.append(line);
+  while (feed.childElementCount > FEED_LENGTH) feed.firstElementChild.remove();
+  if (follows) feed.scrollTop = feed.scrollHeight;
 }
