@@ -48,6 +48,7 @@ use strait::layer::Published;
 use strait::layer::Sink;
 use strait::service::WebSocketService;
 use strait::testing::Communicator;
+use tokio::sync::Barrier;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::task::yield_now;
@@ -865,7 +866,7 @@ fn a_group_outlives_the_runtime_of_its_first_member() {
         publish_notes(&layer, 3..6).await;
         assert_eq!(take(&mut late[0], 6).await, [0, 1, 2, 3, 4, 5]);
     });
-    let publisher = layer.clone();
+    let publisher = layer;
     thread::spawn(move || block_on(publish_notes(&publisher, 6..9)))
         .join()
         .unwrap();
@@ -953,9 +954,9 @@ async fn who_joins_while_the_last_leave_is_under_way_is_subscribed_when_it_retur
 async fn joins_that_race_with_last_leaves_always_end_up_subscribed() {
     let backend = Recording::default();
     let layer = ChannelLayer::new(backend.clone()).await.unwrap();
-    let mut tasks = JoinSet::new();
+    let (mut tasks, nobody) = (JoinSet::new(), Arc::new(Barrier::new(4)));
     for task in 0..4 {
-        let layer = layer.clone();
+        let (layer, nobody) = (layer.clone(), nobody.clone());
         tasks.spawn(async move {
             for round in 0..300 {
                 let n = task * 1000 + round;
@@ -964,8 +965,10 @@ async fn joins_that_race_with_last_leaves_always_end_up_subscribed() {
                 layer.group_send("room", &Note { n }).await.unwrap();
                 let own = timeout(PATIENCE, take_until(&mut channel, n)).await;
                 assert!(own.is_ok(), "task {task}, round {round}: not subscribed");
-                if round % 3 == 0 {
-                    yield_now().await;
+                drop(channel);
+                // From time to time nobody is in the group, and all come back at once.
+                if round % 5 == 0 {
+                    nobody.wait().await;
                 }
             }
         });

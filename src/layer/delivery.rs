@@ -363,6 +363,7 @@ mod tests {
             let woken = is_done.recv_timeout(Duration::from_secs(20));
             assert!(woken.is_ok(), "{pauses} pauses: a publisher waits for ever");
             publisher.join().unwrap();
+            assert!(group.runtime().is_none(), "later turns would begin there");
             assert!(append(&group, sent + 1));
             assert!(!group.is_delivering());
             for mailbox in &mailboxes {

@@ -9,7 +9,6 @@ use futures::future::BoxFuture;
 use http::Request;
 use http::Response;
 use http::StatusCode;
-use hyper::body::Incoming;
 use tower_service::Service;
 
 use crate::error::BoxError;
@@ -19,13 +18,13 @@ use crate::service::Body;
 /// What answers plain HTTP on the same port. A clone per request, as `Service::call` wants it.
 #[derive(Clone)]
 pub(super) struct Fallback(
-    Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<Body>> + Send + Sync>,
+    Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>,
 );
 
 impl Fallback {
     pub(super) fn new<S, B>(service: S) -> Self
     where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send + 'static,
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -36,14 +35,14 @@ impl Fallback {
         }))
     }
 
-    pub(super) fn call(&self, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+    pub(super) fn call(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         (self.0)(request)
     }
 }
 
-async fn answer<S, B>(mut service: S, request: Request<Incoming>) -> Response<Body>
+async fn answer<S, B>(mut service: S, request: Request<Body>) -> Response<Body>
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
+    S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<BoxError>,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,

@@ -100,7 +100,7 @@ async fn answer(
         return app.websockets.call(request).await;
     }
     if let Some(fallback) = app.fallback {
-        return Ok(fallback.call(request).await);
+        return Ok(fallback.call(request.map(Body::new)).await);
     }
     let mut response = Response::new(Body::default());
     *response.status_mut() = StatusCode::NOT_FOUND;

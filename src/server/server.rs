@@ -12,7 +12,6 @@ use futures::future::Either;
 use futures::future::select;
 use http::Request;
 use http::Response;
-use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +22,7 @@ use tower_service::Service;
 use crate::error::BoxError;
 use crate::error::Error;
 use crate::router::Router;
+use crate::service::Body;
 use crate::service::Drain;
 use crate::service::Drained;
 use crate::service::Sockets;
@@ -111,7 +111,7 @@ impl Server {
     /// Answers what is no WebSocket route: an `axum::Router`, or any other HTTP service. Default: 404.
     pub fn fallback<S, B>(mut self, service: S) -> Self
     where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send + 'static,
         B: http_body::Body<Data = Bytes> + Send + 'static,

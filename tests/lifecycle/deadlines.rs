@@ -44,6 +44,7 @@ const CLOSED: End<'static> = (1000, "bye", Cause::Client);
 const SERVER: End<'static> = (4000, "", Cause::Server);
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn a_running_hook_has_ten_seconds_after_the_end_and_disconnect_five() {
     let row = |name, orders, end, over, hooks, closed| Row {
         name,

@@ -10,6 +10,8 @@ use strait::service::Drain;
 
 use super::raw::CLOSE;
 use super::raw::Raw;
+use super::raw::TEXT;
+use super::raw::frame;
 use super::raw::parse_close;
 use super::stage::Stage;
 use super::stage::seconds;
@@ -185,6 +187,21 @@ async fn close_1012(client: &mut Raw) -> (String, usize) {
 fn retry_after(reason: &str) -> u64 {
     let number = reason.strip_prefix("retry_after_ms=").unwrap();
     number.parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_wait_when_the_deadline_comes_are_not_received() {
+    let stage = Stage::new();
+    let mut client = stage.enter("").await;
+    stage.event("hang").await;
+    sleep(Duration::from_millis(1)).await;
+    // More than are decoded while the hook hangs.
+    client.write(&frame(TEXT, b"waiting").repeat(100)).await;
+    let drain = stage.sockets.drain(Drain::new());
+    let (drained, _) = tokio::join!(drain, until_1012(&mut client));
+    assert_eq!((drained.closed, drained.abandoned), (1, 0));
+    let hooks = ["connect", "event hang", "event hang: dropped", "disconnect"];
+    assert_eq!(stage.log.lines(), hooks);
 }
 
 #[tokio::test(start_paused = true)]

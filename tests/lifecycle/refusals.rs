@@ -44,6 +44,7 @@ const ROW: Row = Row {
 };
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn who_is_refused_gets_a_status_and_no_disconnect_runs() {
     let rows = [
         Row {
