@@ -61,6 +61,10 @@ impl Scope {
     ) -> Self {
         let mut extensions = std::mem::take(&mut request.extensions);
         let peer = extensions.remove::<Peer>().map(|Peer(address)| address);
+        if extensions.is_empty() {
+            // An empty map keeps its table.
+            extensions = Extensions::new();
+        }
         Self(Arc::new(Inner {
             head: Head::new(&request.uri, path, &request.headers),
             params,

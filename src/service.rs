@@ -257,12 +257,13 @@ enum Incoming {
 
 impl Incoming {
     fn of(request: &mut Parts) -> Self {
-        if let Some(handover) = request.extensions.remove::<Handover>() {
-            return Self::Handover(handover);
-        }
-        match request.extensions.remove::<OnUpgrade>() {
-            Some(upgrade) => Self::Upgrade(upgrade),
-            None => Self::Nowhere,
+        // Both are taken out, whichever is used: the extensions stay with the connection.
+        let handover = request.extensions.remove::<Handover>();
+        let upgrade = request.extensions.remove::<OnUpgrade>();
+        match (handover, upgrade) {
+            (Some(handover), _) => Self::Handover(handover),
+            (None, Some(upgrade)) => Self::Upgrade(upgrade),
+            (None, None) => Self::Nowhere,
         }
     }
 

@@ -88,7 +88,8 @@ impl Reject {
     }
 
     /// Accepts the handshake and closes at once with this code and reason, because a page can read only
-    /// a close code. `disconnect` does not run, and what `connect` had sent does go out before.
+    /// a close code. Nothing else goes out: what was queued meanwhile, the consumer's own messages and those of groups
+    /// it had joined, is dropped. `disconnect` does not run.
     ///
     /// This is for `connect`. A factory and a check run before there is a session that could close a
     /// socket: from them it is a plain 403. A code that may not be sent becomes a refusal with 500 and

@@ -242,6 +242,14 @@ impl Mailbox {
         wake(state);
     }
 
+    /// Refuses the client once the handshake is over: nothing but this close frame goes out. Frames of groups
+    /// that were joined meanwhile are not for somebody who is refused.
+    pub(crate) fn refuse(&self, code: CloseCode, reason: &str) {
+        let mut state = self.lock();
+        state.drop_outgoing();
+        state.shut(code, reason);
+    }
+
     /// How many frames and events were dropped since this was last asked.
     pub(crate) fn take_dropped(&self) -> u32 {
         std::mem::take(&mut self.lock().dropped)

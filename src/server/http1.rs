@@ -56,6 +56,7 @@ pub(super) async fn serve(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
+        .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let stopped = {
         let served = pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
@@ -111,3 +112,6 @@ async fn answer(
 fn close(stream: &TcpStream) {
     let _ = rustix::net::shutdown(stream, rustix::net::Shutdown::Write);
 }
+
+/// The longest head of a request, in bytes; a longer one is answered 431.
+const MAX_HEAD: usize = 64 * 1024;

@@ -26,7 +26,6 @@ use crate::handshake::Accept;
 use crate::handshake::Refusal;
 use crate::handshake::Reject;
 use crate::layer::ChannelLayer;
-use crate::mailbox::CloseRequest;
 use crate::mailbox::Mailbox;
 use crate::scope::Scope;
 
@@ -77,7 +76,9 @@ pub(crate) fn open(admission: Admission, sockets: &Sockets) -> Option<Answer> {
 fn live(opening: Opening) -> impl Future<Output = ()> + Send {
     let opening = Box::pin(opening.run());
     async move {
-        if let Some(mut session) = opening.await {
+        let mut session = opening.await;
+        // In place: moved out of the option, it would be kept twice.
+        if let Some(session) = &mut session {
             session.run().await;
         }
     }
@@ -152,7 +153,7 @@ impl Opening {
         let told = self.answer.send(Ok(headers)).is_ok();
         let limit = self.ctx.mailbox().config().connect_timeout;
         if told && let Ok(Ok(transport)) = timeout(limit, self.stream).await {
-            let connection = Connection::new(self.ctx.mailbox().clone(), transport);
+            let connection = Box::new(Connection::new(self.ctx.mailbox().clone(), transport));
             return Some(Session {
                 consumer: self.consumer,
                 ctx: self.ctx,
@@ -180,12 +181,7 @@ impl Opening {
             return None;
         }
         let mailbox = self.ctx.mailbox();
-        // What `connect` had queued still goes out, in front of the close frame.
-        mailbox.close(CloseRequest {
-            code,
-            reason,
-            cause: Cause::Server,
-        });
+        mailbox.refuse(code, &reason);
         let limit = mailbox.config().connect_timeout;
         if let Ok(Ok(transport)) = timeout(limit, self.stream).await {
             let mut connection = Connection::new(mailbox.clone(), transport);

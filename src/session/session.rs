@@ -24,7 +24,8 @@ use super::sockets::Guard;
 pub(super) struct Session {
     pub(super) consumer: Box<dyn DynConsumer>,
     pub(super) ctx: Context,
-    pub(super) connection: Connection,
+    /// Boxed: a task's size is rounded up to the next 128 bytes.
+    pub(super) connection: Box<Connection>,
     /// Counts the session until it is dropped.
     pub(super) _guard: Guard,
 }
@@ -91,11 +92,7 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
 }
 
 /// Whether the connection goes on after a hook, or how it is to be closed. A failure is logged here, once.
-fn judge(
-    end: HookEnd<Result>,
-    ctx: &Context,
-    consumer: &str,
-) -> Option<CloseRequest> {
+fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseRequest> {
     let path = ctx.scope().path();
     let (code, reason, cause) = match end {
         HookEnd::Done(Ok(())) => return None,
