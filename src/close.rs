@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::error::Error;
-
 /// A status code that may stand in a close frame (RFC 6455, section 7.4).
 ///
 /// The registered codes a server has use for are constants here. Codes of an application's own live
@@ -63,16 +61,17 @@ impl CloseCode {
 }
 
 impl TryFrom<u16> for CloseCode {
-    type Error = Error;
+    type Error = InvalidCloseCode;
 
     /// # Errors
     ///
     /// When the code may not be sent: below 1000, reserved (1004–1006, 1015), unassigned
     /// (1016–2999) or above 4999.
-    fn try_from(code: u16) -> Result<Self, Error> {
-        match code {
-            1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(Self(code)),
-            _ => Err(Error::invalid_close_code(code)),
+    fn try_from(code: u16) -> Result<Self, InvalidCloseCode> {
+        if is_wire_code(code) {
+            Ok(Self(code))
+        } else {
+            Err(InvalidCloseCode(code))
         }
     }
 }
@@ -100,6 +99,11 @@ impl fmt::Display for CloseCode {
         self.0.fmt(f)
     }
 }
+
+/// A number that may not be sent as a close code. [`strait::Error`](crate::Error) can be made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} may not be sent as a close code: use 1000–1003, 1007–1014 or 3000–4999")]
+pub struct InvalidCloseCode(u16);
 
 /// How a connection ended: what [`Consumer::disconnect`](crate::Consumer::disconnect) is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,4 +178,13 @@ pub enum Cause {
     Drain,
     /// The client left before the handshake's answer reached it.
     AbandonedHandshake,
+}
+
+/// Whether an endpoint may put `code` into a close frame.
+///
+/// 1004, 1005, 1006 and 1015 are reserved for what is only said locally; 1016 to 2999 are the
+/// protocol's own future and refused until registered; 3000 to 4999 are free for libraries and
+/// applications.
+pub(crate) const fn is_wire_code(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

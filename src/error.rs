@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use crate::close::CloseCode;
+use crate::close::InvalidCloseCode;
 
 /// Any error: what a hook may return with `?`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,8 +60,8 @@ enum Kind {
     Encode { source: serde_json::Error },
     #[error("an event must be a JSON object with a string \"type\", got {got}")]
     Untyped { got: String },
-    #[error("{code} may not be sent as a close code: use 1000–1003, 1007–1014 or 3000–4999")]
-    CloseCode { code: u16 },
+    #[error(transparent)]
+    CloseCode(InvalidCloseCode),
     #[error("close {code}: {reason}")]
     Close { code: CloseCode, reason: String },
     #[error("this connection is in {limit} groups, its limit: group_add({group:?}) refused")]
@@ -227,10 +228,6 @@ impl Error {
         Self::new(Kind::Untyped { got: got.into() })
     }
 
-    pub(crate) fn invalid_close_code(code: u16) -> Self {
-        Self::new(Kind::CloseCode { code })
-    }
-
     pub(crate) fn too_many_groups(group: &str, limit: usize) -> Self {
         Self::new(Kind::TooManyGroups {
             group: group.into(),
@@ -276,6 +273,12 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.kind.source()
+    }
+}
+
+impl From<InvalidCloseCode> for Error {
+    fn from(error: InvalidCloseCode) -> Self {
+        Self::new(Kind::CloseCode(error))
     }
 }
 

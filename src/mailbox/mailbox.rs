@@ -27,6 +27,7 @@ use crate::websocket::OpCode;
 use super::batch::Batch;
 use super::encoded::Encoded;
 use super::outgoing::Outgoing;
+use super::state::CloseRequest;
 use super::state::Door;
 use super::state::State;
 use super::transmit::transmit;
@@ -44,14 +45,6 @@ pub(crate) struct Mailbox {
     stream: OnceLock<TcpStream>,
     id: u64,
     config: Arc<Config>,
-}
-
-/// A decision of this side to close.
-#[derive(Clone, Debug)]
-pub(crate) struct CloseRequest {
-    pub(crate) code: CloseCode,
-    pub(crate) reason: String,
-    pub(crate) cause: Cause,
 }
 
 /// What a session finds at its mailbox.

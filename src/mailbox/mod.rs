@@ -13,8 +13,8 @@ mod transmit;
 
 pub(crate) use batch::Batch;
 pub(crate) use encoded::Encoded;
-pub(crate) use mailbox::CloseRequest;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use mailbox::Outbound;
 pub(crate) use mailbox::QueueFull;
 pub(crate) use mailbox::Taken;
+pub(crate) use state::CloseRequest;

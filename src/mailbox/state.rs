@@ -9,7 +9,6 @@ use crate::websocket::close_payload;
 
 use super::encoded::Encoded;
 use super::events::Events;
-use super::mailbox::CloseRequest;
 use super::outgoing::Outgoing;
 
 /// All that changes in a mailbox.
@@ -40,6 +39,14 @@ pub(super) enum Door {
     Open,
     /// The close frame is queued, or there is no socket.
     Shut,
+}
+
+/// A decision of this side to close.
+#[derive(Clone, Debug)]
+pub(crate) struct CloseRequest {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: String,
+    pub(crate) cause: Cause,
 }
 
 impl State {

@@ -2,6 +2,7 @@
 
 use std::str;
 
+use crate::close::is_wire_code;
 use crate::websocket::control::ControlPayload;
 use crate::websocket::violation::Violation;
 
@@ -35,15 +36,6 @@ impl CloseBody {
             reason: reason.to_owned(),
         }))
     }
-}
-
-/// Whether an endpoint may put `code` into a close frame.
-///
-/// 1004, 1005, 1006 and 1015 are reserved for what is only said locally; 1016 to 2999 are the
-/// protocol's own future and refused until registered; 3000 to 4999 are free for libraries and
-/// applications.
-pub(crate) const fn is_wire_code(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// The payload of a close frame. Code 1005, "none was given", makes it empty.
