@@ -1060,6 +1060,19 @@ async fn a_subscribe_that_fails_reaches_who_joins_and_leaves_no_membership() {
 }
 
 #[tokio::test]
+async fn of_two_joins_at_once_the_one_that_succeeds_counts() {
+    let backend = Recording::default();
+    let layer = ChannelLayer::new(backend.clone()).await.unwrap();
+    let service = puppets(&layer);
+    let mut socket = connect(&service, "/ws/").await;
+    backend.0.fails_once.store(true, Ordering::SeqCst);
+    assert_eq!(ask(&mut socket, "join-twice room").await, "false true");
+    assert_eq!(ask(&mut socket, "groups").await, "room");
+    settle(|| backend.subscribed().contains("room")).await;
+    assert_eq!(count_and_note(&layer).await, 1);
+}
+
+#[tokio::test]
 async fn a_failed_join_does_not_disturb_who_is_a_member() {
     let backend = Recording::default();
     let layer = ChannelLayer::new(backend.clone()).await.unwrap();
@@ -1129,6 +1142,8 @@ struct Record {
     subscribe_gate: Semaphore,
     unsubscribe_gate: Semaphore,
     down: AtomicBool,
+    /// The next subscribe alone fails.
+    fails_once: AtomicBool,
 }
 
 impl Default for Recording {
@@ -1141,6 +1156,7 @@ impl Default for Recording {
             subscribe_gate: Semaphore::new(1),
             unsubscribe_gate: Semaphore::new(1),
             down: AtomicBool::new(false),
+            fails_once: AtomicBool::new(false),
         }))
     }
 }
@@ -1222,6 +1238,10 @@ impl Backend for Recording {
 
     async fn subscribe(&self, groups: &[GroupName]) -> Result<(), Error> {
         self.check()?;
+        if self.0.fails_once.swap(false, Ordering::SeqCst) {
+            yield_now().await;
+            return Err(Error::unavailable("no route to the sea"));
+        }
         for group in groups {
             let _under_way = self.begin('+', group);
             self.0.subscribed.lock().unwrap().insert(group.to_string());
@@ -1255,6 +1275,13 @@ impl Puppet {
             "join" => ctx.group_add(rest).await?,
             "relay" => ctx.group_add(rest).relay().await?,
             "leave" => ctx.group_discard(rest).await?,
+            "join-twice" => {
+                let joins = tokio::join!(
+                    ctx.group_add(rest).into_future(),
+                    ctx.group_add(rest).into_future()
+                );
+                return Ok(format!("{} {}", joins.0.is_ok(), joins.1.is_ok()));
+            }
             "forward" => ctx.forward().await?,
             "name" => return Ok(ctx.channel_name().to_string()),
             "dropped" => return Ok(ctx.dropped().to_string()),

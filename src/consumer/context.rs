@@ -219,27 +219,45 @@ impl Context {
     }
 
     pub(super) async fn join(&self, name: GroupName, relay: bool) -> Result<(), Error> {
-        let group = {
-            let mut state = self.lock();
-            if state.released {
+        loop {
+            let Some(group) = self.become_member(&name, relay)? else {
+                return Ok(());
+            };
+            if let Err(error) = self.0.layer.subscribe(&group).await {
+                self.discard(&name);
+                return Err(error);
+            }
+            // Another `group_add` of this group that failed meanwhile has taken the membership with it.
+            if self
+                .lock()
+                .groups
+                .iter()
+                .any(|known| Arc::ptr_eq(known, &group))
+            {
                 return Ok(());
             }
-            let known = state.groups.iter().any(|group| *group.name() == name);
-            let limit = self.0.mailbox.config().max_groups;
-            if !known && state.groups.len() >= limit {
-                return Err(Error::too_many_groups(name.as_str(), limit));
-            }
-            let group = self.0.layer.join(name, self.0.mailbox.clone(), relay);
-            if !known {
-                state.groups.push(group.clone());
-            }
-            group
-        };
-        let subscribed = self.0.layer.subscribe(&group).await;
-        if subscribed.is_err() {
-            self.discard(group.name());
         }
-        subscribed
+    }
+
+    /// Makes and notes the membership; `None` where the connection has ended.
+    fn become_member(&self, name: &GroupName, relay: bool) -> Result<Option<Arc<Group>>, Error> {
+        let mut state = self.lock();
+        if state.released {
+            return Ok(None);
+        }
+        let known = state.groups.iter().any(|group| group.name() == name);
+        let limit = self.0.mailbox.config().max_groups;
+        if !known && state.groups.len() >= limit {
+            return Err(Error::too_many_groups(name.as_str(), limit));
+        }
+        let group = self
+            .0
+            .layer
+            .join(name.clone(), self.0.mailbox.clone(), relay);
+        if !known {
+            state.groups.push(group.clone());
+        }
+        Ok(Some(group))
     }
 
     fn discard(&self, name: &GroupName) {
