@@ -46,6 +46,10 @@ enum Kind {
         value: String,
         wanted: &'static str,
     },
+    #[error(
+        "parameter {name:?} of route {route:?} took no part in the match: ask for it with Scope::optional_param"
+    )]
+    AbsentParameter { route: String, name: String },
     #[error("the message does not decode into {wanted}")]
     Decode {
         wanted: &'static str,
@@ -120,11 +124,14 @@ impl Error {
         matches!(*self.kind, Kind::Name { .. })
     }
 
-    /// A route's parameter did not parse into the wanted type: the client's path is at fault, and
-    /// before acceptance it becomes 404.
+    /// A route's parameter did not parse into the wanted type, or took no part in the match: the
+    /// client's path is at fault, and before acceptance it becomes 404.
     #[must_use]
     pub fn is_parameter(&self) -> bool {
-        matches!(*self.kind, Kind::Parameter { .. })
+        matches!(
+            *self.kind,
+            Kind::Parameter { .. } | Kind::AbsentParameter { .. }
+        )
     }
 
     /// A route was asked for a parameter that it does not declare: a mistake of the program, 500.
@@ -209,6 +216,13 @@ impl Error {
             name: name.into(),
             value: value.into(),
             wanted,
+        })
+    }
+
+    pub(crate) fn absent_parameter(route: &str, name: &str) -> Self {
+        Self::new(Kind::AbsentParameter {
+            route: route.into(),
+            name: name.into(),
         })
     }
 

@@ -47,8 +47,9 @@ pub(crate) struct Mount {
 
 /// The address of the peer, as an extension of the request.
 ///
-/// [`Server`](crate::Server) puts it there. Inside another server, such as axum's, put it there
-/// yourself (from its `ConnectInfo`) for [`Scope::peer`] to answer.
+/// [`Server`](crate::Server) puts it there, for its [fallback](crate::Server::fallback) too. Inside
+/// another server, such as axum's, put it there yourself (from its `ConnectInfo`) for
+/// [`Scope::peer`] to answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
@@ -130,20 +131,41 @@ impl Scope {
     ///
     /// When the value does not parse into `T` (before acceptance: 404), or the route declares no
     /// such parameter (500, and an error in the log that names the route and its parameters). A
-    /// declared optional group of a regular expression that did not take part in the match does not
-    /// parse.
+    /// group of a regular expression that took no part in the match is an error, too (404): ask for
+    /// such a one with [`optional_param`](Self::optional_param).
     pub fn param<T: FromStr>(&self, name: &str) -> Result<T, Error> {
-        let mount = &self.0.mount;
+        let absent = || Error::absent_parameter(self.route(), name);
+        self.optional_param(name)?.ok_or_else(absent)
+    }
+
+    /// A parameter of the route, parsed, or `None` where its group took no part in the match.
+    ///
+    /// ```
+    /// # use strait::{Consumer, Router};
+    /// # struct Feed { page: u32 } impl Consumer for Feed {}
+    /// let router = Router::new().re_path(r"ws/feed/(?:(?P<page>\d+)/)?$", |scope| {
+    ///     Ok(Feed { page: scope.optional_param("page")?.unwrap_or(1) })
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`param`](Self::param), but for the absent group.
+    pub fn optional_param<T: FromStr>(&self, name: &str) -> Result<Option<T>, Error> {
+        let Mount {
+            pattern,
+            parameters,
+            ..
+        } = &*self.0.mount;
         let Some(value) = self.0.params.value(name) else {
-            if mount.parameters.iter().any(|declared| declared == name) {
-                return Err(Error::parameter(&mount.pattern, name, "", type_name::<T>()));
+            if parameters.iter().any(|declared| declared == name) {
+                return Ok(None);
             }
-            let declared: Vec<_> = mount.parameters.iter().map(String::as_str).collect();
-            return Err(Error::undeclared_parameter(&mount.pattern, name, &declared));
+            let declared: Vec<_> = parameters.iter().map(String::as_str).collect();
+            return Err(Error::undeclared_parameter(pattern, name, &declared));
         };
-        value
-            .parse()
-            .map_err(|_| Error::parameter(&mount.pattern, name, value, type_name::<T>()))
+        let mismatch = |_| Error::parameter(pattern, name, value, type_name::<T>());
+        value.parse().map(Some).map_err(mismatch)
     }
 
     /// The parameters of the route: names and values. (Channels' `scope["url_route"]["kwargs"]`.)

@@ -148,7 +148,7 @@ impl WebSocketService {
 
     /// Answers a request whose stream will be handed over by one of two ways.
     async fn answer(self, mut request: Parts, stream: Incoming) -> Response<Body> {
-        match self.handshake(&mut request, stream).await {
+        let response = match self.handshake(&mut request, stream).await {
             Ok(response) => response,
             Err(reject) => {
                 if let Some(error) = reject.error() {
@@ -156,6 +156,27 @@ impl WebSocketService {
                 }
                 refuse(reject)
             }
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.tell_refusal(request.uri.path(), response.status());
+        }
+        response
+    }
+
+    /// For who wonders why nothing connects. The commonest reason has a line of its own.
+    fn tell_refusal(&self, path: &str, status: StatusCode) {
+        let status = status.as_u16();
+        if tracing::enabled!(tracing::Level::DEBUG)
+            && status == 404
+            && self.has_route(&format!("{path}/"))
+        {
+            tracing::debug!(
+                path,
+                status,
+                "no route for this path; there is one with a slash at its end"
+            );
+        } else {
+            tracing::debug!(path, status, "refused a handshake");
         }
     }
 

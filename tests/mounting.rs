@@ -507,3 +507,24 @@ async fn an_address_that_cannot_be_had_is_named() {
         assert_eq!(served.unwrap_err().to_string(), error.to_string());
     }
 }
+
+/// A server that answers before it has read everything must not reset the connection over its answer.
+#[tokio::test]
+async fn an_answer_given_early_reaches_a_client_that_is_still_sending() {
+    let refuse = axum::Router::new().fallback(|| async { StatusCode::PAYLOAD_TOO_LARGE });
+    let server = Server::bind("127.0.0.1:0").fallback(refuse);
+    let server = TestServer::serve(server).await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(server.local_addr())
+        .await
+        .unwrap();
+    let head = "POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    within(stream.write_all(&vec![b'x'; 4_000_000]))
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    within(stream.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    within(server.stop()).await;
+}

@@ -519,6 +519,54 @@ impl Consumer for AsksInConnect {
 }
 
 #[tokio::test]
+async fn a_group_that_took_no_part_in_the_match_is_none_or_an_error_that_says_so() {
+    let router = Router::new()
+        .re_path(
+            r"feed/(?:(?P<page>\d+)/)?(?P<rest>[a-z]*)$",
+            tell(|scope| {
+                let optional = match scope.optional_param::<u8>("page") {
+                    Ok(page) => format!("{page:?}"),
+                    Err(error) => error.to_string(),
+                };
+                let required = match scope.param::<u8>("page") {
+                    Ok(page) => page.to_string(),
+                    Err(error) if error.is_parameter() => error.to_string(),
+                    Err(error) => panic!("{error} is not about a parameter"),
+                };
+                format!("{optional}; {required}")
+            }),
+        )
+        .path(
+            "undeclared/<int:id>/",
+            tell(
+                |scope| match scope.optional_param::<u8>("page").unwrap_err() {
+                    error if error.is_undeclared_parameter() => "undeclared".to_owned(),
+                    error => error.to_string(),
+                },
+            ),
+        )
+        .path(
+            "empty/<maybe:text>",
+            tell(|scope| format!("{:?}", scope.optional_param::<String>("text"))),
+        );
+    let (service, _) = router.into_service();
+    let absent = "took no part in the match: ask for it with Scope::optional_param";
+    let mismatch = r#"does not fit u8: "256""#;
+    for (path, parts) in [
+        ("/feed/7/", ["Some(7); ", "; 7"]),
+        ("/feed/", ["None; ", absent]),
+        ("/feed/news", ["None; ", absent]),
+        ("/feed/256/", [mismatch, mismatch]),
+        ("/undeclared/5/", ["undeclared", ""]),
+    ] {
+        let told = visit(&service, path).await.unwrap();
+        for part in parts {
+            assert!(told.contains(part), "{path}: {told:?} has no {part:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_undeclared_parameter_is_logged_once_by_name_and_not_told_to_the_client() {
     let (log, _guard) = Log::start();
     let router = Router::new()

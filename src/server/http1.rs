@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -11,14 +12,16 @@ use futures::future::Either;
 use futures::future::select;
 use http::Request;
 use http::Response;
-use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::scope::Peer;
@@ -58,34 +61,25 @@ pub(super) async fn serve(
         .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    let stopped = {
-        let served = pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
-        let stop = pin!(stopping.wait_for(|stopping| *stopping));
-        match select(served, stop).await {
-            Either::Left((result, _)) => {
-                if let Err(error) = result {
-                    tracing::debug!(%peer, %error, "an HTTP connection failed");
-                    return;
-                }
-                false
-            }
-            Either::Right(_) => true,
+    let stop = async {
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    let serving = pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
+    let served = match select(serving, pin!(stop)).await {
+        Either::Left((served, _)) => served,
+        Either::Right(_) => {
+            // The request in hand is answered, and no other is read.
+            Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|cx| connection.poll_without_shutdown(cx)).await
         }
     };
-    if stopped {
-        // The request in hand is answered, and no other is read.
-        std::pin::Pin::new(&mut connection).graceful_shutdown();
-        if poll_fn(|cx| connection.poll_without_shutdown(cx))
-            .await
-            .is_err()
-        {
-            return;
-        }
-    }
     let parts = connection.into_parts();
-    match handover.take() {
-        Some(session) => drop(session.send(Transport::tcp(parts.io.into_inner(), parts.read_buf))),
-        None => close(&parts.io.into_inner()),
+    let stream = parts.io.into_inner();
+    match (served, handover.take()) {
+        (Ok(()), Some(session)) => drop(session.send(Transport::tcp(stream, parts.read_buf))),
+        // A session whose answer could not be written learns of it when its sender is dropped.
+        (Err(error), _) => tracing::debug!(%peer, %error, "an HTTP connection failed"),
+        (Ok(()), None) => close(stream).await,
     }
 }
 
@@ -100,18 +94,24 @@ async fn answer(
         request.extensions_mut().insert(handover);
         return app.websockets.call(request).await;
     }
-    if let Some(fallback) = app.fallback {
-        return Ok(fallback.call(request.map(Body::new)).await);
+    match app.fallback {
+        Some(fallback) => Ok(fallback.call(request.map(Body::new)).await),
+        None => app.websockets.call(request).await,
     }
-    let mut response = Response::new(Body::default());
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    Ok(response)
 }
 
-/// The end of a plain HTTP connection.
-fn close(stream: &TcpStream) {
-    let _ = rustix::net::shutdown(stream, rustix::net::Shutdown::Write);
+/// The end of a plain HTTP connection: ours first, then what the client is still sending is read and dropped for a moment. With unread
+/// bytes a closed socket is reset, which can overtake the answer (a 413, say) on its way.
+async fn close(mut stream: TcpStream) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut dropped = vec![0; 8 * 1024];
+    let drain = async { while stream.read(&mut dropped).await.is_ok_and(|read| read > 0) {} };
+    let _ = timeout(LINGER, drain).await;
 }
 
+/// How long a client may still send after its last answer.
+const LINGER: Duration = Duration::from_secs(1);
 /// The longest head of a request, in bytes; a longer one is answered 431.
 const MAX_HEAD: usize = 64 * 1024;

@@ -9,6 +9,7 @@ use crate::close::CloseCode;
 use crate::close::Closed;
 use crate::consumer::Context;
 use crate::consumer::DynConsumer;
+use crate::error::BoxError;
 use crate::error::Error;
 use crate::error::Result;
 use crate::error::chain;
@@ -91,6 +92,23 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
     }
 }
 
+/// The client's mistakes are no errors of the program, and a wanted close is no failure.
+fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, path: &str) {
+    let known = error.downcast_ref::<Error>();
+    let (code, text) = (code.as_u16(), chain(&**error));
+    if known.is_some_and(Error::is_bad_message) {
+        tracing::warn!(
+            consumer,
+            path,
+            code,
+            error = text,
+            "closes: a message was not what was expected"
+        );
+    } else if !known.is_some_and(Error::is_close) {
+        tracing::error!(consumer, path, code, error = text, "a hook failed");
+    }
+}
+
 /// Whether the connection goes on after a hook, or how it is to be closed. A failure is logged here, once.
 fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseRequest> {
     let path = ctx.scope().path();
@@ -99,10 +117,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
         HookEnd::Done(Err(error)) => {
             let known = error.downcast_ref::<Error>();
             let (code, reason) = known.map_or((CloseCode::INTERNAL_ERROR, ""), Error::close_frame);
-            if !known.is_some_and(Error::is_close) {
-                let error = chain(&*error);
-                tracing::error!(consumer, path, code = code.as_u16(), error, "a hook failed");
-            }
+            log_failure(&error, code, consumer, path);
             (code, reason.to_owned(), Cause::Error)
         }
         HookEnd::Panicked(message) => {

@@ -56,7 +56,7 @@ pub enum Unexpected {
     /// `connect` was not called, or refused.
     #[error("not connected")]
     NotConnected,
-    /// The server's bytes or JSON were not what they should be.
+    /// The server's bytes or JSON, or what the test wanted to send, were not what they should be.
     #[error("{0}")]
     Malformed(String),
 }

@@ -19,6 +19,7 @@ use tower_service::Service;
 
 use crate::close::CloseCode;
 use crate::consumer::Consumer;
+use crate::error::Error;
 use crate::handshake::Reject;
 use crate::message::Message;
 use crate::scope::Scope;
@@ -53,9 +54,10 @@ pub struct Communicator {
 )]
 impl Communicator {
     /// A client of a router, or of a [service](crate::Router::into_service) that several clients
-    /// share, for this path and query.
+    /// share, for this path and query; a leading `/` may be left out.
     pub fn new(service: impl Into<WebSocketService>, path: &str) -> Self {
-        let request = Request::get(path)
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let request = Request::get(format!("{slash}{path}"))
             .header(header::HOST, "testserver")
             .header(header::CONNECTION, "Upgrade")
             .header(header::UPGRADE, "websocket")
@@ -303,16 +305,19 @@ impl Communicator {
     ///
     /// # Errors
     ///
-    /// As [`disconnect`](Self::disconnect).
+    /// When the code may not be sent; else as [`disconnect`](Self::disconnect).
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is ready, the close frame may be sent; call it again to wait for the answer.
-    pub async fn disconnect_with(
-        &mut self,
-        code: CloseCode,
-        reason: &str,
-    ) -> Result<(), Unexpected> {
+    pub async fn disconnect_with<C>(&mut self, code: C, reason: &str) -> Result<(), Unexpected>
+    where
+        C: TryInto<CloseCode>,
+        C::Error: Into<Error>,
+    {
+        let code = code
+            .try_into()
+            .map_err(|error| Unexpected::Malformed(error.into().to_string()))?;
         self.client()?.close(code, reason).await?;
         loop {
             match self.receive().await {

@@ -104,6 +104,11 @@ impl Problem {
     pub(super) const LOOKS_LIKE_EXPRESSION: Self = Self::Fixed(
         "path() takes plain text with `<converter:name>`, and this is a regular expression; use re_path()",
     );
+    /// `<int:id>` or `<id>` in a regular expression.
+    pub(super) const PATH_PARAMETER: Self = Self::Fixed(
+        "re_path() takes a regular expression, and this is a parameter of path(); \
+         write a group such as `(?P<name>..)`, or `[<]` for a `<` in the path",
+    );
     /// `(?=..)`, `(?!..)`, `(?<=..)`, `(?<!..)`.
     pub(super) const LOOK_AROUND: Self = Self::Fixed(
         "look-ahead and look-behind are not supported, because matching takes linear time; \

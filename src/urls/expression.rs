@@ -144,6 +144,7 @@ impl<'a> Writer<'a> {
             '\\' => self.escape()?,
             '[' => self.class(),
             '(' => self.open_group()?,
+            '<' if self.captures => self.angle()?,
             ')' => self.close_group()?,
             '|' => {
                 self.end_alternative(true)?;
@@ -231,6 +232,22 @@ impl<'a> Writer<'a> {
                 return;
             }
         }
+    }
+
+    /// Copies a `<` that opens no parameter of path(): as a literal, it would match no path that was meant.
+    fn angle(&mut self) -> Result<(), PatternError> {
+        let rest = &self.rest()[1..];
+        let Some((inside, _)) = rest.split_once('>') else {
+            self.copy(1);
+            return Ok(());
+        };
+        let mut names = inside.splitn(2, ':');
+        if names.all(is_identifier) {
+            let place = self.at..self.at + inside.len() + 2;
+            return self.refuse(place, Problem::PATH_PARAMETER);
+        }
+        self.copy(1);
+        Ok(())
     }
 
     fn open_group(&mut self) -> Result<(), PatternError> {

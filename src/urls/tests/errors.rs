@@ -123,6 +123,17 @@ fn of_re_path() {
         row("^(/en){0,1}/ws", &["may be absent"]),
         row("(?x) a", &["character 1 (`(?x)`)", "flag `x`"]),
         row("(?i-s)(?sx:a)", &["character 7 (`(?sx:`)", "flag `x`"]),
+        row(
+            "ws/<int:id>/",
+            &[
+                "character 4 (`<int:id>`)",
+                "parameter of path()",
+                "(?P<name>..)",
+                "`[<]`",
+            ],
+        ),
+        row("é/<id>$", &["character 3 (`<id>`)", "parameter of path()"]),
+        row(r"(?P<a>\d+)/(<b>)", &["character 13 (`<b>`)"]),
         row("a(", &["unclosed group"]),
         row("a)", &["unopened group"]),
         row("(?", &["error:"]),

@@ -180,6 +180,21 @@ fn escaped_classes_are_ascii_and_everything_else_is_unicode() {
 }
 
 #[test]
+fn an_angle_bracket_that_opens_no_parameter_of_path_is_itself() {
+    check(&[
+        row("[<]int:id>", "/<int:id>", Some("")),
+        row(r"\x3Cid>", "/<id>", Some("")),
+        row("[<id>]+", "/<id>", Some("")),
+        row("<-id>", "/<-id>", Some("")),
+        row("<a:b:c>", "/<a:b:c>", Some("")),
+        row("<>", "/<>", Some("")),
+        row("a<b", "/a<b", Some("")),
+        row("a>b<c", "/a>b<c", Some("")),
+        row(r"\<id\>", "/id", Some("")),
+    ]);
+}
+
+#[test]
 fn groups_are_named_or_positional_as_in_django() {
     check(&[
         row(r"(?P<a>\d)(?<b>\d)", "/12", Some("a=1 b=2")),
