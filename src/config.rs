@@ -33,6 +33,14 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
+    /// At least one item fits: a queue that takes nothing could never move.
+    fn of(count: usize, bytes: usize) -> Self {
+        Self {
+            count: count.max(1),
+            bytes: bytes.max(1),
+        }
+    }
+
     /// Whether a queue that holds this much takes no more.
     pub(crate) fn is_reached(self, count: usize, bytes: usize) -> bool {
         count >= self.count || bytes >= self.bytes
@@ -45,18 +53,9 @@ impl Config {
         Self {
             max_message: 64 * KIB,
             max_groups: 128,
-            outgoing: Bound {
-                count: 1024,
-                bytes: 1024 * KIB,
-            },
-            events: Bound {
-                count: 1024,
-                bytes: 1024 * KIB,
-            },
-            messages: Bound {
-                count: 64,
-                bytes: 256 * KIB,
-            },
+            outgoing: Bound::of(1024, 1024 * KIB),
+            events: Bound::of(1024, 1024 * KIB),
+            messages: Bound::of(64, 256 * KIB),
             ping_interval: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
@@ -69,6 +68,8 @@ impl Config {
 
     /// The longest message that is accepted, in bytes, fragments together; a longer one closes with 1009 when
     /// its header arrives. Memory: one such message per connection while it arrives. Default: 64 KiB.
+    ///
+    /// A limit that answers instead of closing is yours: in `receive`, by [`Message::len`](crate::Message::len).
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
         self
@@ -83,20 +84,14 @@ impl Config {
     /// How much may wait to be written to a peer that does not read, in frames and bytes, whichever is first.
     /// Memory: that many bytes and the frame that overshoots. Default: 1,024 frames, 1 MiB.
     pub fn outgoing(mut self, frames: usize, bytes: usize) -> Self {
-        self.outgoing = Bound {
-            count: frames,
-            bytes,
-        };
+        self.outgoing = Bound::of(frames, bytes);
         self
     }
 
     /// How many events may wait for the `event` hook, whichever bound is first. Memory: that many
     /// bytes, shared with the other members of the group. Default: 1,024 events, 1 MiB.
     pub fn events(mut self, events: usize, bytes: usize) -> Self {
-        self.events = Bound {
-            count: events,
-            bytes,
-        };
+        self.events = Bound::of(events, bytes);
         self
     }
 
@@ -104,17 +99,14 @@ impl Config {
     /// the peer feels TCP's back-pressure. Memory: that many bytes and one read. Default: 64
     /// messages, 256 KiB.
     pub fn messages(mut self, messages: usize, bytes: usize) -> Self {
-        self.messages = Bound {
-            count: messages,
-            bytes,
-        };
+        self.messages = Bound::of(messages, bytes);
         self
     }
 
     /// How long a peer may be silent before it is sent a ping; each connection varies it by ±20 %,
     /// so that pings of many connections spread. Default: 25 s.
     pub fn ping_interval(mut self, interval: Duration) -> Self {
-        self.ping_interval = interval;
+        self.ping_interval = interval.max(Duration::from_millis(1));
         self
     }
 

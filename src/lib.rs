@@ -131,7 +131,8 @@
 //!
 //! What is known of a connection before it is one: path, query, headers, offered subprotocols, the
 //! route's parameters, and typed extensions that a check or the middleware in front added.
-//! `scope.param("order_id")?` parses; a value that does not fit the type answers 404. → [`Scope`]
+//! `scope.param("order_id")?` parses; a value that does not fit the type answers 404.
+//! [`optional_param`](Scope::optional_param) is for a group that may be absent. → [`Scope`]
 //!
 //! # Router
 //!
@@ -155,7 +156,8 @@
 //! the same for every member; between hooks and ready frames none is promised, so use one kind per
 //! group where order matters. An event is a JSON object with a string `"type"`: an enum with
 //! `#[serde(tag = "type")]`, or the untyped [`Event`]. Each consumer also has a channel of its own,
-//! [`Context::channel_name`], and [`ChannelLayer::new_channel`] makes one without a socket. →
+//! [`Context::channel_name`], and [`ChannelLayer::new_channel`] makes one without a socket. Who is
+//! online is a list of yours: see [how to keep it](Consumer#keeping-your-own-list). →
 //! [`ChannelLayer`], [`layer`]
 //!
 //! # Closing and errors
@@ -191,14 +193,15 @@
 //! [`Router::into_service`] makes a `tower` service, with a handle that counts and drains its sockets; there,
 //! wait for [`shutdown_signal`](server::shutdown_signal) and drain. → [`service`], [`server`]
 //!
-//! What is refused or fails is told through `tracing`, and seen by nobody where no subscriber is installed:
-//! begin `main` with `tracing_subscriber::fmt::init()`, and look with `RUST_LOG=strait=debug` when something
-//! does not arrive.
+//! Errors are told through `tracing`, refused origins as warnings, every refusal at debug level, and seen by
+//! nobody where no subscriber is installed: begin `main` with `tracing_subscriber::fmt::init()`, and look with
+//! `RUST_LOG=strait=debug` when something does not arrive. With `tracing-subscriber`'s feature `env-filter`,
+//! start with `RUST_LOG=info`, since the default there is errors only.
 //!
 //! # Testing
 //!
 //! A [`Communicator`](testing::Communicator) connects to a router in memory, without a port, and
-//! works under tokio's paused clock, so that a test of a heartbeat takes no time.
+//! works under [tokio's paused clock](testing#time), so that a test of a heartbeat takes no time.
 //! [`TestServer`](testing::TestServer) is a real server on a free port. → [`testing`]
 //!
 //! # What happens when
@@ -211,6 +214,7 @@
 //! | a check, a factory or `connect` answers a [`Reject`] | that status | it does not run |
 //! | a check, a factory or `connect` panics | 500 | it does not run |
 //! | `connect` takes too long | 503 with `Retry-After` | it does not run |
+//! | `connect` accepts with a subprotocol that was not offered | 500, and an error in the log | [`Error`](close::Cause::Error): it had accepted |
 //! | the client leaves during `connect` | the hook has 10 s more; if it accepts after all → | [`AbandonedHandshake`](close::Cause::AbandonedHandshake) |
 //! | the client closes | its code is answered | [`Client`](close::Cause::Client), with code and reason |
 //! | the client vanishes | what it sent before is still heard | [`Lost`](close::Cause::Lost), 1006 |

@@ -209,6 +209,9 @@ impl Router {
 
     /// The channel layer of all consumers. Who publishes from elsewhere keeps a clone of the same layer.
     /// Default: a [memory](ChannelLayer::memory) layer of the router's own, which only its consumers reach.
+    ///
+    /// Where a publish reaches 0 [`receivers`](crate::layer::Published::receivers) although somebody is in
+    /// the group, it went to another layer.
     pub fn channel_layer(mut self, layer: ChannelLayer) -> Self {
         self.options.layer = Some(layer);
         self
@@ -228,7 +231,8 @@ impl Router {
     }
 
     /// Adds a check that runs before a consumer is made: an asynchronous function of the scope that
-    /// may reject. What it finds out (a user) it hands on with [`Scope::insert_extension`].
+    /// may reject. What it finds out (a user) it hands on with [`Scope::insert_extension`]; [the chapter
+    /// on Channels](crate::docs::from_channels#authentication) has an example.
     ///
     /// It holds for every route of this router and of those nested in it, wherever they were
     /// declared. For a check on some routes only, [`nest`](Self::nest) a router of theirs, with an

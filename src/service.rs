@@ -1,4 +1,4 @@
-//! The router as a [`tower_service::Service`]: HTTP request in; a session, or an HTTP answer, out.
+//! The router as a `tower` service: HTTP request in; a session, or an HTTP answer, out.
 //!
 //! [`Server`](crate::Server) is the short way. This is for programs that have a server already:
 //!
@@ -26,6 +26,8 @@
 //!     .await
 //! # }
 //! ```
+//!
+//! While the drain runs, axum goes on accepting HTTP; only handshakes are answered 503. It stops when the drain has ended.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -352,7 +354,7 @@ fn log_failure(path: &str, error: &BoxError) {
     tracing::error!(path, error, "refused a connection");
 }
 
-/// The body of an answer.
+/// The body of an answer; also of the requests that reach a [fallback](crate::Server::fallback).
 pub struct Body(Inner);
 
 enum Inner {

@@ -49,6 +49,51 @@ use super::context::Context;
 ///     }
 /// }
 /// ```
+///
+/// # Keeping your own list
+///
+/// Where state outside of the consumer says who is connected, make the entry in `connect` after the last
+/// `.await`, right before `Ok(Accept::new())`: from there `disconnect` is certain. Made earlier, the entry of a client
+/// that was refused after all, or whose `connect` was dropped at an `.await`, would stay. Or hold a guard in `self` that
+/// removes it in `Drop`; then it may be made anywhere.
+///
+/// ```
+/// use std::collections::HashSet;
+/// use std::sync::{Arc, Mutex};
+///
+/// use strait::{Accept, Closed, Consumer, Context, Reject};
+///
+/// /// Who is online: [`Router::state`](strait::Router::state).
+/// #[derive(Clone, Default)]
+/// struct Online(Arc<Mutex<HashSet<String>>>);
+///
+/// struct Member {
+///     name: String,
+/// }
+///
+/// impl Consumer for Member {
+///     async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
+///         ctx.group_add("members").await?;
+///         ctx.state::<Online>().0.lock().unwrap().insert(self.name.clone());
+///         Ok(Accept::new())
+///     }
+///
+///     async fn disconnect(&mut self, ctx: &Context, _closed: Closed) {
+///         ctx.state::<Online>().0.lock().unwrap().remove(&self.name);
+///     }
+/// }
+/// ```
+///
+/// (Whoever may connect twice, from two tabs, is counted and not only noted.)
+///
+/// # What the compiler means
+///
+/// - "expected `strait::Event`, found `Ev`": write `impl Consumer<Ev> for …`.
+/// - "expected `Box<dyn Error …>`, found `Error`" at the end of a hook: `?` converts, so end with
+///   `Ok(ctx.send(message).await?)`, or with `?;` and `Ok(())`.
+/// - "future cannot be sent between threads" at a method of your own with `&self` that awaits: it needs a `Self` that is
+///   `Sync`; take `&mut self`. At a `MutexGuard`: let go of it before the `.await`.
+/// - A [`Context`] is lent and goes into no spawned task: [`Context::channel_name`] shows what does.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a consumer of `{E}` events",
     label = "a factory must return `Result<C, Reject>` where `C: Consumer<E>`",
@@ -111,6 +156,53 @@ pub trait Consumer<E = Event>: Send + 'static {
     /// is never sent to the client. [`Error::close`](crate::Error::close) closes as it says, a
     /// message that did not decode with 1007 or 1003, an unavailable layer with 1013, anything else
     /// with 1011.
+    ///
+    /// This one answers what is the client's mistake, keeps the connection, and leaves the rest to the default.
+    /// Do not send `error.to_string()`: of an error that you did not write yourself it may tell a client too much.
+    ///
+    /// ```
+    /// # use std::fmt;
+    /// use strait::{BoxError, Consumer, Context, Message, Result};
+    ///
+    /// /// What a player does wrong; its text is for the player.
+    /// #[derive(Debug)]
+    /// struct BadMove(&'static str);
+    /// # impl fmt::Display for BadMove {
+    /// #     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.0) }
+    /// # }
+    /// # impl std::error::Error for BadMove {}
+    ///
+    /// struct Game;
+    ///
+    /// impl Consumer for Game {
+    ///     async fn receive(&mut self, _ctx: &Context, message: Message) -> Result {
+    ///         let square: u8 = message.json()?;
+    ///         if square > 8 {
+    ///             return Err(BadMove("no such square").into());
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn error(&mut self, ctx: &Context, error: BoxError) -> Result {
+    ///         if error.downcast_ref::<strait::Error>().is_some_and(strait::Error::is_bad_message) {
+    ///             return Ok(ctx.send_text("say it in JSON").await?);
+    ///         }
+    ///         if let Some(BadMove(text)) = error.downcast_ref() {
+    ///             return Ok(ctx.send_text(*text).await?);
+    ///         }
+    ///         Err(error)
+    ///     }
+    /// }
+    /// # use strait::testing::Communicator;
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # let mut client = Communicator::consumer(|_| Ok(Game));
+    /// # client.connect().await.unwrap();
+    /// # for (sent, answer) in [("{", "say it in JSON"), ("9", "no such square")] {
+    /// #     client.send_text(sent).await.unwrap();
+    /// #     assert_eq!(client.receive_text().await.unwrap(), answer);
+    /// # }
+    /// # });
+    /// ```
     fn error(&mut self, ctx: &Context, error: BoxError) -> impl Future<Output = Result> + Send {
         let _ = ctx;
         ready(Err(error))

@@ -61,7 +61,8 @@ impl Context {
     /// Where 1,024 messages or 1 MiB wait already
     /// ([`Config::outgoing`](crate::config::Config::outgoing)), this waits for room while the
     /// client reads at all; a client that reads nothing for
-    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is closed.
+    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is closed. What `connect` sends
+    /// before [`group_add`](Self::group_add) goes out ahead of the group's frames.
     ///
     /// # Errors
     ///
@@ -202,6 +203,60 @@ impl Context {
     ///
     /// A task that works for this connection, and outlives the hook that started it, takes this name and
     /// a clone of the [`layer`](Self::layer) with it, and sends what it finds as an event.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use strait::{Accept, Consumer, Context, Event, Reject, Result};
+    /// use tokio::task::AbortHandle;
+    ///
+    /// /// Says every second that it is there.
+    /// #[derive(Default)]
+    /// struct Clock {
+    ///     task: Option<AbortHandle>,
+    /// }
+    ///
+    /// impl Consumer for Clock {
+    ///     async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
+    ///         let (layer, me) = (ctx.layer().clone(), ctx.channel_name());
+    ///         let task = tokio::spawn(async move {
+    ///             let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    ///             loop {
+    ///                 seconds.tick().await;
+    ///                 // Full or unavailable: the next second tries again.
+    ///                 let _ = layer.send(&me, &Event::new("tick")).await;
+    ///             }
+    ///         });
+    ///         self.task = Some(task.abort_handle());
+    ///         Ok(Accept::new())
+    ///     }
+    ///
+    ///     async fn event(&mut self, ctx: &Context, _tick: Event) -> Result {
+    ///         Ok(ctx.forward().await?)
+    ///     }
+    /// }
+    ///
+    /// /// However the connection ends, after a refusal too.
+    /// impl Drop for Clock {
+    ///     fn drop(&mut self) {
+    ///         if let Some(task) = &self.task {
+    ///             task.abort();
+    ///         }
+    ///     }
+    /// }
+    /// # use strait::testing::Communicator;
+    /// # let mut runtime = tokio::runtime::Builder::new_current_thread();
+    /// # runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// # let mut client = Communicator::consumer(|_| Ok(Clock::default())).timeout(Duration::from_secs(2));
+    /// # client.connect().await.unwrap();
+    /// # for _ in 0..3 {
+    /// #     assert_eq!(client.receive_text().await.unwrap(), r#"{"type":"tick"}"#);
+    /// # }
+    /// # client.disconnect().await.unwrap();
+    /// # tokio::task::yield_now().await;
+    /// # assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
+    /// # });
+    /// ```
     #[must_use]
     pub fn channel_name(&self) -> ChannelName {
         let mut state = self.lock();
@@ -261,12 +316,15 @@ impl Context {
     }
 
     fn discard(&self, name: &GroupName) {
-        let mut state = self.lock();
-        if state.released {
-            return;
-        }
-        if let Some(place) = state.groups.iter().position(|group| group.name() == name) {
-            let group = state.groups.swap_remove(place);
+        let left = {
+            let mut state = self.lock();
+            let place = state.groups.iter().position(|group| group.name() == name);
+            // After the release the list only tells what was.
+            place
+                .filter(|_| !state.released)
+                .map(|place| state.groups.swap_remove(place))
+        };
+        if let Some(group) = left {
             self.0.layer.leave(&group, self.0.mailbox.id());
         }
     }
@@ -329,14 +387,18 @@ impl Context {
 
 impl Inner {
     fn release(&self) {
-        let mut state = self.lock();
-        if std::mem::replace(&mut state.released, true) {
-            return;
-        }
-        for group in &state.groups {
+        let (groups, named) = {
+            let mut state = self.lock();
+            if std::mem::replace(&mut state.released, true) {
+                return;
+            }
+            (state.groups.clone(), state.named)
+        };
+        // Without the lock: leaving may call the backend.
+        for group in &groups {
             self.layer.leave(group, self.mailbox.id());
         }
-        if state.named {
+        if named {
             self.layer.unregister(&self.mailbox);
         }
     }

@@ -1,4 +1,4 @@
-//! What applications write against: the [`Consumer`] trait, the [`Context`] of its hooks, and its erasure.
+//! What applications write against: the [`Consumer`] trait, and the [`Context`] of its hooks.
 
 mod consumer;
 mod context;

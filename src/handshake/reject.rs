@@ -19,6 +19,10 @@ use super::accept::parse_header;
 /// answer better: a route parameter that does not parse is 404, an unavailable channel layer 503
 /// with `Retry-After`.
 ///
+/// A group name that is made of a client's input and is no valid one is a 500, too, when `group_add` is awaited: make it
+/// with [`GroupName::encode`](crate::layer::GroupName::encode), which takes any text, or look at it first with
+/// `GroupName::try_from` and answer as you see fit.
+///
 /// ```
 /// use strait::Reject;
 ///

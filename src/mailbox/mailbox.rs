@@ -107,8 +107,8 @@ impl Mailbox {
                 match transmit(stream, batch.wire()) {
                     Ok(written) if written == batch.wire().len() => return,
                     Ok(written) => written,
-                    // The session finds the same error when it reads or writes.
-                    Err(_) => return wake(state),
+                    // The session finds the same error when it writes what is queued.
+                    Err(_) => 0,
                 }
             }
             _ => 0,
@@ -224,6 +224,14 @@ impl Mailbox {
             Some(Outbound::Ready(frame)) => queue.push_wire(frame.wire()),
             None => {}
         }
+        // Outside of the session's task nobody else sees to it that the frame is written.
+        if state
+            .waker
+            .as_ref()
+            .is_some_and(|session| !session.will_wake(cx.waker()))
+        {
+            wake(state);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -273,6 +281,7 @@ impl Mailbox {
             if state.door != Door::Shut {
                 state.shut(request.code, &request.reason);
             }
+            wake_senders(state);
             return Poll::Ready(Taken::Close(request));
         }
         state.register(cx.waker());
@@ -317,6 +326,7 @@ impl Mailbox {
         if state.door != Door::Shut {
             state.shut(code, "");
         }
+        wake_senders(state);
     }
 
     /// Writes what waits by means of `write`, until there is nothing left (ready) or `write` takes
@@ -347,8 +357,8 @@ impl Mailbox {
                 Poll::Pending => break Poll::Pending,
             }
         };
-        if total > 0 && !state.senders.is_empty() {
-            state.wake_senders();
+        if total > 0 || result.is_ready() {
+            wake_senders(state);
         }
         (total, result)
     }
@@ -357,7 +367,7 @@ impl Mailbox {
     pub(crate) fn discard_outgoing(&self) {
         let mut state = self.lock();
         state.drop_outgoing();
-        state.wake_senders();
+        wake_senders(state);
     }
 
     /// The end: what waits is dropped, and nothing is accepted any more.
@@ -367,7 +377,7 @@ impl Mailbox {
         state.takes_events = false;
         state.events = None;
         state.drop_outgoing();
-        state.wake_senders();
+        wake_senders(state);
     }
 }
 
@@ -399,10 +409,21 @@ pub(crate) struct QueueFull;
 /// its waker again when it has looked at everything.
 fn wake(mut state: MutexGuard<'_, State>) {
     let waker = state.waker.take();
-    drop(state);
+    if state.door == Door::Shut {
+        wake_senders(state);
+    } else {
+        drop(state);
+    }
     if let Some(waker) = waker {
         waker.wake();
     }
+}
+
+/// Wakes who waits for room, likewise after the lock is given back: a waker may poll at once.
+fn wake_senders(mut state: MutexGuard<'_, State>) {
+    let senders = std::mem::take(&mut state.senders);
+    drop(state);
+    senders.into_iter().for_each(Waker::wake);
 }
 
 impl fmt::Debug for Mailbox {

@@ -46,13 +46,16 @@ enum Chunk {
 impl Outgoing {
     /// An empty queue, if possible with the buffers that another one had on this thread.
     pub(super) fn pooled() -> Box<Self> {
-        POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
+        // A thread that ends has no pool any more.
+        let pooled = POOL.try_with(|pool| pool.borrow_mut().pop());
+        pooled.ok().flatten().unwrap_or_default()
     }
 
     /// Gives the buffers of a queue that is no longer needed to the next one on this thread.
     pub(super) fn recycle(mut queue: Box<Self>) {
         queue.clear();
-        POOL.with_borrow_mut(|pool| {
+        let _ = POOL.try_with(|pool| {
+            let mut pool = pool.borrow_mut();
             if pool.len() < POOLED {
                 pool.push(queue);
             }
@@ -118,6 +121,11 @@ impl Outgoing {
     /// Drops every frame that is not begun.
     pub(super) fn discard(&mut self) {
         let keep = self.rest_of_begun();
+        if keep == 0 {
+            // Nor does a buffer stay of which all is written.
+            self.chunks.clear();
+            self.offset = 0;
+        }
         let mut left = keep + self.offset;
         self.chunks.retain_mut(|chunk| {
             let kept = left.min(chunk.len());
@@ -377,6 +385,20 @@ mod tests {
             let boundary = whole.iter().copied().find(|&end| end >= written);
             assert_eq!(Some(wire.len()), boundary, "written {written}");
         }
+    }
+
+    #[test]
+    fn a_close_frame_goes_out_after_a_discard_at_a_boundary() {
+        let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
+        let frames: Vec<_> = (0..3).map(|_| frame(OpCode::Binary, &[7; 1000])).collect();
+        let lengths: Vec<_> = frames.iter().map(|frame| short(frame.len())).collect();
+        queue.push_batch(&Bytes::from(frames.concat()), &lengths);
+        write(&mut queue, frames[0].len(), &mut wire);
+        queue.discard();
+        queue.push(OpCode::Close, vec![0x0f, 0xa8]);
+        write(&mut queue, usize::MAX, &mut wire);
+        assert!(queue.is_empty());
+        assert_eq!(wire.len(), frames[0].len() + 4);
     }
 
     #[derive(Clone, Debug)]

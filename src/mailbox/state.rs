@@ -118,7 +118,6 @@ impl State {
         self.door = Door::Shut;
         self.takes_events = false;
         self.events = None;
-        self.wake_senders();
     }
 
     /// Has this task woken when there may be room again.
@@ -134,11 +133,5 @@ impl State {
             self.takes_events = false;
             self.request = Some(Box::new(request));
         }
-    }
-
-    pub(super) fn wake_senders(&mut self) {
-        std::mem::take(&mut self.senders)
-            .into_iter()
-            .for_each(Waker::wake);
     }
 }

@@ -8,11 +8,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::Either;
-use futures::future::select;
 use http::Request;
 use http::Response;
 use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -109,6 +108,10 @@ impl Server {
     }
 
     /// Answers what is no WebSocket route: an `axum::Router`, or any other HTTP service. Default: 404.
+    ///
+    /// The peer's address is an extension of the request, in axum `Extension<strait::handshake::Peer>`; axum's
+    /// `ConnectInfo` is of axum's own server. The connection of a request whose handler panics is dropped; a layer of
+    /// the service's own may answer 500 instead.
     pub fn fallback<S, B>(mut self, service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -124,7 +127,8 @@ impl Server {
     /// How long a client may take to send a request's head; one that sends nothing is closed, too.
     /// Default: 10 s.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
-        self.header_timeout = timeout;
+        // hyper adds it to the time of day, which has an end.
+        self.header_timeout = timeout.min(Duration::from_secs(365 * 86_400));
         self
     }
 
@@ -254,9 +258,16 @@ impl Listening {
         let (stopping, is_stopping) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
-        while let Some((stream, peer)) = accept(&listener, stop.as_mut()).await {
-            while connections.try_join_next().is_some() {}
-            connections.spawn(serve(app.clone(), stream, peer, is_stopping.clone()));
+        loop {
+            tokio::select! {
+                // In this order: where clients never cease to come, the others would have no turn.
+                biased;
+                () = &mut stop => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                (stream, peer) = accept(&listener) => {
+                    connections.spawn(serve(app.clone(), stream, peer, is_stopping.clone()));
+                }
+            }
         }
         drop(listener);
         let _ = stopping.send(true);
@@ -278,21 +289,14 @@ impl fmt::Debug for Listening {
     }
 }
 
-/// The next connection; `None` when it is time to stop.
-async fn accept(
-    listener: &TcpListener,
-    mut stop: std::pin::Pin<&mut impl Future<Output = ()>>,
-) -> Option<(tokio::net::TcpStream, SocketAddr)> {
+/// The next connection.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
-        let accepted = match select(pin!(listener.accept()), stop.as_mut()).await {
-            Either::Left((accepted, _)) => accepted,
-            Either::Right(_) => return None,
-        };
-        match accepted {
+        match listener.accept().await {
             Ok((stream, peer)) => {
                 // Frames are written whole: waiting for more would only delay them.
                 let _ = stream.set_nodelay(true);
-                return Some((stream, peer));
+                return (stream, peer);
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; trying again");

@@ -1,11 +1,13 @@
 //! [`Clock`]: all deadlines of one connection on a single timer.
 
 use std::pin::Pin;
+use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 use tokio::time::sleep_until;
@@ -56,7 +58,7 @@ impl Clock {
         let now = Instant::now();
         let ping_after = vary(config.ping_interval, id);
         Box::pin(Self {
-            sleep: sleep_until(now + ping_after),
+            sleep: sleep_until(after(now, ping_after)),
             armed: false,
             heard: now,
             pinged: None,
@@ -100,14 +102,14 @@ impl Clock {
     pub(super) fn closes_within(self: Pin<&mut Self>, timeout: Duration) {
         self.project()
             .close_by
-            .get_or_insert_with(|| Instant::now() + timeout);
+            .get_or_insert_with(|| after(Instant::now(), timeout));
     }
 
     /// The running hook has so much time left; the first call counts until [`hook_over`](Self::hook_over).
     pub(super) fn hook_within(self: Pin<&mut Self>, timeout: Duration) {
         self.project()
             .hook_by
-            .get_or_insert_with(|| Instant::now() + timeout);
+            .get_or_insert_with(|| after(Instant::now(), timeout));
     }
 
     /// The hook is over.
@@ -122,7 +124,9 @@ impl Clock {
         cx: &mut Context<'_>,
     ) -> Poll<Due> {
         loop {
-            let (due, at) = self.next(config);
+            let Some((due, at)) = self.next(config) else {
+                return Poll::Pending;
+            };
             let mut this = self.as_mut().project();
             if at < this.sleep.deadline() {
                 this.sleep.as_mut().reset(at);
@@ -132,7 +136,8 @@ impl Clock {
                 return Poll::Pending;
             }
             *this.armed = true;
-            ready!(this.sleep.as_mut().poll(cx));
+            // Past tokio's budget: where that is spent, the timer would be taken for armed and know nobody.
+            ready!(pin!(unconstrained(this.sleep.as_mut())).poll(cx));
             if at <= Instant::now() {
                 self.as_mut().settle(due);
                 return Poll::Ready(due);
@@ -143,25 +148,22 @@ impl Clock {
     }
 
     /// The nearest deadline.
-    fn next(&self, config: &Config) -> (Due, Instant) {
+    fn next(&self, config: &Config) -> Option<(Due, Instant)> {
         let life = match self.pinged {
-            Some(pinged) if !self.paused => (Due::Silence, pinged + config.pong_timeout),
             // While reading rests, the peer is not asked either.
-            _ if self.paused => (Due::Ping, Instant::now() + self.ping_after),
-            _ => (Due::Ping, self.heard + self.ping_after),
+            _ if self.paused => None,
+            Some(pinged) => Some((Due::Silence, after(pinged, config.pong_timeout))),
+            None => Some((Due::Ping, after(self.heard, self.ping_after))),
         };
         let stall = self
             .stalled
-            .map(|since| (Due::Stall, since + config.write_timeout));
+            .map(|since| (Due::Stall, after(since, config.write_timeout)));
         let close = self.close_by.map(|at| (Due::Close, at));
         let hook = self.hook_by.map(|at| (Due::Hook, at));
-        [stall, close, hook]
+        [life, stall, close, hook]
             .into_iter()
             .flatten()
-            .fold(
-                life,
-                |nearest, other| if other.1 < nearest.1 { other } else { nearest },
-            )
+            .min_by_key(|&(_, at)| at)
     }
 
     /// A deadline counts once.
@@ -180,5 +182,14 @@ impl Clock {
 /// ±20 %, so that connections which began together do not ping together.
 fn vary(interval: Duration, id: u64) -> Duration {
     let spread = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
-    interval.mul_f64(0.8 + 0.4 * f64::from(spread) / f64::from(u32::MAX))
+    let seconds = interval.as_secs_f64() * (0.8 + 0.4 * f64::from(spread) / f64::from(u32::MAX));
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
+
+/// That much later; what no clock can tell, such as [`Duration::MAX`], is far in the future.
+pub(super) fn after(start: Instant, time: Duration) -> Instant {
+    start.checked_add(time).unwrap_or_else(|| start + FAR)
+}
+
+/// Thirty years, as tokio has it.
+const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);

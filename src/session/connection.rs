@@ -104,6 +104,8 @@ impl Connection {
                 let _ = self.poll_read(cx);
             }
             self.flush(cx);
+            // A peer that always has something to say has deadlines, too.
+            self.poll_clock(cx);
             self.sleep();
             return Poll::Pending;
         }
@@ -169,13 +171,19 @@ impl Connection {
 
     /// A hook is over. Where the connection has ended, its time goes on for what the peer sent before.
     pub(super) fn hook_over(&mut self) {
-        if self.end.is_none() && !self.mailbox().is_shut() {
+        if self.end.is_some() {
+            return;
+        }
+        if self.mailbox().is_shut() {
+            // The decision to close goes before the next message.
+            self.event_first = true;
+        } else {
             self.clock.as_mut().hook_over();
         }
     }
 
-    /// A hook was dropped: no other will run but `disconnect`.
-    pub(super) fn hook_cut(&mut self) {
+    /// A hook was dropped or has failed: no other will run but `disconnect`.
+    pub(super) fn hook_was_last(&mut self) {
         self.backlog = None;
         // The decision to close goes before a message that was read and not decoded.
         self.event_first = true;
@@ -215,12 +223,13 @@ impl Connection {
 
     /// As far as it goes without waiting; `true` when the hook's time is up.
     fn go_on_closing(&mut self, cx: &mut Context<'_>) -> bool {
+        // Who is closing is not asked for signs of life.
+        self.clock.as_mut().pause(true);
         loop {
             self.mailbox().register(cx.waker());
             self.close_stream(cx);
             match self.poll_due(cx) {
                 Poll::Ready(Due::Close | Due::Stall) => self.reset(),
-                // Who is closing is not asked for signs of life.
                 Poll::Ready(Due::Ping | Due::Silence) => {}
                 Poll::Ready(Due::Hook) => return true,
                 Poll::Pending => {
@@ -348,7 +357,7 @@ impl Connection {
                 .backlog
                 .as_ref()
                 .is_some_and(|backlog| backlog.is_full(bound));
-            self.clock.as_mut().pause(paused);
+            self.clock.as_mut().pause(paused || self.end.is_some());
             if paused && self.is_mute {
                 // Its end would not be found while reading rests, and the hook has its grace from now.
                 self.lost();
@@ -414,6 +423,8 @@ impl Connection {
             Poll::Ready(Err(_)) => {
                 self.is_mute = true;
                 self.mailbox().discard_outgoing();
+                // Where reading rests, the end is seen at the next look only.
+                cx.waker().wake_by_ref();
                 true
             }
             Poll::Pending => {
@@ -488,6 +499,7 @@ impl Connection {
     /// Gives the peer up: what the kernel still holds for it is dropped with the socket.
     fn reset(&mut self) {
         self.inbound = Inbound::Gone;
+        self.clock.as_mut().pause(true);
         self.mailbox().end();
         self.wire.reset();
     }

@@ -7,6 +7,7 @@ use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
+use std::task::ready;
 
 use futures::future::BoxFuture;
 
@@ -25,16 +26,20 @@ pub(super) enum HookEnd<T> {
 /// Runs a hook that may take its time; whenever it waits, the connection reads ahead, writes and
 /// looks after itself.
 pub(super) fn run<'a, T: 'a>(
-    mut hook: BoxFuture<'a, T>,
+    hook: BoxFuture<'a, T>,
     connection: &'a mut Connection,
 ) -> impl Future<Output = HookEnd<T>> + 'a {
+    let mut hook = Some(hook);
     poll_fn(move |cx| {
-        if let Poll::Ready(end) = poll_caught(hook.as_mut(), cx) {
+        if let Some(hook) = &mut hook
+            && let Poll::Ready(end) = poll_caught(hook.as_mut(), cx)
+        {
             connection.hook_over();
             return Poll::Ready(end);
         }
         if connection.poll_background(cx) || connection.is_cut() {
-            connection.hook_cut();
+            connection.hook_was_last();
+            drop_caught(hook.take());
             return Poll::Ready(HookEnd::Cut);
         }
         Poll::Pending
@@ -43,15 +48,20 @@ pub(super) fn run<'a, T: 'a>(
 
 /// Runs `disconnect` within its limit, while the connection closes.
 pub(super) fn run_last<'a>(
-    mut hook: BoxFuture<'a, crate::error::Result>,
+    hook: BoxFuture<'a, crate::error::Result>,
     connection: &'a mut Connection,
 ) -> impl Future<Output = HookEnd<crate::error::Result>> + 'a {
     connection.begin_last();
+    let mut hook = Some(hook);
     poll_fn(move |cx| {
-        if let Poll::Ready(end) = poll_caught(hook.as_mut(), cx) {
+        if let Some(hook) = &mut hook
+            && let Poll::Ready(end) = poll_caught(hook.as_mut(), cx)
+        {
             return Poll::Ready(end);
         }
-        connection.poll_last(cx).map(|()| HookEnd::Cut)
+        ready!(connection.poll_last(cx));
+        drop_caught(hook.take());
+        Poll::Ready(HookEnd::Cut)
     })
 }
 
@@ -63,6 +73,14 @@ pub(super) fn poll_caught<T>(
     match catch_unwind(AssertUnwindSafe(|| hook.poll(cx))) {
         Ok(poll) => poll.map(HookEnd::Done),
         Err(panic) => Poll::Ready(HookEnd::Panicked(panic_message(panic))),
+    }
+}
+
+/// Drops a hook where it stands; what it holds may panic at that, and the session goes on.
+fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(hook))) {
+        let message = panic_message(panic);
+        tracing::error!(message, "a hook panicked when it was dropped");
     }
 }
 

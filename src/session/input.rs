@@ -18,7 +18,9 @@ pub(super) struct Input {
 impl Input {
     /// The thread's buffer, empty.
     pub(super) fn pooled() -> Box<Self> {
-        POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+        // A thread that ends has no pool any more.
+        let pooled = POOL.try_with(|pool| pool.borrow_mut().pop());
+        pooled.ok().flatten().unwrap_or_else(|| {
             Box::new(Self {
                 bytes: vec![0; SIZE],
                 at: 0,
@@ -45,7 +47,8 @@ impl Input {
         }
         self.at = 0;
         self.end = 0;
-        POOL.with_borrow_mut(|pool| {
+        let _ = POOL.try_with(|pool| {
+            let mut pool = pool.borrow_mut();
             if pool.len() < POOLED {
                 pool.push(self);
             }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::task::ready;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::StatusCode;
@@ -29,6 +30,7 @@ use crate::layer::ChannelLayer;
 use crate::mailbox::Mailbox;
 use crate::scope::Scope;
 
+use super::clock::after;
 use super::connection::Connection;
 use super::hook::HookEnd;
 use super::hook::poll_caught;
@@ -115,7 +117,7 @@ impl Opening {
     async fn connect(&mut self) -> HookEnd<Result<Accept, Reject>> {
         let mailbox = self.ctx.mailbox();
         let config = mailbox.config().clone();
-        let limit = Instant::now() + config.connect_timeout;
+        let limit = after(Instant::now(), config.connect_timeout);
         let mut sleep = pin!(sleep_until(limit));
         let mut hook = self.consumer.connect(&self.ctx);
         let mut abandoned = false;
@@ -131,7 +133,7 @@ impl Opening {
                 abandoned = true;
                 sleep
                     .as_mut()
-                    .reset(limit.min(Instant::now() + config.grace));
+                    .reset(limit.min(after(Instant::now(), config.grace)));
             }
             ready!(sleep.as_mut().poll(cx));
             Poll::Ready(HookEnd::Cut)
@@ -151,8 +153,7 @@ impl Opening {
             }
         };
         let told = self.answer.send(Ok(headers)).is_ok();
-        let limit = self.ctx.mailbox().config().connect_timeout;
-        if told && let Ok(Ok(transport)) = timeout(limit, self.stream).await {
+        if told && let Ok(Ok(transport)) = timeout(HANDOVER, self.stream).await {
             let connection = Box::new(Connection::new(self.ctx.mailbox().clone(), transport));
             return Some(Session {
                 consumer: self.consumer,
@@ -182,8 +183,7 @@ impl Opening {
         }
         let mailbox = self.ctx.mailbox();
         mailbox.refuse(code, &reason);
-        let limit = mailbox.config().connect_timeout;
-        if let Ok(Ok(transport)) = timeout(limit, self.stream).await {
+        if let Ok(Ok(transport)) = timeout(HANDOVER, self.stream).await {
             let mut connection = Connection::new(mailbox.clone(), transport);
             poll_fn(|cx| connection.poll_closing(cx)).await;
         }
@@ -222,3 +222,6 @@ pub(super) fn log_failure(
     let error = chain(error);
     tracing::error!(consumer, path = scope.path(), error, "refused a connection");
 }
+
+/// How long the server in front may take to write the 101 and hand the stream over.
+const HANDOVER: Duration = Duration::from_secs(10);

@@ -1,6 +1,8 @@
 //! The hooks in order, from acceptance to the end.
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
 use futures::future::BoxFuture;
 
@@ -44,8 +46,13 @@ impl Session {
                 Begun::End(closed) => break closed,
             };
             let end = hook::run(hook, &mut self.connection).await;
-            if let Some(request) = judge(end, &self.ctx, self.consumer.name()) {
+            // An error's own `Display` or `Drop` may panic, too.
+            let judged = catch_unwind(AssertUnwindSafe(|| {
+                judge(end, &self.ctx, self.consumer.name())
+            }));
+            if let Some(request) = judged.unwrap_or_else(|_| Some(panicked())) {
                 self.ctx.mailbox().close(request);
+                self.connection.hook_was_last();
             }
         };
         Box::pin(self.finish(closed)).await;
@@ -122,7 +129,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
         }
         HookEnd::Panicked(message) => {
             tracing::error!(consumer, path, message, "a hook panicked");
-            (CloseCode::INTERNAL_ERROR, String::new(), Cause::Panic)
+            return Some(panicked());
         }
         HookEnd::Cut => {
             tracing::warn!(
@@ -138,4 +145,12 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
         reason,
         cause,
     })
+}
+
+fn panicked() -> CloseRequest {
+    CloseRequest {
+        code: CloseCode::INTERNAL_ERROR,
+        reason: String::new(),
+        cause: Cause::Panic,
+    }
 }

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio::time::sleep_until;
 use tokio::time::timeout_at;
 
 use crate::close::Cause;
 use crate::close::CloseCode;
 use crate::mailbox::CloseRequest;
 use crate::mailbox::Mailbox;
+
+use super::clock::after;
 
 /// The open connections of a service. A clone is the same service's.
 #[derive(Clone, Default)]
@@ -82,26 +83,29 @@ impl Sockets {
         let mailboxes = self.begin_drain();
         let total = mailboxes.len();
         let start = Instant::now();
-        let deadline = start + drain.deadline;
+        let deadline = after(start, drain.deadline);
         for (place, mailbox) in mailboxes.into_iter().enumerate() {
-            let due = start + drain.window.mul_f64(place as f64 / total.max(1) as f64);
+            let share = drain.window.mul_f64(place as f64 / total.max(1) as f64);
+            let due = after(start, share);
             if due > Instant::now() {
-                sleep_until(due.min(deadline)).await;
+                // Nobody left: nothing to wait for.
+                let _ = timeout_at(due.min(deadline), self.emptied()).await;
             }
             mailbox.request_close(drain.request(mailbox.id()));
         }
         if timeout_at(deadline, self.emptied()).await.is_err() {
             let late: Vec<_> = self.lock().live.values().cloned().collect();
-            let last = late
-                .iter()
-                .map(|mailbox| mailbox.config())
-                .map(|config| config.disconnect_timeout + config.close_timeout);
+            let last = late.iter().map(|mailbox| mailbox.config()).map(|config| {
+                config
+                    .disconnect_timeout
+                    .saturating_add(config.close_timeout)
+            });
             let last = last.max().unwrap_or_default();
             for mailbox in &late {
                 mailbox.request_close(drain.request(mailbox.id()));
                 mailbox.cut();
             }
-            let _ = timeout_at(Instant::now() + last, self.emptied()).await;
+            let _ = timeout_at(after(Instant::now(), last), self.emptied()).await;
         }
         let abandoned = self.count();
         Drained {

@@ -108,7 +108,8 @@ impl Communicator {
         self.header(header::SEC_WEBSOCKET_PROTOCOL, names.join(", "))
     }
 
-    /// How long to wait for a message or an end. Default: 1 s.
+    /// How long to wait for a message or an end. Default: 1 s. Under the paused clock a long one costs
+    /// nothing: [an example](crate::testing#time).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
