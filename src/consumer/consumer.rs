@@ -84,7 +84,7 @@ use super::context::Context;
 /// }
 /// ```
 ///
-/// (Whoever may connect twice, from two tabs, is counted and not only noted.)
+/// Whoever may connect twice, from two tabs say, must be counted, not only noted.
 ///
 /// # What the compiler means
 ///

@@ -406,3 +406,63 @@ async fn rejected(response: Response<Body>) -> Rejected {
 const PIPE: usize = 64 * 1024;
 /// How long nothing has to come to count as nothing.
 const QUIET: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
+    use tokio::sync::mpsc::UnboundedSender;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use crate::close::CloseCode;
+    use crate::close::Closed;
+    use crate::consumer::Consumer;
+    use crate::consumer::Context;
+    use crate::router::Router;
+
+    use super::Communicator;
+    use super::Unexpected;
+
+    /// Tells how it ended.
+    struct Ending(UnboundedSender<Closed>);
+
+    impl Consumer for Ending {
+        async fn disconnect(&mut self, _ctx: &Context, closed: Closed) {
+            let _ = self.0.send(closed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_closes_with_a_number_or_a_code_that_may_be_sent() {
+        let (told, mut endings) = unbounded_channel();
+        let mut client = Communicator::consumer(move |_| Ok(Ending(told.clone())));
+        let early = client.disconnect_with(4100, "early").await;
+        assert_eq!(early, Err(Unexpected::NotConnected));
+        client.connect().await.unwrap();
+        let unfit = client.disconnect_with(1006, "").await.unwrap_err();
+        assert!(matches!(unfit, Unexpected::Malformed(_)), "{unfit:?}");
+        assert!(unfit.to_string().contains("1006"), "{unfit}");
+        client.disconnect_with(4100, "enough").await.unwrap();
+        let closed = endings.recv().await.unwrap();
+        assert_eq!(closed.code(), 4100);
+        assert_eq!(closed.reason(), "enough");
+        client.connect().await.unwrap();
+        let code = CloseCode::GOING_AWAY;
+        client.disconnect_with(code, "").await.unwrap();
+        assert_eq!(endings.recv().await.unwrap().code(), code);
+    }
+
+    #[tokio::test]
+    async fn a_path_may_come_without_its_slash() {
+        struct Nobody;
+        impl Consumer for Nobody {}
+        let router = Router::new()
+            .path("", |_| Ok(Nobody))
+            .path("ws/<slug:room>/", |_| Ok(Nobody));
+        let (service, _) = router.into_service();
+        for path in ["", "?a=1", "/", "ws/a/", "ws/a/?b=http://c/", "/ws/a/"] {
+            let connected = Communicator::new(&service, path).connect().await;
+            assert!(connected.is_ok(), "{path:?}: {connected:?}");
+        }
+    }
+}

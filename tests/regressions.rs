@@ -1,0 +1,833 @@
+//! Faults that were there once, one test for each: what a session must do when a hook fails, a deadline has no end, a peer floods or is
+//! gone, a waker polls at once, and a server stops.
+//!
+//! In memory and with the clock paused wherever the fault can be seen there; over TCP where it was one of the socket's.
+
+#![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+use std::fmt;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::task;
+use std::task::Wake;
+use std::task::Waker;
+use std::thread;
+use std::time::Duration;
+
+use strait::Accept;
+use strait::ChannelLayer;
+use strait::Closed;
+use strait::Consumer;
+use strait::Context;
+use strait::Error;
+use strait::Event;
+use strait::Message;
+use strait::Reject;
+use strait::Router;
+use strait::Server;
+use strait::close::Cause;
+use strait::config::Config;
+use strait::layer::Overflow;
+use strait::service::Drain;
+use strait::service::Sockets;
+use strait::service::WebSocketService;
+use strait::testing::Communicator;
+use strait::testing::TestServer;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::task::yield_now;
+use tokio::time::Instant;
+use tokio::time::advance;
+use tokio::time::sleep;
+use tokio::time::timeout;
+
+/// Six messages came in one write, events wait, and the second message's hook fails or closes: at once, or after a wait in which the rest
+/// was read ahead. The third message, the events, and a close frame of the client's behind them are nobody's business any more.
+#[tokio::test(start_paused = true)]
+async fn after_a_hook_that_fails_or_closes_no_other_runs_but_disconnect() {
+    let rows = [
+        ("panic", 1011, Cause::Panic),
+        ("fail", 1011, Cause::Error),
+        ("end", 4100, Cause::Error),
+        ("close", 4100, Cause::Server),
+        ("nap panic", 1011, Cause::Panic),
+        ("nap fail", 1011, Cause::Error),
+        ("nap end", 4100, Cause::Error),
+        ("nap close", 4100, Cause::Server),
+    ];
+    for (orders, code, cause) in rows {
+        let stage = Stage::new(Config::new());
+        let mut stream = stage.stream().await;
+        let messages = ["one", orders, "three", "four", "five", "six"];
+        let burst: Vec<u8> = messages.iter().flat_map(|text| frame(TEXT, text)).collect();
+        stream.write_all(&burst).await.unwrap();
+        for _ in 0..3 {
+            stage.send_event("late").await;
+        }
+        sleep(Duration::from_secs(30)).await;
+
+        // Messages and events take turns, so one event may have gone before the hook that failed.
+        let mut lines = stage.log.lines();
+        lines.retain(|line| line != "event late");
+        let farewell = format!("disconnect {code} {cause:?}");
+        assert_eq!(
+            lines,
+            ["receive one", &format!("receive {orders}"), &farewell]
+        );
+        let events = stage.log.lines().len() - lines.len();
+        assert!(events <= 1, "{orders}: {:?}", stage.log.lines());
+        let end = stage.log.lines().pop();
+        assert_eq!(end.as_deref(), Some(&*farewell), "{orders}");
+    }
+}
+
+/// The same with an event's hook: of the six events that wait, the second fails or closes.
+#[tokio::test(start_paused = true)]
+async fn after_an_event_hook_that_fails_or_closes_no_other_runs_but_disconnect() {
+    let rows = [
+        ("panic", "disconnect 1011 Panic"),
+        ("fail", "disconnect 1011 Error"),
+        ("close", "disconnect 4100 Server"),
+        ("nap panic", "disconnect 1011 Panic"),
+        ("nap fail", "disconnect 1011 Error"),
+        ("nap close", "disconnect 4100 Server"),
+    ];
+    for (orders, farewell) in rows {
+        let stage = Stage::new(Config::new());
+        let _stream = stage.stream().await;
+        for kind in ["one", orders, "three", "four", "five", "six"] {
+            stage.send_event(kind).await;
+        }
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(
+            stage.log.lines(),
+            ["event one", &format!("event {orders}"), farewell]
+        );
+    }
+}
+
+/// The session's first work is a message that came with the handshake, and its hook spends the task's whole budget: the timer is armed
+/// in a poll in which tokio lets nothing happen. The peer says nothing more and answers no ping.
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_found_although_the_first_hook_spent_the_budget() {
+    for orders in ["nothing", "spend", "nap spend", "spend nap spend"] {
+        let stage = Stage::new(Config::new());
+        let mut stream = stage.stream().await;
+        stream.write_all(&frame(TEXT, orders)).await.unwrap();
+        sleep(Duration::from_secs(25 * 6 / 5 + 10 + 3)).await;
+        let lines = stage.log.lines();
+        assert_eq!(
+            lines,
+            [&format!("receive {orders}"), "disconnect 4009 TimeOut"]
+        );
+        assert_eq!(stage.sockets.count(), 0, "{orders}");
+    }
+}
+
+/// A life in which every deadline begins to run: pings, a peer that does not read for a while, a hook that is still busy when the peer
+/// closes, a close frame that is answered late. With one of the deadlines set to "never" it goes as without.
+#[tokio::test(start_paused = true)]
+async fn no_deadline_is_too_long() {
+    const NEVER: Duration = Duration::MAX;
+    let soon = || Config::new().ping_interval(Duration::from_millis(100));
+    let rows = [
+        ("ping_interval", Config::new().ping_interval(NEVER)),
+        ("pong_timeout", soon().pong_timeout(NEVER)),
+        ("connect_timeout", soon().connect_timeout(NEVER)),
+        ("disconnect_timeout", soon().disconnect_timeout(NEVER)),
+        ("grace", soon().grace(NEVER)),
+        ("write_timeout", soon().write_timeout(NEVER)),
+        ("close_timeout", soon().close_timeout(NEVER)),
+    ];
+    for (row, config) in rows {
+        // The client closes while a hook runs.
+        let stage = Stage::new(config.clone());
+        let mut client = stage.client().await;
+        client.send_text("flood").await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        for _ in 0..FLOOD {
+            assert_eq!(client.receive_text().await.unwrap().len(), 1000, "{row}");
+        }
+        client.send_text("nap").await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+        client.disconnect().await.unwrap();
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(
+            stage.log.lines(),
+            ["receive flood", "receive nap", "disconnect 1000 Client"],
+            "{row}"
+        );
+
+        // This side closes; the answer comes a second later.
+        let stage = Stage::new(config);
+        let mut client = stage.client().await;
+        client.send_text("close").await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(client.expect_close().await.unwrap().0, 4100, "{row}");
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(
+            stage.log.lines(),
+            ["receive close", "disconnect 4100 Server"],
+            "{row}"
+        );
+        assert_eq!(stage.sockets.count(), 0, "{row}");
+    }
+}
+
+/// A drain whose window or deadline is "never" still tells everybody whom it can, and ends when they have gone. The last row's clients
+/// are not told for ages; they say nothing, are found by the heartbeat, and with that the drain is over.
+#[tokio::test(start_paused = true)]
+async fn no_drain_is_too_long() {
+    let rows = [
+        Drain::new().deadline(Duration::MAX),
+        Drain::new().window(Duration::MAX),
+        Drain::new().window(Duration::MAX).deadline(Duration::MAX),
+    ];
+    for drain in rows {
+        let stage = Stage::new(Config::new());
+        let mut streams = Vec::new();
+        for _ in 0..3 {
+            streams.push(stage.stream().await);
+        }
+        let begin = Instant::now();
+        let drained = stage.sockets.drain(drain).await;
+        assert_eq!((drained.closed, drained.abandoned), (3, 0), "{drain:?}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "{drain:?}");
+        let lines = stage.log.lines();
+        let farewells = lines.iter().filter(|line| line.starts_with("disconnect"));
+        assert_eq!(farewells.count(), 3, "{drain:?}: {lines:?}");
+    }
+}
+
+/// hyper adds the header timeout to the time of day: "never" must not cost the connection.
+#[tokio::test]
+async fn no_header_timeout_is_too_long() {
+    for header_timeout in [Duration::MAX, Duration::from_secs(u64::MAX / 2)] {
+        let stage = Stage::new(Config::new());
+        let server = Server::bind("127.0.0.1:0")
+            .router(stage.router())
+            .header_timeout(header_timeout);
+        let server = TestServer::serve(server).await.unwrap();
+        let stream = connected(server.local_addr()).await;
+        drop(stream);
+        until(|| stage.log.lines() == ["disconnect 1006 Lost"]).await;
+        server.stop().await;
+    }
+}
+
+/// Code of the application's panics where none is expected: a local of a hook that is dropped at its grace's end, an error when it is
+/// logged, an error when it is dropped, what a local of `disconnect` does at its limit. `disconnect` runs once all the same, and the
+/// session ends.
+#[tokio::test(start_paused = true)]
+async fn disconnect_runs_once_whatever_else_panics() {
+    let rows = [
+        ("bomb", "disconnect 1000 Client"),
+        ("bad display", "disconnect 1011 Panic"),
+        ("bad drop", "disconnect 1011 Panic"),
+        ("bomb at the end", "disconnect 1000 Client"),
+    ];
+    for (orders, farewell) in rows {
+        let stage = Stage::new(Config::new());
+        let mut stream = stage.stream().await;
+        stream.write_all(&frame(TEXT, orders)).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        stream.write_all(&close_frame(1000)).await.unwrap();
+        sleep(Duration::from_secs(20)).await;
+        let received = format!("receive {orders}");
+        assert_eq!(stage.log.lines(), [&received, farewell]);
+        assert_eq!(stage.sockets.count(), 0, "{orders}");
+    }
+}
+
+/// A hook makes a `Sending` and hands it to a task of its own, which awaits it when the session sleeps: nothing else would wake the session
+/// before the next ping.
+#[tokio::test(start_paused = true)]
+async fn what_a_spawned_task_sends_is_written_at_once() {
+    let stage = Stage::new(Config::new());
+    let mut client = stage.client().await;
+    client.send_text("later").await.unwrap();
+    let begin = Instant::now();
+    assert_eq!(client.receive_text().await.unwrap(), "late");
+    let passed = begin.elapsed();
+    let expected = LATER..LATER + Duration::from_millis(10);
+    assert!(expected.contains(&passed), "after {passed:?}");
+}
+
+/// A client that never reads while frames wait for it, and whose messages never cease, so that the session always has a next hook and never
+/// waits. Its write timeout passes all the same.
+#[tokio::test(start_paused = true)]
+async fn who_floods_and_never_reads_is_ended_by_the_write_timeout() {
+    let config = Config::new().write_timeout(Duration::from_millis(500));
+    let stage = Stage::quiet(config);
+    let mut stream = stage.stream().await;
+    for _ in 0..200 {
+        let frame = "x".repeat(1000);
+        let published = stage.layer.group_broadcast("relay", frame).await;
+        assert_eq!(published.unwrap().receivers, 1);
+    }
+    // Longer than what a session takes in its turn, so that its next message is there before the last is dealt with.
+    let chunk = frame(TEXT, "a").repeat(500);
+    let begin = Instant::now();
+    while stream.write_all(&chunk).await.is_ok() {
+        assert!(begin.elapsed() < Duration::from_secs(3), "never ended");
+        // The clock moves by itself only where everybody waits.
+        advance(Duration::from_millis(20)).await;
+    }
+    assert!(begin.elapsed() >= Duration::from_millis(500), "too early");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(stage.log.lines(), ["disconnect 1006 TimeOut"]);
+}
+
+/// A limit of nothing, in time or in number, is a mistake of somebody who wanted it short or off. Messages and events get through, `disconnect`
+/// runs once, and no task runs in circles: the paused clock would stand still.
+#[test]
+fn zero_is_no_trap() {
+    const ZERO: Duration = Duration::ZERO;
+    within_patience(|| async {
+        let rows = [
+            ("ping_interval", Config::new().ping_interval(ZERO)),
+            ("pong_timeout", Config::new().pong_timeout(ZERO)),
+            ("connect_timeout", Config::new().connect_timeout(ZERO)),
+            ("disconnect_timeout", Config::new().disconnect_timeout(ZERO)),
+            ("grace", Config::new().grace(ZERO)),
+            ("write_timeout", Config::new().write_timeout(ZERO)),
+            ("close_timeout", Config::new().close_timeout(ZERO)),
+            ("messages", Config::new().messages(0, 0)),
+            ("messages by count", Config::new().messages(0, usize::MAX)),
+            ("messages by bytes", Config::new().messages(usize::MAX, 0)),
+            ("events", Config::new().events(0, 0)),
+            ("events by count", Config::new().events(0, usize::MAX)),
+            ("events by bytes", Config::new().events(usize::MAX, 0)),
+            ("outgoing", Config::new().outgoing(0, 0)),
+            ("outgoing by count", Config::new().outgoing(0, usize::MAX)),
+            ("outgoing by bytes", Config::new().outgoing(usize::MAX, 0)),
+        ];
+        for (row, config) in rows {
+            let stage = Stage::new(config);
+            let mut client = stage.client().await;
+            for number in 0..3 {
+                client.send_text("echo").await.unwrap();
+                assert_eq!(client.receive_text().await.unwrap(), "echo", "{row}");
+                stage.send_event("echo").await;
+                assert_eq!(client.receive_text().await.unwrap(), "echo", "{row}");
+                let lines = stage.log.lines().len();
+                assert_eq!(lines, 2 * (number + 1), "{row}");
+            }
+            client.disconnect().await.unwrap();
+            sleep(Duration::from_secs(30)).await;
+            let last = stage.log.lines().split_off(6);
+            assert_eq!(last, ["disconnect 1000 Client"], "{row}");
+            assert_eq!(stage.sockets.count(), 0, "{row}");
+        }
+    });
+}
+
+/// With a ping interval of nothing a peer that does not answer gets one ping and is then waited for; one that is not read, since a hook
+/// hangs and its backlog is full, gets none.
+#[test]
+fn a_ping_interval_of_zero_does_not_flood_the_peer() {
+    within_patience(|| async {
+        for (orders, farewell) in [("nothing", 1), ("hang", 0)] {
+            let config = Config::new().ping_interval(Duration::ZERO).messages(1, 1);
+            let stage = Stage::new(config);
+            let mut stream = stage.stream().await;
+            let burst = [frame(TEXT, orders), frame(TEXT, orders)].concat();
+            stream.write_all(&burst).await.unwrap();
+            let mut pings = 0;
+            let mut header = [0; 2];
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_secs(30) {
+                let read = timeout(Duration::from_secs(1), stream.read_exact(&mut header)).await;
+                match read {
+                    Ok(Ok(_)) => {
+                        assert_eq!(header, [0x89, 0], "{orders}: no ping");
+                        pings += 1;
+                    }
+                    Ok(Err(_)) => break,
+                    Err(_) => {}
+                }
+            }
+            assert!(pings <= 1, "{orders}: {pings} pings");
+            let lines = stage.log.lines();
+            let timed_out = lines.iter().filter(|line| line.ends_with("TimeOut"));
+            assert_eq!(timed_out.count(), farewell, "{orders}: {lines:?}");
+        }
+    });
+}
+
+/// The peer resets its connection while a hook hangs and the backlog is full, so that nothing is read; broadcasts never cease, so that the
+/// session's queue never holds anything for long. The failed writes are noticed, and the hook has its grace, not for ever.
+#[tokio::test]
+async fn a_broken_peer_is_noticed_under_a_hanging_hook() {
+    let config = Config::new()
+        .messages(1, 1000)
+        .grace(Duration::from_millis(30));
+    let stage = Stage::new(config);
+    let server = TestServer::spawn(stage.router()).await.unwrap();
+    let mut stream = connected(server.local_addr()).await;
+    let burst = frame(TEXT, "hang").repeat(6);
+    stream.write_all(&burst).await.unwrap();
+    until(|| stage.log.lines() == ["receive hang"]).await;
+    // One whose bytes are not read sends no end, but a reset.
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+
+    until_async(async || {
+        let _ = stage.layer.group_broadcast("relay", "news").await;
+        server.sockets().count() == 0
+    })
+    .await;
+    assert_eq!(
+        stage.log.lines(),
+        ["receive hang", "disconnect 1006 Lost"],
+        "what it sent before is not looked at after a hook that was dropped"
+    );
+    server.stop().await;
+}
+
+/// A task of the hook's, with a waker that polls where it is woken (as executors with an inline scheduler have), waits for room to send, and
+/// the session makes room or ends, in each way there is. The waker runs into the mailbox's lock if it is woken under it.
+#[test]
+fn a_waker_that_polls_at_once_does_not_deadlock() {
+    for how in [
+        "read",
+        "panic",
+        "close",
+        "the client closes",
+        "the client goes",
+        "too slow",
+        "drain",
+        "cut",
+    ] {
+        within_patience(move || async move {
+            let config = Config::new().outgoing(1, usize::MAX);
+            let stage = Stage::new(config);
+            let mut client = stage.client().await;
+            client.send_text("inline").await.unwrap();
+            sleep(Duration::from_millis(10)).await;
+            assert_eq!(stage.log.lines(), ["receive inline"], "{how}");
+            match how {
+                "read" => {
+                    for _ in 0..3 {
+                        assert_eq!(client.receive_text().await.unwrap().len(), LARGE);
+                    }
+                    client.disconnect().await.unwrap();
+                }
+                "the client closes" => drop(client.disconnect().await),
+                "the client goes" => drop(client),
+                "too slow" => {
+                    drop(stage.layer.group_broadcast("relay", "x").await);
+                }
+                "drain" => drop(stage.sockets.drain(Drain::new()).await),
+                "cut" => {
+                    let drain = Drain::new().deadline(Duration::ZERO);
+                    drop(stage.sockets.drain(drain).await);
+                }
+                orders => client.send_text(orders).await.unwrap(),
+            }
+            sleep(Duration::from_secs(60)).await;
+            let lines = stage.log.lines();
+            let count = |what| lines.iter().filter(|line| line.starts_with(what)).count();
+            assert_eq!(count("disconnect"), 1, "{how}: {lines:?}");
+            assert_eq!(count("inline over"), 1, "{how}: {lines:?}");
+            assert_eq!(stage.sockets.count(), 0, "{how}");
+        });
+    }
+}
+
+/// Clients stand in line when the server is told to stop: the stop goes first. Where they never cease to come, it would have no turn
+/// otherwise.
+#[tokio::test]
+async fn a_stop_goes_before_clients_that_keep_connecting() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+        clients.push(client);
+    }
+    let stage = Stage::new(Config::new());
+    let server = Server::from_listener(listener).router(stage.router());
+    // Ready at the second look, when the listener knows of the clients.
+    let drained = timeout(PATIENCE, server.serve_until(yield_now()))
+        .await
+        .expect("the stop is not honoured")
+        .unwrap();
+    assert_eq!((drained.closed, drained.abandoned), (0, 0));
+    for client in &mut clients {
+        let mut answer = Vec::new();
+        // An end or a reset, whichever the kernel makes of a listener that is closed.
+        let _ = client.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer, "", "a client was taken after the stop");
+    }
+}
+
+/// Closings are spread over a quarter of an hour, and after a second all clients have gone by themselves: nobody is left to wait for.
+#[tokio::test(start_paused = true)]
+async fn a_drain_with_a_long_window_ends_when_nobody_is_left() {
+    let stage = Stage::new(Config::new());
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        streams.push(stage.stream().await);
+    }
+    let window = Duration::from_secs(900);
+    let drain = Drain::new().window(window).deadline(window);
+    let begin = Instant::now();
+    let leave = async {
+        sleep(Duration::from_secs(1)).await;
+        streams.clear();
+    };
+    let (drained, ()) = tokio::join!(stage.sockets.drain(drain), leave);
+    assert_eq!((drained.closed, drained.abandoned), (10, 0));
+    let passed = begin.elapsed();
+    assert!(passed < Duration::from_secs(2), "after {passed:?}");
+}
+
+/// A service of consumers that do what they are told, its layer, and what happened.
+struct Stage {
+    service: WebSocketService,
+    sockets: Sockets,
+    layer: ChannelLayer,
+    config: Config,
+    log: Log,
+}
+
+impl Stage {
+    fn new(config: Config) -> Self {
+        Self::with(config, ChannelLayer::memory(), Log::default())
+    }
+
+    /// Notes no messages, and what is too much for a member is dropped.
+    fn quiet(config: Config) -> Self {
+        let layer = ChannelLayer::memory().overflow("*", Overflow::Drop);
+        let log = Log::default();
+        log.0.lock().unwrap().quiet = true;
+        Self::with(config, layer, log)
+    }
+
+    fn with(config: Config, layer: ChannelLayer, log: Log) -> Self {
+        let (service, sockets) = router(&config, &layer, &log).into_service();
+        Self {
+            service,
+            sockets,
+            layer,
+            config,
+            log,
+        }
+    }
+
+    /// The same routes for a server of its own.
+    fn router(&self) -> Router {
+        router(&self.config, &self.layer, &self.log)
+    }
+
+    async fn client(&self) -> Communicator {
+        let mut client = Communicator::new(&self.service, PATH).timeout(Duration::from_secs(5));
+        client.connect().await.unwrap();
+        client
+    }
+
+    /// A client that answers nothing by itself. What it writes before it waits, the session finds when it begins.
+    async fn stream(&self) -> DuplexStream {
+        self.client().await.into_stream().unwrap()
+    }
+
+    async fn send_event(&self, kind: &str) {
+        self.layer
+            .group_send("events", &Event::new(kind))
+            .await
+            .unwrap();
+    }
+}
+
+fn router(config: &Config, layer: &ChannelLayer, log: &Log) -> Router {
+    let log = log.clone();
+    Router::new()
+        .config(config.clone())
+        .channel_layer(layer.clone())
+        .path(PATH, move |_| Ok(Servant::new(log.clone())))
+}
+
+/// Which hooks ran.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Lines>>);
+
+#[derive(Default)]
+struct Lines {
+    lines: Vec<String>,
+    quiet: bool,
+}
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().lines.clone()
+    }
+
+    fn hook(&self, line: String) {
+        let mut log = self.0.lock().unwrap();
+        if !log.quiet {
+            log.lines.push(line);
+        }
+    }
+
+    fn note(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().lines.push(line.into());
+    }
+}
+
+/// Does what the words of a message, or of an event's type, say.
+struct Servant {
+    log: Log,
+    hangs_at_the_end: bool,
+}
+
+impl Servant {
+    fn new(log: Log) -> Self {
+        Self {
+            log,
+            hangs_at_the_end: false,
+        }
+    }
+
+    async fn obey(&mut self, ctx: &Context, orders: &str) -> strait::Result {
+        match orders {
+            "bomb" => return hang_with_a_bomb().await,
+            "bad display" => return Err(BadDisplay.into()),
+            "bad drop" => return Err(Box::new(BadDrop(Bomb))),
+            "bomb at the end" => self.hangs_at_the_end = true,
+            _ => {}
+        }
+        for order in orders.split(' ') {
+            self.carry_out(ctx, order).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&self, ctx: &Context, order: &str) -> strait::Result {
+        match order {
+            "nap" => sleep(Duration::from_secs(1)).await,
+            "hang" => pending().await,
+            "panic" => panic!("on purpose"),
+            "fail" => return Err("on purpose".into()),
+            "end" => return Err(Error::close(4100, "on purpose").into()),
+            "close" => ctx.close(4100, "on purpose").await?,
+            "echo" => ctx.send_text("echo").await?,
+            "spend" => spend_the_budget().await,
+            "later" => send_later(ctx),
+            "inline" => self.send_inline(ctx),
+            "flood" => {
+                for _ in 0..FLOOD {
+                    ctx.send_text("x".repeat(1000)).await?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The first fills the queue, the second waits for room.
+    fn send_inline(&self, ctx: &Context) {
+        let sendings = [0; 3].map(|byte| ctx.send_text("x".repeat(LARGE + byte)));
+        let log = self.log.clone();
+        Inline::spawn(async move {
+            for sending in sendings {
+                sending.await.unwrap();
+            }
+            log.note("inline over");
+        });
+    }
+}
+
+impl Consumer for Servant {
+    async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
+        ctx.group_add("events").await?;
+        ctx.group_add("relay").relay().await?;
+        Ok(Accept::new())
+    }
+
+    async fn receive(&mut self, ctx: &Context, message: Message) -> strait::Result {
+        let orders = message.into_text()?;
+        self.log.hook(format!("receive {orders}"));
+        self.obey(ctx, &orders).await
+    }
+
+    async fn event(&mut self, ctx: &Context, event: Event) -> strait::Result {
+        self.log.hook(format!("event {}", event.kind()));
+        self.obey(ctx, event.kind()).await
+    }
+
+    async fn disconnect(&mut self, _ctx: &Context, closed: Closed) {
+        let (code, cause) = (closed.code(), closed.cause());
+        self.log.note(format!("disconnect {code} {cause:?}"));
+        if self.hangs_at_the_end {
+            let _ = hang_with_a_bomb().await;
+        }
+    }
+}
+
+async fn hang_with_a_bomb() -> strait::Result {
+    let _bomb = Bomb;
+    pending().await
+}
+
+/// Hundreds of channel operations, each of which is ready: tokio makes the task wait when its budget is spent.
+async fn spend_the_budget() {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    for number in 0..300 {
+        sender.send(number).await.unwrap();
+        receiver.recv().await;
+    }
+}
+
+fn send_later(ctx: &Context) {
+    let sending = ctx.send_text("late");
+    tokio::spawn(async move {
+        sleep(LATER).await;
+        sending.await
+    });
+}
+
+/// Panics when it is dropped.
+#[derive(Debug)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            panic!("dropped, on purpose");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct BadDisplay;
+
+impl fmt::Display for BadDisplay {
+    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("displayed, on purpose");
+    }
+}
+
+impl std::error::Error for BadDisplay {}
+
+#[derive(Debug)]
+struct BadDrop(#[expect(dead_code, reason = "it is there to be dropped")] Bomb);
+
+impl fmt::Display for BadDrop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("on purpose")
+    }
+}
+
+impl std::error::Error for BadDrop {}
+
+/// A task whose waker polls it at once, on the stack of who wakes it.
+struct Inline(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Inline {
+    fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        Arc::new(Self(Mutex::new(Some(Box::pin(task))))).wake();
+    }
+}
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let waker = Waker::from(self.clone());
+        let mut task = self.0.lock().unwrap();
+        if let Some(future) = task.as_mut()
+            && future
+                .as_mut()
+                .poll(&mut task::Context::from_waker(&waker))
+                .is_ready()
+        {
+            *task = None;
+        }
+    }
+}
+
+/// Runs the test on a thread and a paused clock of its own: one that hangs or runs in circles fails.
+fn within_patience<F>(test: impl FnOnce() -> F + Send + 'static)
+where
+    F: Future<Output = ()>,
+{
+    let (over, is_over) = mpsc::channel::<()>();
+    let running = thread::spawn(move || {
+        // Dropped also when the test panics.
+        let _over = over;
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+            .block_on(test());
+    });
+    let ended = is_over.recv_timeout(PATIENCE);
+    assert_eq!(
+        ended,
+        Err(mpsc::RecvTimeoutError::Disconnected),
+        "it hangs, or runs in circles"
+    );
+    if let Err(panic) = running.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Waits, on the real clock, for what must come.
+async fn until(is_so: impl Fn() -> bool) {
+    until_async(async || is_so()).await;
+}
+
+async fn until_async(is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("it never came");
+}
+
+/// A TCP client after its handshake.
+async fn connected(server: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
+    stream
+}
+
+/// A whole frame, masked with zeros.
+fn frame(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let length = u8::try_from(payload.len()).unwrap();
+    assert!(length < 126);
+    [&[0x80 | opcode, 0x80 | length, 0, 0, 0, 0], payload].concat()
+}
+
+fn close_frame(code: u16) -> Vec<u8> {
+    frame(0x8, code.to_be_bytes())
+}
+
+const TEXT: u8 = 0x1;
+const PATH: &str = "ws/";
+const HANDSHAKE: &str = "GET /ws/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+/// How many messages of 1,000 bytes are more than a pipe between a client in memory and its session takes.
+const FLOOD: usize = 200;
+/// One message that is more than that.
+const LARGE: usize = 100_000;
+const LATER: Duration = Duration::from_millis(50);
+/// How long to wait for what must come; only a failing test waits that long.
+const PATIENCE: Duration = Duration::from_secs(30);
