@@ -14,7 +14,9 @@ use std::sync::RwLock;
 
 use http::Extensions;
 use http::HeaderMap;
+use http::HeaderName;
 use http::Uri;
+use http::header;
 use percent_encoding::percent_decode_str;
 
 use crate::error::Error;
@@ -111,7 +113,8 @@ impl Scope {
         str::from_utf8(value).ok()
     }
 
-    /// All headers in the order of arrival of their names, names in lower case.
+    /// The headers in the order of arrival of their names, names in lower case. Those that only made the
+    /// handshake (`Connection`, `Upgrade`, `Sec-WebSocket-Key`, `Sec-WebSocket-Version`) are not kept.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.head.headers()
     }
@@ -294,13 +297,12 @@ struct Head {
 impl Head {
     fn new(uri: &Uri, path: Cow<'_, str>, headers: &HeaderMap) -> Self {
         let (raw_path, query) = (uri.path(), uri.query().unwrap_or_default());
-        let lengths = headers
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 8);
+        let kept = || headers.iter().filter(|(name, _)| !is_handshake(name));
+        let lengths = kept().map(|(name, value)| name.as_str().len() + value.len() + 8);
         let mut bytes = Vec::with_capacity(raw_path.len() + query.len() + lengths.sum::<usize>());
         bytes.extend_from_slice(raw_path.as_bytes());
         bytes.extend_from_slice(query.as_bytes());
-        for (name, value) in headers {
+        for (name, value) in kept() {
             bytes.extend_from_slice(&length(name.as_str().len()).to_ne_bytes());
             bytes.extend_from_slice(&length(value.len()).to_ne_bytes());
             bytes.extend_from_slice(name.as_str().as_bytes());
@@ -340,6 +342,17 @@ impl Head {
             Some((str::from_utf8(name).unwrap_or_default(), value))
         })
     }
+}
+
+/// Whether the header has done its work with the 101, and says nothing about the client.
+fn is_handshake(name: &HeaderName) -> bool {
+    [
+        header::CONNECTION,
+        header::UPGRADE,
+        header::SEC_WEBSOCKET_KEY,
+        header::SEC_WEBSOCKET_VERSION,
+    ]
+    .contains(name)
 }
 
 /// The path percent-decoded, or `None` where the result is not UTF-8.

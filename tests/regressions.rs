@@ -7,7 +7,10 @@
 
 use std::fmt;
 use std::future::pending;
+use std::future::ready;
 use std::net::SocketAddr;
+use std::panic::panic_any;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -42,6 +45,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio::time::advance;
@@ -181,28 +185,47 @@ async fn no_deadline_is_too_long() {
     }
 }
 
-/// A drain whose window or deadline is "never" still tells everybody whom it can, and ends when they have gone. The last row's clients
-/// are not told for ages; they say nothing, are found by the heartbeat, and with that the drain is over.
+/// A drain whose window or deadline is "never" still tells everybody whom it can, and ends when they have gone; so does one that has to cut
+/// a hook of a consumer whose `disconnect` may take for ever. Where the window is "never", clients are not told for ages; these say nothing,
+/// are found by the heartbeat at the latest, and with that the drain is over.
 #[tokio::test(start_paused = true)]
 async fn no_drain_is_too_long() {
+    const NEVER: Duration = Duration::MAX;
     let rows = [
-        Drain::new().deadline(Duration::MAX),
-        Drain::new().window(Duration::MAX),
-        Drain::new().window(Duration::MAX).deadline(Duration::MAX),
+        ("nothing", Config::new(), Drain::new().deadline(NEVER)),
+        ("nothing", Config::new(), Drain::new().window(NEVER)),
+        (
+            "nothing",
+            Config::new(),
+            Drain::new().window(NEVER).deadline(NEVER),
+        ),
+        (
+            "hang",
+            Config::new().disconnect_timeout(NEVER),
+            Drain::new(),
+        ),
+        ("hang", Config::new().close_timeout(NEVER), Drain::new()),
     ];
-    for drain in rows {
-        let stage = Stage::new(Config::new());
-        let mut streams = Vec::new();
+    for (orders, config, drain) in rows {
+        let stage = Stage::new(config);
+        let mut clients = JoinSet::new();
         for _ in 0..3 {
-            streams.push(stage.stream().await);
+            let mut client = stage.client().await.timeout(Duration::from_secs(60));
+            client.send_text(orders).await.unwrap();
+            clients.spawn(async move { client.expect_close().await.unwrap().0 });
         }
+        sleep(Duration::from_secs(1)).await;
         let begin = Instant::now();
-        let drained = stage.sockets.drain(drain).await;
-        assert_eq!((drained.closed, drained.abandoned), (3, 0), "{drain:?}");
-        assert!(begin.elapsed() < Duration::from_secs(60), "{drain:?}");
+        let drained = timeout(Duration::from_secs(60), stage.sockets.drain(drain)).await;
+        let passed = begin.elapsed();
+        let row = format!("{orders}, {drain:?}");
+        match drained {
+            Ok(drained) => assert_eq!((drained.closed, drained.abandoned), (3, 0), "{row}"),
+            Err(_) => panic!("{row}: after {passed:?}"),
+        }
         let lines = stage.log.lines();
         let farewells = lines.iter().filter(|line| line.starts_with("disconnect"));
-        assert_eq!(farewells.count(), 3, "{drain:?}: {lines:?}");
+        assert_eq!(farewells.count(), 3, "{row}: {lines:?}");
     }
 }
 
@@ -223,15 +246,14 @@ async fn no_header_timeout_is_too_long() {
 }
 
 /// Code of the application's panics where none is expected: a local of a hook that is dropped at its grace's end, an error when it is
-/// logged, an error when it is dropped, what a local of `disconnect` does at its limit. `disconnect` runs once all the same, and the
-/// session ends.
+/// logged, an error when it is dropped, what a panic threw when it is dropped. `disconnect` runs once all the same, and the session ends.
 #[tokio::test(start_paused = true)]
 async fn disconnect_runs_once_whatever_else_panics() {
     let rows = [
         ("bomb", "disconnect 1000 Client"),
         ("bad display", "disconnect 1011 Panic"),
         ("bad drop", "disconnect 1011 Panic"),
-        ("bomb at the end", "disconnect 1000 Client"),
+        ("thrown bomb", "disconnect 1011 Panic"),
     ];
     for (orders, farewell) in rows {
         let stage = Stage::new(Config::new());
@@ -244,6 +266,25 @@ async fn disconnect_runs_once_whatever_else_panics() {
         assert_eq!(stage.log.lines(), [&received, farewell]);
         assert_eq!(stage.sockets.count(), 0, "{orders}");
     }
+}
+
+/// What panics is a local of `disconnect`, which is dropped at its limit. The close frame is out, and its answer is still waited for.
+#[tokio::test(start_paused = true)]
+async fn the_closing_handshake_goes_on_although_disconnect_panics_when_it_is_dropped() {
+    let config = Config::new()
+        .disconnect_timeout(Duration::from_secs(1))
+        .close_timeout(Duration::from_secs(10));
+    let stage = Stage::new(config);
+    let mut stream = stage.stream().await;
+    let burst = [frame(TEXT, "last bomb"), frame(TEXT, "close")].concat();
+    stream.write_all(&burst).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(stage.sockets.count(), 1);
+    stream.write_all(&close_frame(4100)).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(stage.sockets.count(), 0);
+    let farewell = stage.log.lines().pop();
+    assert_eq!(farewell.as_deref(), Some("disconnect 4100 Server"));
 }
 
 /// A hook makes a `Sending` and hands it to a task of its own, which awaits it when the session sleeps: nothing else would wake the session
@@ -272,21 +313,21 @@ async fn who_floods_and_never_reads_is_ended_by_the_write_timeout() {
         let published = stage.layer.group_broadcast("relay", frame).await;
         assert_eq!(published.unwrap().receivers, 1);
     }
-    // Longer than what a session takes in its turn, so that its next message is there before the last is dealt with.
-    let chunk = frame(TEXT, "a").repeat(500);
+    // More than the session deals with between two turns of this task (64 messages, 61 times), so that it never has to wait for the next.
+    let chunk = frame(TEXT, "a").repeat(8000);
     let begin = Instant::now();
     while stream.write_all(&chunk).await.is_ok() {
         assert!(begin.elapsed() < Duration::from_secs(3), "never ended");
         // The clock moves by itself only where everybody waits.
-        advance(Duration::from_millis(20)).await;
+        advance(Duration::from_millis(100)).await;
     }
     assert!(begin.elapsed() >= Duration::from_millis(500), "too early");
     sleep(Duration::from_secs(1)).await;
     assert_eq!(stage.log.lines(), ["disconnect 1006 TimeOut"]);
 }
 
-/// A limit of nothing, in time or in number, is a mistake of somebody who wanted it short or off. Messages and events get through, `disconnect`
-/// runs once, and no task runs in circles: the paused clock would stand still.
+/// A limit of nothing, in time or in number, is a mistake of somebody who wanted it short or off. Messages and events get through,
+/// `disconnect` runs once, and no task runs in circles: the paused clock would stand still.
 #[test]
 fn zero_is_no_trap() {
     const ZERO: Duration = Duration::ZERO;
@@ -319,6 +360,7 @@ fn zero_is_no_trap() {
                 assert_eq!(client.receive_text().await.unwrap(), "echo", "{row}");
                 let lines = stage.log.lines().len();
                 assert_eq!(lines, 2 * (number + 1), "{row}");
+                client.expect_nothing().await.unwrap();
             }
             client.disconnect().await.unwrap();
             sleep(Duration::from_secs(30)).await;
@@ -327,6 +369,23 @@ fn zero_is_no_trap() {
             assert_eq!(stage.sockets.count(), 0, "{row}");
         }
     });
+}
+
+/// A limit of nothing on what a client may do is one that every client exceeds: it is told so, and that is all.
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_zero_is_exceeded_by_everybody() {
+    let stage = Stage::new(Config::new().max_message(0));
+    let mut client = stage.client().await;
+    client.send_text("").await.unwrap();
+    client.send_text("x").await.unwrap();
+    assert_eq!(client.expect_close().await.unwrap().0, 1009);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(stage.log.lines(), ["receive ", "disconnect 1009 Protocol"]);
+
+    let stage = Stage::new(Config::new().max_groups(0));
+    let refusal = Communicator::new(&stage.service, PATH).connect().await;
+    assert_eq!(refusal.unwrap_err().status, 500);
+    assert_eq!(stage.sockets.count(), 0);
 }
 
 /// With a ping interval of nothing a peer that does not answer gets one ping and is then waited for; one that is not read, since a hook
@@ -392,14 +451,41 @@ async fn a_broken_peer_is_noticed_under_a_hanging_hook() {
     server.stop().await;
 }
 
+/// The same where one write only fails, and the session has no other reason to look again.
+#[tokio::test(start_paused = true)]
+async fn one_failed_write_is_enough_to_notice_a_broken_peer() {
+    let stage = Stage::new(Config::new().messages(1, 1000));
+    let mut stream = stage.stream().await;
+    stream
+        .write_all(&frame(TEXT, "hang").repeat(6))
+        .await
+        .unwrap();
+    sleep(Duration::from_secs(1)).await;
+    drop(stream);
+    stage.layer.group_broadcast("relay", "news").await.unwrap();
+    let begin = Instant::now();
+    while stage.sockets.count() > 0 {
+        assert!(begin.elapsed() < Duration::from_secs(12), "not noticed");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        begin.elapsed() >= Duration::from_secs(10),
+        "without a grace"
+    );
+    assert_eq!(stage.log.lines(), ["receive hang", "disconnect 1006 Lost"]);
+}
+
 /// A task of the hook's, with a waker that polls where it is woken (as executors with an inline scheduler have), waits for room to send, and
-/// the session makes room or ends, in each way there is. The waker runs into the mailbox's lock if it is woken under it.
+/// the session makes room or ends, in each way there is. The waker would run into the mailbox's lock if it were woken under it. Nor does it
+/// wait for the connection's end, once nothing more will be sent.
 #[test]
 fn a_waker_that_polls_at_once_does_not_deadlock() {
     for how in [
         "read",
         "panic",
+        "fail",
         "close",
+        "close nap",
         "the client closes",
         "the client goes",
         "too slow",
@@ -407,36 +493,47 @@ fn a_waker_that_polls_at_once_does_not_deadlock() {
         "cut",
     ] {
         within_patience(move || async move {
-            let config = Config::new().outgoing(1, usize::MAX);
-            let stage = Stage::new(config);
-            let mut client = stage.client().await;
-            client.send_text("inline").await.unwrap();
+            let stage = Stage::new(Config::new().outgoing(1, usize::MAX));
+            let mut stream = stage.stream().await;
+            stream.write_all(&frame(TEXT, "inline")).await.unwrap();
             sleep(Duration::from_millis(10)).await;
             assert_eq!(stage.log.lines(), ["receive inline"], "{how}");
+            let drain = match how {
+                "cut" => Drain::new().deadline(Duration::ZERO),
+                _ => Drain::new(),
+            };
+            let mut stream = Some(stream);
             match how {
                 "read" => {
-                    for _ in 0..3 {
-                        assert_eq!(client.receive_text().await.unwrap().len(), LARGE);
-                    }
-                    client.disconnect().await.unwrap();
+                    let mut messages = vec![0; 3 * (LARGE + 10)];
+                    let stream = stream.as_mut().unwrap();
+                    stream.read_exact(&mut messages).await.unwrap();
                 }
-                "the client closes" => drop(client.disconnect().await),
-                "the client goes" => drop(client),
-                "too slow" => {
-                    drop(stage.layer.group_broadcast("relay", "x").await);
+                "the client goes" => stream = None,
+                "too slow" => drop(stage.layer.group_broadcast("relay", "x").await),
+                "drain" | "cut" => {
+                    let sockets = stage.sockets.clone();
+                    tokio::spawn(async move { sockets.drain(drain).await });
                 }
-                "drain" => drop(stage.sockets.drain(Drain::new()).await),
-                "cut" => {
-                    let drain = Drain::new().deadline(Duration::ZERO);
-                    drop(stage.sockets.drain(drain).await);
+                _ => {
+                    let sent = match how {
+                        "the client closes" => close_frame(1000),
+                        orders => frame(TEXT, orders),
+                    };
+                    stream.as_mut().unwrap().write_all(&sent).await.unwrap();
                 }
-                orders => client.send_text(orders).await.unwrap(),
             }
-            sleep(Duration::from_secs(60)).await;
+            sleep(Duration::from_millis(100)).await;
             let lines = stage.log.lines();
-            let count = |what| lines.iter().filter(|line| line.starts_with(what)).count();
-            assert_eq!(count("disconnect"), 1, "{how}: {lines:?}");
-            assert_eq!(count("inline over"), 1, "{how}: {lines:?}");
+            assert!(
+                lines.contains(&"inline over".to_owned()),
+                "{how}: {lines:?}"
+            );
+            drop(stream);
+            sleep(Duration::from_secs(20)).await;
+            let lines = stage.log.lines();
+            let farewells = lines.iter().filter(|line| line.starts_with("disconnect"));
+            assert_eq!(farewells.count(), 1, "{how}: {lines:?}");
             assert_eq!(stage.sockets.count(), 0, "{how}");
         });
     }
@@ -457,8 +554,9 @@ async fn a_stop_goes_before_clients_that_keep_connecting() {
     }
     let stage = Stage::new(Config::new());
     let server = Server::from_listener(listener).router(stage.router());
-    // Ready at the second look, when the listener knows of the clients.
-    let drained = timeout(PATIENCE, server.serve_until(yield_now()))
+    // The listener has to know of the clients, so that both are ready at the first look.
+    yield_now().await;
+    let drained = timeout(PATIENCE, server.serve_until(ready(())))
         .await
         .expect("the stop is not honoured")
         .unwrap();
@@ -604,7 +702,8 @@ impl Servant {
             "bomb" => return hang_with_a_bomb().await,
             "bad display" => return Err(BadDisplay.into()),
             "bad drop" => return Err(Box::new(BadDrop(Bomb))),
-            "bomb at the end" => self.hangs_at_the_end = true,
+            "thrown bomb" => panic_any(Bomb),
+            "last bomb" => self.hangs_at_the_end = true,
             _ => {}
         }
         for order in orders.split(' ') {
@@ -637,7 +736,7 @@ impl Servant {
 
     /// The first fills the queue, the second waits for room.
     fn send_inline(&self, ctx: &Context) {
-        let sendings = [0; 3].map(|byte| ctx.send_text("x".repeat(LARGE + byte)));
+        let sendings = [LARGE; 3].map(|bytes| ctx.send_text("x".repeat(bytes)));
         let log = self.log.clone();
         Inline::spawn(async move {
             for sending in sendings {
@@ -721,7 +820,7 @@ impl fmt::Display for BadDisplay {
 impl std::error::Error for BadDisplay {}
 
 #[derive(Debug)]
-struct BadDrop(#[expect(dead_code, reason = "it is there to be dropped")] Bomb);
+struct BadDrop(Bomb);
 
 impl fmt::Display for BadDrop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -778,7 +877,7 @@ where
         "it hangs, or runs in circles"
     );
     if let Err(panic) = running.join() {
-        std::panic::resume_unwind(panic);
+        resume_unwind(panic);
     }
 }
 

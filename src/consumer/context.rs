@@ -309,6 +309,10 @@ impl Context {
             .0
             .layer
             .join(name.clone(), self.0.mailbox.clone(), relay);
+        if state.groups.is_empty() {
+            // Most are in one group.
+            state.groups.reserve_exact(1);
+        }
         if !known {
             state.groups.push(group.clone());
         }

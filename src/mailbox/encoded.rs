@@ -6,39 +6,50 @@ use crate::message::Message;
 use crate::websocket::OpCode;
 use crate::websocket::frame;
 
-/// A whole frame and, inside it, its payload. A clone shares the bytes.
+/// A whole frame. A clone shares the bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Encoded {
-    wire: Bytes,
-    payload_len: usize,
-}
+pub(crate) struct Encoded(Bytes);
 
 impl Encoded {
     pub(crate) fn message(message: &Message) -> Self {
         match message {
-            Message::Text(text) => Self::new(OpCode::Text, text.as_bytes()),
-            Message::Binary(bytes) => Self::new(OpCode::Binary, bytes),
+            Message::Text(text) => Self(frame(OpCode::Text, text.as_bytes())),
+            Message::Binary(bytes) => Self(frame(OpCode::Binary, bytes)),
         }
     }
 
     /// An event's JSON, as the text frame that a relaying or forwarding member sends.
     pub(crate) fn event(json: &[u8]) -> Self {
-        Self::new(OpCode::Text, json)
-    }
-
-    fn new(opcode: OpCode, payload: &[u8]) -> Self {
-        Self {
-            wire: frame(opcode, payload),
-            payload_len: payload.len(),
-        }
+        Self(frame(OpCode::Text, json))
     }
 
     /// Header and payload.
     pub(crate) fn wire(&self) -> &Bytes {
-        &self.wire
+        &self.0
     }
 
+    /// What stands behind the header, whose second byte tells its length (RFC 6455, section 5.2).
     pub(crate) fn payload(&self) -> &[u8] {
-        &self.wire[self.wire.len() - self.payload_len..]
+        let header = match self.0.get(1) {
+            Some(127) => 10,
+            Some(126) => 4,
+            _ => 2,
+        };
+        self.0.get(header..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Encoded;
+
+    #[test]
+    fn the_payload_is_found_at_every_header_length() {
+        for len in [
+            0, 1, 125, 126, 127, 128, 129, 1000, 65_535, 65_536, 65_540, 70_000,
+        ] {
+            let payload = vec![b'x'; len];
+            assert_eq!(Encoded::event(&payload).payload(), payload, "{len}");
+        }
     }
 }

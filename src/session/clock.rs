@@ -22,21 +22,28 @@ pin_project_lite::pin_project! {
         sleep: Sleep,
         // Whether the timer knows the task.
         armed: bool,
-        // When the peer was last heard.
-        heard: Instant,
-        // When it was asked for a sign of life that has not come yet.
-        pinged: Option<Instant>,
-        // Since when writing stands still.
-        stalled: Option<Instant>,
-        // When to give up waiting for the peer's close frame.
-        close_by: Option<Instant>,
-        // When the running hook is dropped.
-        hook_by: Option<Instant>,
-        // The silence after which a ping is due; varied per connection.
-        ping_after: Duration,
+        // When the peer was last heard, or asked for a sign of life.
+        since: Instant,
+        // It was asked and has not answered yet.
+        asked: bool,
         // Nothing is read because the hook is behind: then silence proves nothing.
         paused: bool,
+        // By how much this connection's pings differ from others'.
+        spread: u32,
+        // What an idle connection has no deadline for.
+        rare: Option<Box<Rare>>,
     }
+}
+
+/// Deadlines of moments that most connections are not in.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Since when writing stands still.
+    stalled: Option<Instant>,
+    /// When to give up waiting for the peer's close frame.
+    close_by: Option<Instant>,
+    /// When the running hook is dropped.
+    hook_by: Option<Instant>,
 }
 
 /// What is due.
@@ -56,25 +63,24 @@ pub(super) enum Due {
 impl Clock {
     pub(super) fn new(config: &Config, id: u64) -> Pin<Box<Self>> {
         let now = Instant::now();
-        let ping_after = vary(config.ping_interval, id);
+        // Neighbours in number are far from each other here.
+        let spread = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
         Box::pin(Self {
-            sleep: sleep_until(after(now, ping_after)),
+            sleep: sleep_until(after(now, vary(config.ping_interval, spread))),
             armed: false,
-            heard: now,
-            pinged: None,
-            stalled: None,
-            close_by: None,
-            hook_by: None,
-            ping_after,
+            since: now,
+            asked: false,
             paused: false,
+            spread,
+            rare: None,
         })
     }
 
     /// The peer was heard.
     pub(super) fn heard(self: Pin<&mut Self>) {
         let this = self.project();
-        *this.heard = Instant::now();
-        *this.pinged = None;
+        *this.since = Instant::now();
+        *this.asked = false;
     }
 
     /// Whether reading rests.
@@ -82,39 +88,44 @@ impl Clock {
         let this = self.project();
         if *this.paused && !paused {
             // The peer may have answered long ago, unread.
-            *this.heard = Instant::now();
-            *this.pinged = None;
+            *this.since = Instant::now();
+            *this.asked = false;
         }
         *this.paused = paused;
     }
 
     /// Writing made progress, or has nothing left to do.
     pub(super) fn wrote(self: Pin<&mut Self>) {
-        *self.project().stalled = None;
+        if let Some(rare) = self.project().rare {
+            rare.stalled = None;
+        }
     }
 
     /// Writing stands still; the first call counts.
     pub(super) fn stalls(self: Pin<&mut Self>) {
-        self.project().stalled.get_or_insert_with(Instant::now);
+        let rare = self.project().rare.get_or_insert_default();
+        rare.stalled.get_or_insert_with(Instant::now);
     }
 
     /// The wait for the peer's close frame begins; the first call counts.
     pub(super) fn closes_within(self: Pin<&mut Self>, timeout: Duration) {
-        self.project()
-            .close_by
+        let rare = self.project().rare.get_or_insert_default();
+        rare.close_by
             .get_or_insert_with(|| after(Instant::now(), timeout));
     }
 
     /// The running hook has so much time left; the first call counts until [`hook_over`](Self::hook_over).
     pub(super) fn hook_within(self: Pin<&mut Self>, timeout: Duration) {
-        self.project()
-            .hook_by
+        let rare = self.project().rare.get_or_insert_default();
+        rare.hook_by
             .get_or_insert_with(|| after(Instant::now(), timeout));
     }
 
     /// The hook is over.
     pub(super) fn hook_over(self: Pin<&mut Self>) {
-        *self.project().hook_by = None;
+        if let Some(rare) = self.project().rare {
+            rare.hook_by = None;
+        }
     }
 
     /// The next deadline that has passed.
@@ -149,17 +160,23 @@ impl Clock {
 
     /// The nearest deadline.
     fn next(&self, config: &Config) -> Option<(Due, Instant)> {
-        let life = match self.pinged {
+        let life = match (self.paused, self.asked) {
             // While reading rests, the peer is not asked either.
-            _ if self.paused => None,
-            Some(pinged) => Some((Due::Silence, after(pinged, config.pong_timeout))),
-            None => Some((Due::Ping, after(self.heard, self.ping_after))),
+            (true, _) => None,
+            (false, true) => Some((Due::Silence, after(self.since, config.pong_timeout))),
+            (false, false) => {
+                let silence = vary(config.ping_interval, self.spread);
+                Some((Due::Ping, after(self.since, silence)))
+            }
         };
-        let stall = self
+        let Some(rare) = &self.rare else {
+            return life;
+        };
+        let stall = rare
             .stalled
             .map(|since| (Due::Stall, after(since, config.write_timeout)));
-        let close = self.close_by.map(|at| (Due::Close, at));
-        let hook = self.hook_by.map(|at| (Due::Hook, at));
+        let close = rare.close_by.map(|at| (Due::Close, at));
+        let hook = rare.hook_by.map(|at| (Due::Hook, at));
         [life, stall, close, hook]
             .into_iter()
             .flatten()
@@ -169,21 +186,27 @@ impl Clock {
     /// A deadline counts once.
     fn settle(self: Pin<&mut Self>, due: Due) {
         let this = self.project();
+        let rare = this.rare.get_or_insert_default();
         match due {
-            Due::Ping => *this.pinged = Some(Instant::now()),
-            Due::Silence => *this.pinged = None,
-            Due::Stall => *this.stalled = None,
-            Due::Close => *this.close_by = None,
-            Due::Hook => *this.hook_by = None,
+            Due::Ping => {
+                *this.since = Instant::now();
+                *this.asked = true;
+            }
+            Due::Silence => *this.asked = false,
+            Due::Stall => rare.stalled = None,
+            Due::Close => rare.close_by = None,
+            Due::Hook => rare.hook_by = None,
+        }
+        if rare.stalled.or(rare.close_by).or(rare.hook_by).is_none() {
+            *this.rare = None;
         }
     }
 }
 
 /// ±20 %, so that connections which began together do not ping together.
-fn vary(interval: Duration, id: u64) -> Duration {
-    let spread = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
-    let seconds = interval.as_secs_f64() * (0.8 + 0.4 * f64::from(spread) / f64::from(u32::MAX));
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+fn vary(interval: Duration, spread: u32) -> Duration {
+    let thousandths = 800 + spread % 401;
+    (interval / 1000).saturating_mul(thousandths)
 }
 
 /// That much later; what no clock can tell, such as [`Duration::MAX`], is far in the future.

@@ -85,11 +85,15 @@ fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>) {
 }
 
 fn panic_message(panic: Box<dyn Any + Send>) -> String {
-    match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => panic.downcast_ref::<&str>().map_or_else(
-            || "a panic without a message".to_owned(),
-            |text| (*text).to_owned(),
-        ),
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message")
+        .to_owned();
+    // What was thrown may panic when it is dropped; what that throws is not dropped any more.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
     }
+    message
 }

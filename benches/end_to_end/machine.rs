@@ -1,0 +1,50 @@
+//! The cores that server and load are pinned to, and the limit of descriptors.
+
+use std::io;
+
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
+use rustix::thread::CpuSet;
+use rustix::thread::sched_getaffinity;
+use rustix::thread::sched_setaffinity;
+
+/// One core for the server, one for the load.
+pub(crate) struct Cores {
+    pub(crate) server: usize,
+    pub(crate) load: usize,
+}
+
+impl Cores {
+    pub(crate) fn choose() -> Result<Self, String> {
+        let allowed = sched_getaffinity(None)
+            .map_err(|error| format!("cannot read which cores are ours: {error}"))?;
+        let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
+        let (first, last) = (cores.next(), cores.next_back());
+        let (Some(server), Some(load)) = (first, last) else {
+            return Err("two cores are needed, one for the server and one for the load".to_owned());
+        };
+        Ok(Self { server, load })
+    }
+}
+
+/// Pins this thread, and with it the processes it starts from now on.
+pub(crate) fn pin(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// Raises the limit as far as it goes, here and for the servers, and returns it.
+pub(crate) fn raise_descriptors() -> io::Result<usize> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )?;
+    Ok(limit.maximum.map_or(usize::MAX, |limit| limit as usize))
+}
