@@ -53,7 +53,7 @@ use tokio::time::sleep;
 use tokio::time::timeout;
 
 /// Six messages came in one write, events wait, and the second message's hook fails or closes: at once, or after a wait in which the rest
-/// was read ahead. The third message, the events, and a close frame of the client's behind them are nobody's business any more.
+/// was read ahead. The third message and the events are nobody's business any more.
 #[tokio::test(start_paused = true)]
 async fn after_a_hook_that_fails_or_closes_no_other_runs_but_disconnect() {
     let rows = [
@@ -90,6 +90,25 @@ async fn after_a_hook_that_fails_or_closes_no_other_runs_but_disconnect() {
         let end = stage.log.lines().pop();
         assert_eq!(end.as_deref(), Some(&*farewell), "{orders}");
     }
+}
+
+/// While a hook waits, the client's own close is read; then the hook closes, too. It is the client's close that counts, but the messages
+/// before it are not for a consumer that has closed.
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_closes_after_the_client_did_is_the_last_all_the_same() {
+    let stage = Stage::new(Config::new());
+    let mut stream = stage.stream().await;
+    let mut burst: Vec<u8> = ["one", "nap close", "three", "four"]
+        .iter()
+        .flat_map(|text| frame(TEXT, text))
+        .collect();
+    burst.extend(frame(CLOSE, ""));
+    stream.write_all(&burst).await.unwrap();
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(
+        stage.log.lines(),
+        ["receive one", "receive nap close", "disconnect 1005 Client"]
+    );
 }
 
 /// The same with an event's hook: of the six events that wait, the second fails or closes.
@@ -920,6 +939,7 @@ fn close_frame(code: u16) -> Vec<u8> {
 }
 
 const TEXT: u8 = 0x1;
+const CLOSE: u8 = 0x8;
 const PATH: &str = "ws/";
 const HANDSHAKE: &str = "GET /ws/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

@@ -105,15 +105,15 @@ fn idle(
         groups: shape.groups / 50,
         ..shape
     };
-    // What a first connection brings with it belongs to no member.
-    drop(Fleet::connect(server.address, few, headers, path)?);
+    // What the first connections bring with them belongs to no member. They stay, or the members would use their memory again.
+    let first = Fleet::connect(server.address, few, headers, path)?;
     cpu_at_rest(server)?;
     let resident = || server.resident().map_err(|error| error.to_string());
     let before = resident()?;
     let fleet = Fleet::connect(server.address, shape, headers, path)?;
     cpu_at_rest(server)?;
     let after = resident()?;
-    drop(fleet);
+    drop((first, fleet));
     Ok(Sample {
         cost: after.saturating_sub(before) as f64 / shape.sockets() as f64,
         rate: None,

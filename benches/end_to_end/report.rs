@@ -113,6 +113,8 @@ impl Report {
                 };
                 let unit = Unit::of(row);
                 let multiple = self.multiples(index, program, programs, Kind::Floor);
+                // The floor keeps next to nothing, so that a multiple of its bytes says nothing.
+                let multiple = multiple.filter(|_| unit == Unit::Time);
                 let of_axum = self.multiples(index, program, programs, Kind::Axum);
                 let rate = self.spread(index, program, |sample| sample.rate);
                 let calls = self.spread(index, program, |sample| sample.calls);
@@ -122,7 +124,7 @@ impl Report {
                     row.name,
                     program.name,
                     unit.show(cost.median),
-                    cost.range(|value| unit.show(value)),
+                    cost.range(|value| unit.number(value)),
                     show(multiple, |spread| format!("{:.2}", spread.median)),
                     show(multiple, |spread| spread
                         .range(|value| format!("{value:.2}"))),
@@ -241,7 +243,7 @@ impl Spread {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Time,
     Bytes,
@@ -256,9 +258,17 @@ impl Unit {
     }
 
     fn show(self, value: f64) -> String {
+        let number = self.number(value);
         match self {
-            Self::Time => format!("{:.2} µs", value / 1000.0),
-            Self::Bytes => format!("{value:.0} B"),
+            Self::Time => format!("{number} µs"),
+            Self::Bytes => format!("{number} B"),
+        }
+    }
+
+    fn number(self, value: f64) -> String {
+        match self {
+            Self::Time => format!("{:.2}", value / 1000.0),
+            Self::Bytes => format!("{value:.0}"),
         }
     }
 }

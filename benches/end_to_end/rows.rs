@@ -85,8 +85,8 @@ impl Row {
             Work::Steady { shape, .. } | Work::Idle { shape, .. } => shape.sockets(),
             Work::Handshakes => BURST,
         };
-        // Standard streams, epoll, the listener, and whatever a runtime opens.
-        sockets + 64
+        // The first ones of an idle row, standard streams, epoll, the listener, and whatever a runtime opens.
+        sockets + sockets / 50 + 64
     }
 }
 

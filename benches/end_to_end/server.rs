@@ -25,6 +25,8 @@ pub(crate) struct Program {
     /// The runtime, less its number of workers.
     pub(crate) flavour: &'static str,
     path: PathBuf,
+    /// What it writes to its standard error.
+    log: PathBuf,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,24 +47,36 @@ impl Program {
         let peers = target.join("peers");
         cargo_build(&root.join("Cargo.toml"), &target, &["--example", "hub"])?;
         cargo_build(&root.join("benches/peers/Cargo.toml"), &peers, &["--bins"])?;
-        let peer = |name, kind, flavour, file: &str| Self {
+        let program = |name, kind, flavour, path: PathBuf| Self {
             name,
             kind,
             flavour,
-            path: peers.join("release").join(file),
+            log: path.with_extension("log"),
+            path,
         };
+        let peer = |file: &str| peers.join("release").join(file);
         let tokio = "tokio, multi_thread";
         Ok(vec![
-            peer("floor", Kind::Floor, "none", "floor"),
-            Self {
-                name: "hub",
-                kind: Kind::Hub,
-                flavour: "tokio, multi_thread, event_interval 1024",
-                path: target.join("release/examples/hub"),
-            },
-            peer("axum, tuned", Kind::Axum, tokio, "axum_hub"),
-            peer("tokio-tungstenite", Kind::Other, tokio, "tungstenite_hub"),
-            peer("fastwebsockets", Kind::Other, tokio, "fastwebsockets_hub"),
+            program("floor", Kind::Floor, "none", peer("floor")),
+            program(
+                "hub",
+                Kind::Hub,
+                "tokio, multi_thread, event_interval 1024",
+                target.join("release/examples/hub"),
+            ),
+            program("axum, tuned", Kind::Axum, tokio, peer("axum_hub")),
+            program(
+                "tokio-tungstenite",
+                Kind::Other,
+                tokio,
+                peer("tungstenite_hub"),
+            ),
+            program(
+                "fastwebsockets",
+                Kind::Other,
+                tokio,
+                peer("fastwebsockets_hub"),
+            ),
         ])
     }
 
@@ -83,11 +97,12 @@ impl Program {
     /// Starts it on its core and waits until it listens.
     pub(crate) fn start(&self, cores: &Cores) -> io::Result<Server> {
         let address = free_address()?;
+        let log = fs::File::create(&self.log)?;
         machine::pin(cores.server)?;
         let child = Command::new(&self.path)
             .args(["--listen", &address.to_string()])
-            .env("RUST_LOG", "error")
             .stdout(Stdio::null())
+            .stderr(log)
             .spawn();
         machine::pin(cores.load)?;
         let child = child.map_err(|error| {
@@ -100,7 +115,10 @@ impl Program {
         let patience = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
             if Instant::now() > patience {
-                return Err(io::Error::other("the server does not listen"));
+                return Err(io::Error::other(format!(
+                    "the server does not listen, see {}",
+                    self.log.display()
+                )));
             }
             thread::sleep(Duration::from_millis(5));
         }

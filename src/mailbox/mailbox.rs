@@ -298,6 +298,11 @@ impl Mailbox {
         self.lock().door == Door::Shut
     }
 
+    /// Whether this side has decided to close, in time or too late.
+    pub(crate) fn has_request(&self) -> bool {
+        self.lock().request.is_some()
+    }
+
     /// Whether the running hook must end now.
     pub(crate) fn is_cut(&self) -> bool {
         self.lock().cut

@@ -93,6 +93,8 @@ impl State {
 
     pub(super) fn close(&mut self, request: CloseRequest) {
         if self.door == Door::Shut {
+            // Too late to say how the connection ends, but not that it does.
+            self.request.get_or_insert_with(|| Box::new(request));
             return;
         }
         self.shut(request.code, &request.reason);

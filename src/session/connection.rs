@@ -172,6 +172,10 @@ impl Connection {
     /// A hook is over. Where the connection has ended, its time goes on for what the peer sent before.
     pub(super) fn hook_over(&mut self) {
         if self.end.is_some() {
+            // What the peer sent before it went is still heard, unless the hook has closed as well.
+            if self.mailbox().has_request() {
+                self.backlog = None;
+            }
             return;
         }
         if self.mailbox().is_shut() {

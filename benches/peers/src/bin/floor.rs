@@ -16,6 +16,7 @@ use peers::wire;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 
 fn main() -> io::Result<()> {
     let listener = TcpListener::bind(listen::address()?)?;
@@ -65,7 +66,11 @@ impl Floor {
     fn run(mut self) -> io::Result<()> {
         let mut events = Vec::with_capacity(1024);
         loop {
-            epoll::wait(&self.epoll, spare_capacity(&mut events), None)?;
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
+                // strace attaches.
+                Err(Errno::INTR) => continue,
+                waited => waited?,
+            };
             for event in events.drain(..) {
                 match event.data.u64() {
                     LISTENER => self.accept()?,
