@@ -1,5 +1,6 @@
 //! The one error type of strait, and the [`Result`] that hooks return.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -25,8 +26,8 @@ pub struct Error {
 enum Kind {
     #[error("{what} is full: {limit}")]
     Full { what: String, limit: String },
-    #[error("the channel layer is unavailable: {reason}")]
-    Unavailable { reason: String },
+    #[error("the channel layer is unavailable: {}", chain(&**reason))]
+    Unavailable { reason: BoxError },
     #[error("invalid {what} name {name:?}: {why}")]
     Name {
         what: &'static str,
@@ -62,7 +63,7 @@ enum Kind {
     },
     #[error("the value does not encode as JSON")]
     Encode { source: serde_json::Error },
-    #[error("an event must be a JSON object with a string \"type\", got {got}")]
+    #[error("an event must be a JSON object with one \"type\", a string, got {got}")]
     Untyped { got: String },
     #[error(transparent)]
     CloseCode(InvalidCloseCode),
@@ -97,9 +98,9 @@ impl Error {
         }
     }
 
-    /// An error for a backend to return: the other side cannot be reached. Asked by
-    /// [`is_unavailable`](Self::is_unavailable).
-    pub fn unavailable(reason: impl Into<String>) -> Self {
+    /// An error for a backend to return: the other side cannot be reached, and why: a text, or the error of the client library.
+    /// Asked by [`is_unavailable`](Self::is_unavailable).
+    pub fn unavailable(reason: impl Into<BoxError>) -> Self {
         Self::new(Kind::Unavailable {
             reason: reason.into(),
         })
@@ -172,8 +173,10 @@ impl Error {
         }
     }
 
-    /// Whether this error is a wanted end ([`Error::close`]) and nothing to warn about.
-    pub(crate) fn is_close(&self) -> bool {
+    /// A wanted end, made by [`Error::close`]: an [`error`](crate::Consumer::error) hook that keeps the connection whatever fails
+    /// returns such a one all the same.
+    #[must_use]
+    pub fn is_close(&self) -> bool {
         matches!(*self.kind, Kind::Close { .. })
     }
 
@@ -193,7 +196,7 @@ impl Error {
     pub(crate) fn invalid_name(what: &'static str, name: &str, why: impl Into<String>) -> Self {
         Self::new(Kind::Name {
             what,
-            name: name.into(),
+            name: cut(name, LONGEST_NAME).into_owned(),
             why: why.into(),
         })
     }
@@ -214,7 +217,7 @@ impl Error {
         Self::new(Kind::Parameter {
             route: route.into(),
             name: name.into(),
-            value: value.into(),
+            value: cut(value, LONGEST_NAME).into_owned(),
             wanted,
         })
     }
@@ -303,7 +306,7 @@ impl From<Infallible> for Error {
     }
 }
 
-/// An error with its causes on one line, for a log.
+/// An error with its causes on one line, for a log. What a client wrote may be quoted in it, so it has an end.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -312,5 +315,35 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    text
+    cut(&text, LONGEST_TEXT).into_owned()
+}
+
+/// The text, or its beginning.
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// How much of a name or value is quoted, in characters.
+const LONGEST_NAME: usize = 120;
+/// How much of an error a log gets, in characters.
+const LONGEST_TEXT: usize = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn what_a_client_wrote_does_not_fill_the_log() {
+        let long = "é".repeat(60_000);
+        let name = Error::invalid_name("group", &long, "it is long");
+        let wrong =
+            serde_json::from_value::<u8>(long.into()).map_err(|error| Error::decode("u8", error));
+        for error in [name, wrong.expect_err("no number")] {
+            let text = format!("{error:#}");
+            assert!(text.chars().count() < 2_100, "{} bytes", text.len());
+        }
+    }
 }

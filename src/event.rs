@@ -37,10 +37,16 @@ impl Event {
         }
     }
 
-    /// The same event with one field more; a field of that name is replaced.
+    /// The same event with one field more; a field of that name is replaced. So is the `"type"`, by a text; by anything
+    /// else it makes an event that cannot be published.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.fields.insert(name.into(), value.into());
+        match (name.into(), value.into()) {
+            (name, Value::String(kind)) if name == "type" => self.kind = kind,
+            (name, value) => {
+                self.fields.insert(name, value);
+            }
+        }
         self
     }
 
@@ -75,21 +81,31 @@ impl Event {
     }
 }
 
-/// The event as JSON, after a look that it is an object with a string `"type"`.
+/// The event as JSON, after a look that it is an object with one `"type"`, a string.
 pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Vec<u8>, Error> {
     let json = serde_json::to_vec(event).map_err(Error::encode)?;
-    // What serde's internally tagged enums and `Event` begin with: no second look needed.
-    if json.starts_with(br#"{"type":""#) || serde_json::from_slice::<Event>(&json).is_ok() {
+    // What serde's internally tagged enums and `Event` begin with: no second look needed, but where a flattened field may say
+    // it again. Readers disagree on which of two counts.
+    let is_plain = json
+        .strip_prefix(br#"{"type":""#)
+        .is_some_and(|rest| !rest.windows(TYPE.len()).any(|part| part == TYPE));
+    if is_plain || serde_json::from_slice::<Event>(&json).is_ok() {
         return Ok(json);
     }
     let got: String = String::from_utf8_lossy(&json).chars().take(80).collect();
     Err(Error::untyped(got))
 }
 
+const TYPE: &[u8] = br#""type":"#;
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Serialize;
     use serde_json::json;
 
+    use super::Event;
     use super::encode;
 
     #[test]
@@ -108,5 +124,25 @@ mod tests {
         for (value, accepted) in rows {
             assert_eq!(encode(&value).is_ok(), accepted, "{value}");
         }
+    }
+
+    #[test]
+    fn an_event_has_one_type() {
+        #[derive(Serialize)]
+        struct Said {
+            r#type: &'static str,
+            #[serde(flatten)]
+            more: BTreeMap<&'static str, &'static str>,
+        }
+        for (field, accepted) in [("text", true), ("type", false)] {
+            let more = BTreeMap::from([(field, "kick")]);
+            let r#type = "chat.said";
+            assert_eq!(encode(&Said { r#type, more }).is_ok(), accepted, "{field}");
+        }
+        let event = Event::new("one").with("type", "two");
+        assert_eq!((event.kind(), event.fields().len()), ("two", 0));
+        assert!(encode(&Event::new("one").with("type", 2)).is_err());
+        let nested = json!({"type": "place", "at": {"type": "Point"}});
+        assert!(encode(&nested).is_ok());
     }
 }

@@ -28,8 +28,8 @@ impl GroupName {
     /// Makes a name of any text. Different texts have different names.
     ///
     /// ASCII letters, digits, `-` and `.` stay; every other byte, `_` included, becomes `_` and two
-    /// hexadecimal digits. What would be 100 characters or more is cut to 57, a dot and the SHA-1
-    /// of the text.
+    /// hexadecimal digits. What would be 100 characters or more is cut to 57, `_.` and the SHA-1 of
+    /// the text; nothing shorter becomes a name with `_.` in it.
     #[must_use]
     pub fn encode(text: &str) -> Self {
         let mut name = String::with_capacity(text.len());
@@ -46,7 +46,7 @@ impl GroupName {
         }
         if name.len() >= LIMIT {
             name.truncate(57);
-            push_hex(&mut name, ".", &Sha1::digest(text.as_bytes()));
+            push_hex(&mut name, "_.", &Sha1::digest(text.as_bytes()));
         }
         Self(name.into())
     }
@@ -243,7 +243,22 @@ mod tests {
     fn any_text_can_be_encoded_and_none_collides() {
         let long = "é".repeat(60);
         let longer = format!("{long}!");
-        let texts = ["", "_", "a_b", "a_5fb", "a b", "général", &long, &longer];
+        let plain = "a".repeat(200);
+        // The name of a long text is itself a text, and a short one.
+        let (of_long, of_plain) = (GroupName::encode(&long), GroupName::encode(&plain));
+        let texts = [
+            "",
+            "_",
+            "a_b",
+            "a_5fb",
+            "a b",
+            "général",
+            &long,
+            &longer,
+            &plain,
+            of_long.as_str(),
+            of_plain.as_str(),
+        ];
         let mut names: Vec<_> = texts.iter().map(|text| GroupName::encode(text)).collect();
         for name in &names {
             assert!(GroupName::try_from(name.as_str()).is_ok(), "{name}");

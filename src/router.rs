@@ -189,15 +189,22 @@ impl Router {
     ///
     /// # Panics
     ///
-    /// When the name is taken or its expression is bad, at the caller's line.
+    /// When the name is taken or its expression is bad, at the caller's line. See
+    /// [`try_converter`](Self::try_converter).
     #[track_caller]
-    pub fn converter(mut self, name: &str, converter: impl Converter) -> Self {
-        or_panic(
-            self.converters
-                .register(name, converter)
-                .map_err(Error::route),
-        );
-        self
+    pub fn converter(self, name: &str, converter: impl Converter) -> Self {
+        or_panic(self.try_converter(name, converter))
+    }
+
+    /// [`converter`](Self::converter) for expressions that are not the program's own.
+    ///
+    /// # Errors
+    ///
+    /// Names the converter, the place in its expression, and what to do.
+    pub fn try_converter(mut self, name: &str, converter: impl Converter) -> Result<Self, Error> {
+        let registered = self.converters.register(name, converter);
+        registered.map_err(Error::route)?;
+        Ok(self)
     }
 
     /// Shares a value with all consumers: `ctx.state::<T>()`. One of each type; a later one

@@ -99,7 +99,11 @@ impl Scope {
     /// UTF-8 are replaced.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<String> {
-        self.query_string().split('&').find_map(|pair| {
+        let mut pairs = self
+            .query_string()
+            .split('&')
+            .filter(|pair| !pair.is_empty());
+        pairs.find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode_query(key) == name).then(|| decode_query(value))
         })
@@ -402,6 +406,7 @@ mod tests {
         assert_eq!(scope.query("flag").as_deref(), Some(""));
         assert_eq!(scope.query("é").as_deref(), Some("1"));
         assert_eq!(scope.query("other"), None);
+        assert_eq!(scope.query(""), None);
         assert_eq!(scope.header("cookie"), Some("a=1"));
         assert_eq!(scope.header("COOKIE"), Some("a=1"));
         assert_eq!(scope.header("x-bytes"), None);

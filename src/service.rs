@@ -127,7 +127,8 @@ impl Router {
 /// One consumer as a service, for any path: what another router has matched already.
 ///
 /// The scope has no route parameters; what the other router found travels in the request's extensions
-/// ([`Scope::extension`]) or in the path.
+/// ([`Scope::extension`]) or in the path. State, limits, origins and a channel layer that others publish on belong to a router:
+/// `Router::new().re_path("(?s).*", factory).channel_layer(layer).into_service()` is this with one.
 pub fn endpoint<F, C, E>(factory: F) -> (WebSocketService, Sockets)
 where
     F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
@@ -140,8 +141,16 @@ where
 
 impl WebSocketService {
     /// Whether one of the routes is for this path.
-    pub(crate) fn has_route(&self, raw_path: &str) -> bool {
-        decode_path(raw_path).is_none_or(|path| self.routes.find(&path).is_some())
+    fn has_route(&self, raw_path: &str) -> bool {
+        decode_path(raw_path).is_some_and(|path| self.routes.find(&path).is_some())
+    }
+
+    /// Whether this request is for the routes rather than for what stands beside them: by its path; where that is not UTF-8,
+    /// by whether it is a handshake.
+    pub(crate) fn is_for_routes<B>(&self, request: &Request<B>) -> bool {
+        let path = request.uri().path();
+        self.has_route(path)
+            || (decode_path(path).is_none() && request.headers().contains_key(header::UPGRADE))
     }
 
     pub(crate) fn sockets(&self) -> &Sockets {

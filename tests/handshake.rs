@@ -604,12 +604,23 @@ async fn the_refusal_of_a_consumer_is_the_answer() {
             assert_eq!(answer.header("content-type"), Some("application/json"));
         }
     }
-    // A page can read only a close code.
-    let mut client = Raw::connect(&server).await;
-    assert_eq!(client.ask(&handshake(&[])).await.status, 101);
-    let (first, payload) = client.frame().await;
-    assert_eq!((first, &payload[2..]), (0x88, &b"no token"[..]));
-    assert_eq!(u16::from_be_bytes([payload[0], payload[1]]), 4401);
+    // A page can read only a close code, and none where it offered subprotocols and was given no one of them.
+    for (offer, chosen) in [
+        (None, None),
+        (
+            Some("Sec-WebSocket-Protocol: bearer, secret"),
+            Some("bearer"),
+        ),
+    ] {
+        let mut client = Raw::connect(&server).await;
+        let changes: Vec<_> = offer.into_iter().collect();
+        let answer = client.ask(&handshake(&changes)).await;
+        assert_eq!(answer.status, 101);
+        assert_eq!(answer.header("sec-websocket-protocol"), chosen);
+        let (first, payload) = client.frame().await;
+        assert_eq!((first, &payload[2..]), (0x88, &b"no token"[..]));
+        assert_eq!(u16::from_be_bytes([payload[0], payload[1]]), 4401);
+    }
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ use strait::layer::Envelope;
 use strait::layer::GroupName;
 use strait::layer::Guarantees;
 use strait::layer::Overflow;
+use strait::layer::Payload;
 use strait::layer::Published;
 use strait::layer::Sink;
 use strait::service::WebSocketService;
@@ -1120,6 +1121,20 @@ async fn a_backend_that_does_not_start_makes_no_layer() {
     backend.set_down(true);
     let error = ChannelLayer::new(backend).await.unwrap_err();
     assert!(error.is_unavailable(), "{error}");
+}
+
+/// As text it would break every connection that relays.
+#[tokio::test]
+async fn what_a_backend_brings_and_is_not_utf_8_is_delivered_to_nobody() {
+    let backend = Recording::default();
+    let layer = ChannelLayer::new(backend.clone()).await.unwrap();
+    let _channels = members(&layer, "room", 1).await;
+    let to = || Address::Group("room".try_into().unwrap());
+    let sink = backend.0.sink.get().unwrap();
+    let rubbish = Envelope::new(to(), Payload::Event(b"\xff\xfe"[..].into()));
+    let sound = Envelope::new(to(), Payload::Event(br#"{"type":"note"}"#[..].into()));
+    assert!(sink.deliver(&rubbish).await.is_err());
+    assert_eq!(sink.deliver(&sound).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -373,6 +373,8 @@ async fn a_server_answers_other_http_on_the_same_port_by_its_fallback() {
         ("GET /peer", "", 200, "127.0.0.1"),
         ("GET /nowhere", "", 404, "no such page"),
         ("GET /ws/", "", 404, "no such page"),
+        // A path that is not UTF-8 may be a page's; no route could have matched it.
+        ("GET /caf%E9", "", 404, "no such page"),
     ];
     for (head, body, status, expected) in rows {
         let got = http(address, head, body).await;
@@ -384,6 +386,7 @@ async fn a_server_answers_other_http_on_the_same_port_by_its_fallback() {
     assert_eq!(got.as_deref(), Ok("/ws/x/ [\"x\"]"));
     // A handshake on a page is the fallback's to answer.
     assert_eq!(greeting(address, "/").await, Err(200));
+    assert_eq!(greeting(address, "/caf%E9").await, Err(400));
     within(server.stop()).await;
 }
 

@@ -101,7 +101,7 @@ impl Ledger {
         self.with_events(order)
     }
 
-    /// What the staff works on: all that is under way, and what was finished last. The oldest comes first.
+    /// What the staff works on: the newest that are under way, and the newest that are finished. The oldest comes first.
     pub(crate) fn board(&self) -> Result<Vec<Order>, StoreError> {
         self.orders(SELECT_BOARD, [])
     }

@@ -52,7 +52,9 @@ impl Options {
             "--listen" => self.listen = value,
             "--database" => self.database = Some(value.into()),
             "--simulate" => self.simulate = value.parse().map_err(|_| Usage::NoNumber(value))?,
-            _ => self.staff_token = Some(Secret::new(value)),
+            // It stands in an address and in a header.
+            _ if value.chars().all(is_unreserved) => self.staff_token = Some(Secret::new(value)),
+            _ => return Err(Usage::NoToken),
         }
         Ok(())
     }
@@ -80,8 +82,15 @@ pub(crate) enum Usage {
     NoText(OsString),
     #[error("{0} needs a value")]
     NoValue(String),
+    #[error("--staff-token takes letters a to z, digits, and - . _ ~")]
+    NoToken,
     #[error("--simulate takes a number from 0 to 65535, not {0:?}")]
     NoNumber(String),
+}
+
+/// What stands in a URL as it is.
+fn is_unreserved(sign: char) -> bool {
+    sign.is_ascii_alphanumeric() || matches!(sign, '-' | '.' | '_' | '~')
 }
 
 pub(crate) const USAGE: &str = "\
@@ -101,12 +110,12 @@ mod tests {
 
     #[test]
     fn flags_are_read_in_both_spellings() -> Result<(), Usage> {
-        let options = parse("--listen [::1]:0 --database o.db --simulate=0 --staff-token=a=b")?;
+        let options = parse("--listen [::1]:0 --database o.db --simulate=0 --staff-token=a-b")?;
         assert_eq!((options.listen.as_str(), options.simulate), ("[::1]:0", 0));
         assert_eq!(options.database, Some(PathBuf::from("o.db")));
         assert_eq!(
             options.staff_token.as_ref().map(Secret::reveal),
-            Some("a=b")
+            Some("a-b")
         );
         Ok(())
     }
@@ -120,6 +129,10 @@ mod tests {
             ),
             ("--simulate", "--simulate needs a value"),
             ("--staff-token=", "--staff-token needs a value"),
+            (
+                "--staff-token a&b",
+                "--staff-token takes letters a to z, digits, and - . _ ~",
+            ),
             ("--port 80", "there is no flag \"--port\""),
             ("8000", "there is no flag \"8000\""),
         ];

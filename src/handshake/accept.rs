@@ -32,6 +32,8 @@ impl Accept {
     /// Chooses a subprotocol. It must be one that the client offered ([`Scope::subprotocols`]);
     /// anything else refuses the connection with 500 and an error in the log, since a client must
     /// fail such a handshake (RFC 6455, section 4.1).
+    ///
+    /// A browser that offered some fails the handshake as well where none is chosen.
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocol = Some(name.into());
         self
@@ -71,9 +73,10 @@ impl Accept {
             return Ok(headers);
         };
         if !scope.subprotocols().any(|offered| offered == chosen) {
-            let offered: Vec<_> = scope.subprotocols().collect();
+            // Not what they are: pages send tokens this way, for want of headers.
+            let offered = scope.subprotocols().count();
             return Err(Error::handshake(format!(
-                "subprotocol {chosen:?} was not offered by the client: it offered {offered:?}"
+                "subprotocol {chosen:?} was not among the {offered} that the client offered"
             )));
         }
         let value = HeaderValue::try_from(chosen)
@@ -96,10 +99,14 @@ where
     }
 }
 
+/// Whether it says how a body is sent, which the server knows better.
+pub(super) fn is_framing(name: &HeaderName) -> bool {
+    name == http::header::CONTENT_LENGTH || name == http::header::TRANSFER_ENCODING
+}
+
 fn is_reserved(name: &HeaderName) -> bool {
     name == http::header::CONNECTION
         || name == http::header::UPGRADE
-        || name == http::header::CONTENT_LENGTH
-        || name == http::header::TRANSFER_ENCODING
+        || is_framing(name)
         || name.as_str().starts_with("sec-websocket-")
 }

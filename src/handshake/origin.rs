@@ -48,8 +48,11 @@ struct Allowed {
 }
 
 impl Origins {
-    /// Only pages from the host and port that the request's `Host` names. A missing `Origin`
+    /// Only pages (http or https) from the host and port that the request's `Host` names. A missing `Origin`
     /// passes, since only browsers send one. This is the default.
+    ///
+    /// It trusts the `Host`: a name of somebody else's that leads to this machine (DNS rebinding) is a host like any other, so
+    /// a service on a developer's or a private machine that knows its names should [`list`](Self::list) them.
     pub fn same_host() -> Self {
         Self::default()
     }
@@ -83,7 +86,8 @@ impl Origins {
     ///
     /// # Errors
     ///
-    /// Names the entry that could never match: `*.example.com`, a port without a scheme, an empty one.
+    /// Names the entry that could never match: `*.example.com`, a port without a scheme, a host that is not written as browsers
+    /// send it (`münchen.example` is `xn--mnchen-3ya.example`), an empty one; or `null`, which any page can send.
     pub fn try_list<I>(entries: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -130,17 +134,24 @@ impl Origins {
         if !is_sampled() {
             return;
         }
-        let (host, origin) = (
-            scope.header("host").unwrap_or("none"),
-            origin.unwrap_or("none"),
-        );
-        tracing::warn!(
-            path = scope.path(),
-            origin,
-            host,
-            rule = %self,
-            "refused an origin (403); to allow it: .origins(Origins::list([{origin:?}])), to allow all: .origins(Origins::any())"
-        );
+        let (path, host) = (scope.path(), scope.header("host").unwrap_or("none"));
+        // `null`, and what is no origin at all, can stand in no list.
+        match origin.filter(|origin| Self::try_list([origin]).is_ok()) {
+            Some(origin) => tracing::warn!(
+                path,
+                origin,
+                host,
+                rule = %self,
+                "refused an origin (403); to allow it: .origins(Origins::list([{origin:?}])), to allow all: .origins(Origins::any())"
+            ),
+            None => tracing::warn!(
+                path,
+                origin = origin.unwrap_or("none"),
+                host,
+                rule = %self,
+                "refused an origin (403); to allow such ones, and all others: .origins(Origins::any())"
+            ),
+        }
     }
 }
 
@@ -157,6 +168,9 @@ impl fmt::Display for Origins {
 impl Allowed {
     fn parse(entry: &str) -> Result<Self, Error> {
         let refuse = |why: &str| Err(Error::handshake(format!("allowed origin {entry:?}: {why}")));
+        if entry == "null" {
+            return refuse("any page can send it, from a sandboxed frame; write * for everyone");
+        }
         let (scheme, rest) = match entry.split_once("://") {
             Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
             None => (None, entry),
@@ -176,6 +190,9 @@ impl Allowed {
         };
         if scheme.is_none() && port.is_some() {
             return refuse("a port needs its scheme: http://host:port");
+        }
+        if !scheme.as_deref().is_none_or(is_scheme) || !is_host(host) {
+            return refuse("not as browsers send it: a scheme, and a host of ASCII characters");
         }
         Ok(Self {
             port: port.or_else(|| scheme.as_deref().and_then(default_port)),
@@ -214,7 +231,7 @@ impl<'a> Site<'a> {
         let (scheme, rest) = origin.split_once("://")?;
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port) = split_port(authority)?;
-        (!host.is_empty() && !scheme.is_empty()).then(|| Self {
+        (is_host(host) && is_scheme(scheme)).then(|| Self {
             scheme,
             host,
             port: port.or_else(|| default_port(scheme)),
@@ -223,10 +240,11 @@ impl<'a> Site<'a> {
 
     /// Whether a `Host` header names this site; a port it leaves out is that of the origin's scheme.
     fn is_host(&self, header: &str) -> bool {
-        split_port(header.trim()).is_some_and(|(host, port)| {
-            host.eq_ignore_ascii_case(self.host)
-                && port.or_else(|| default_port(self.scheme)) == self.port
-        })
+        let default = default_port(self.scheme);
+        default.is_some()
+            && split_port(header.trim()).is_some_and(|(host, port)| {
+                host.eq_ignore_ascii_case(self.host) && port.or(default) == self.port
+            })
     }
 }
 
@@ -240,6 +258,18 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
         }
         None => Some((authority, None)),
     }
+}
+
+/// Letters, digits, `+`, `-` and `.`, as in `chrome-extension`.
+fn is_scheme(scheme: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    !scheme.is_empty() && scheme.chars().all(allowed)
+}
+
+/// What a browser can put there: nothing that would begin another part of a URL (`user@host`, `host?query`).
+fn is_host(host: &str) -> bool {
+    let refused = |c: char| !c.is_ascii_graphic() || "@/?#\\%<>^|\"`{}".contains(c);
+    !host.is_empty() && !host.contains(refused)
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -277,6 +307,22 @@ mod tests {
             (&[".example.com"], Some("http://a.b.example.com"), true),
             (&[".example.com"], Some("http://notexample.com"), false),
             (&[".example.com"], Some("http://.example.com"), false),
+            (&[".example.com"], Some("http://a@b.example.com"), false),
+            (
+                &[".example.com"],
+                Some("http://evil.com?.example.com"),
+                false,
+            ),
+            (
+                &[".example.com"],
+                Some("http://evil.com#.example.com"),
+                false,
+            ),
+            (
+                &[".example.com"],
+                Some("http://evil.com\\.example.com"),
+                false,
+            ),
             (&["http://example.com"], Some("http://example.com:80"), true),
             (
                 &["http://example.com"],
@@ -353,6 +399,9 @@ mod tests {
             (Some(""), Some(""), false),
             (Some("http://"), Some(""), false),
             (Some("http://example.com"), None, false),
+            (Some("app://example.com"), Some("example.com"), false),
+            (Some("app://example.com:80"), Some("example.com:80"), false),
+            (Some("http://a b"), Some("a b"), false),
         ];
         for (origin, host, allowed) in rows {
             assert_eq!(
@@ -373,6 +422,12 @@ mod tests {
             ".",
             "http://",
             "http://a:b",
+            "null",
+            "://example.com",
+            "user@example.com",
+            "https://général.example",
+            " https://example.com",
+            "exa mple.com",
         ] {
             let text = Origins::try_list([entry]).unwrap_err().to_string();
             assert!(text.contains(&format!("{entry:?}")), "{text}");

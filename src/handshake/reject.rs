@@ -10,6 +10,7 @@ use crate::close::CloseCode;
 use crate::error::BoxError;
 use crate::error::Error;
 
+use super::accept::is_framing;
 use super::accept::parse_header;
 
 /// What a factory, a check or `connect` answers to keep a client out: an HTTP status with headers and
@@ -57,7 +58,8 @@ pub(crate) enum Refusal {
 }
 
 impl Reject {
-    /// Answers with this status, an empty body and no headers. A number that is no status becomes 500.
+    /// Answers with this status, an empty body and no headers. A number that is no status becomes 500; so does one below 200,
+    /// which is no answer, with an error in the log.
     ///
     /// A browser's `WebSocket` shows none of it to its page, only that the connection failed
     /// (1006): where the page must know, use [`after_accept`](Self::after_accept).
@@ -65,6 +67,15 @@ impl Reject {
         let status = status
             .try_into()
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_informational() {
+            return Self::from(Error::handshake(format!(
+                "Reject::status: {status} is no answer"
+            )));
+        }
+        Self::bare(status)
+    }
+
+    fn bare(status: StatusCode) -> Self {
         Self {
             inner: Box::new(Inner {
                 status,
@@ -92,7 +103,7 @@ impl Reject {
     }
 
     /// Accepts the handshake and closes at once with this code and reason, because a page can read only
-    /// a close code. Nothing else goes out: what was queued meanwhile, the consumer's own messages and those of groups
+    /// a close code. Where the client offered subprotocols the first one is chosen: without, a browser would see 1006. Nothing else goes out: what was queued meanwhile, the consumer's own messages and those of groups
     /// it had joined, is dropped. `disconnect` does not run.
     ///
     /// This is for `connect`. A factory and a check run before there is a session that could close a
@@ -105,7 +116,7 @@ impl Reject {
     {
         match code.try_into() {
             Ok(code) => {
-                let mut reject = Self::status(StatusCode::SWITCHING_PROTOCOLS);
+                let mut reject = Self::bare(StatusCode::SWITCHING_PROTOCOLS);
                 reject.inner.close = Some((code, reason.into()));
                 reject
             }
@@ -113,13 +124,18 @@ impl Reject {
         }
     }
 
-    /// Adds a header to the HTTP answer. A bad name or value makes it a 500 with an error in the log.
+    /// Adds a header to the HTTP answer. One that says how the body is sent (`Content-Length`, `Transfer-Encoding`), or a bad
+    /// name or value, makes it a 500 with an error in the log.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName, Error: std::fmt::Display>,
         V: TryInto<HeaderValue, Error: std::fmt::Display>,
     {
         match parse_header(name, value) {
+            Ok((name, _)) if is_framing(&name) => {
+                let what = format!("Reject::header: {name} follows from the body, leave it out");
+                return Self::from(Error::handshake(what));
+            }
             Ok((name, value)) => {
                 self.inner.headers.append(name, value);
             }
@@ -176,5 +192,33 @@ impl<E: Into<BoxError>> From<E> for Reject {
         };
         reject.inner.error = Some(error);
         reject
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reject;
+
+    #[test]
+    fn what_cannot_be_an_answer_is_a_500_that_is_logged() {
+        let rows = [
+            (Reject::status(418), 418, false),
+            (Reject::status(9999), 500, false),
+            (Reject::status(100), 500, true),
+            (Reject::status(101), 500, true),
+            (Reject::forbidden().header("content-length", "3"), 500, true),
+            (
+                Reject::forbidden().header("transfer-encoding", "gzip"),
+                500,
+                true,
+            ),
+            (Reject::forbidden().header("x-a", "b\r\nc: d"), 500, true),
+            (Reject::forbidden().header("x-a", "b"), 403, false),
+            (Reject::after_accept(4401, ""), 101, false),
+        ];
+        for (reject, status, is_logged) in rows {
+            assert_eq!(reject.status_code(), status, "{reject:?}");
+            assert_eq!(reject.error().is_some(), is_logged, "{reject:?}");
+        }
     }
 }

@@ -76,7 +76,9 @@ impl Guarantees {
 }
 
 /// What is known of a publish when it returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// Not `Copy`, so that it can grow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
     /// How many were addressed, as far as the backend knows: with the memory backend, members. That
@@ -112,7 +114,7 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// When the envelope is for a channel that has no room ([`Error::is_full`]).
+    /// When the envelope is for a channel that has no room ([`Error::is_full`]), or holds an event that is not UTF-8.
     ///
     /// # Cancel safety
     ///

@@ -7,7 +7,7 @@ use crate::name::ChannelName;
 use crate::name::GroupName;
 
 /// A published event or message, and to whom it goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Envelope {
     /// The group or the channel it is for.

@@ -115,6 +115,12 @@ impl Registry {
     }
 
     pub(super) async fn deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
+        // As text it would end every connection that it was written to.
+        if let Payload::Event(json) = &envelope.payload
+            && str::from_utf8(json).is_err()
+        {
+            return Err(Error::untyped("bytes that are not UTF-8"));
+        }
         match &envelope.to {
             Address::Group(name) => Ok(self.deliver_to_group(name, envelope).await),
             Address::Channel(name) => self.deliver_to_channel(name, &envelope.payload),

@@ -90,7 +90,7 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     request.extensions_mut().insert(Peer(peer));
-    if app.websockets.has_route(request.uri().path()) {
+    if app.websockets.is_for_routes(&request) {
         request.extensions_mut().insert(handover);
         return app.websockets.call(request).await;
     }

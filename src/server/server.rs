@@ -109,6 +109,8 @@ impl Server {
 
     /// Answers what is no WebSocket route: an `axum::Router`, or any other HTTP service. Default: 404.
     ///
+    /// It cannot upgrade connections: WebSockets of axum's own need [axum's server](crate::service) around strait.
+    ///
     /// The peer's address is an extension of the request, in axum `Extension<strait::handshake::Peer>`; axum's
     /// `ConnectInfo` is of axum's own server. The connection of a request whose handler panics is dropped; a layer of
     /// the service's own may answer 500 instead.

@@ -80,7 +80,7 @@ pub(super) fn poll_caught<T>(
 fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(hook))) {
         let message = panic_message(panic);
-        tracing::error!(message, "a hook panicked when it was dropped");
+        tracing::error!(panic = message, "a hook panicked when it was dropped");
     }
 }
 

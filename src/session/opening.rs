@@ -8,6 +8,7 @@ use std::task::ready;
 use std::time::Duration;
 
 use http::HeaderMap;
+use http::HeaderValue;
 use http::StatusCode;
 use http::header;
 use tokio::sync::oneshot;
@@ -101,7 +102,7 @@ impl Opening {
             HookEnd::Done(Err(reject)) => reject,
             HookEnd::Panicked(message) => {
                 let (consumer, path) = (self.consumer.name(), self.ctx.scope().path());
-                tracing::error!(consumer, path, message, "connect panicked");
+                tracing::error!(consumer, path, panic = message, "connect panicked");
                 Reject::status(StatusCode::INTERNAL_SERVER_ERROR)
             }
             HookEnd::Cut => {
@@ -178,7 +179,8 @@ impl Opening {
                 return None;
             }
         };
-        if self.answer.send(Ok(HeaderMap::new())).is_err() {
+        let headers = first_offered(self.ctx.scope());
+        if self.answer.send(Ok(headers)).is_err() {
             return None;
         }
         let mailbox = self.ctx.mailbox();
@@ -189,6 +191,15 @@ impl Opening {
         }
         None
     }
+}
+
+/// The first subprotocol that was offered, if any. A browser that offers some takes a 101 without one for a failure, and its
+/// page would never see the close code.
+fn first_offered(scope: &Scope) -> HeaderMap {
+    let first = scope.subprotocols().next();
+    let value = first.and_then(|name| HeaderValue::from_str(name).ok());
+    let header = value.map(|value| (header::SEC_WEBSOCKET_PROTOCOL, value));
+    header.into_iter().collect()
 }
 
 /// `disconnect` for a consumer that accepted and never got its stream.

@@ -93,7 +93,7 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
     match end {
         HookEnd::Done(_) => {}
         HookEnd::Panicked(message) => {
-            tracing::error!(consumer, path, message, "disconnect panicked")
+            tracing::error!(consumer, path, panic = message, "disconnect panicked")
         }
         HookEnd::Cut => tracing::warn!(consumer, path, "disconnect took too long and was dropped"),
     }
@@ -128,7 +128,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             (code, reason.to_owned(), Cause::Error)
         }
         HookEnd::Panicked(message) => {
-            tracing::error!(consumer, path, message, "a hook panicked");
+            tracing::error!(consumer, path, panic = message, "a hook panicked");
             return Some(panicked());
         }
         HookEnd::Cut => {
