@@ -1,6 +1,5 @@
 //! A burst of connections, each opened, its first message answered.
 
-use std::collections::VecDeque;
 use std::io;
 use std::io::ErrorKind;
 use std::io::Read;
@@ -30,7 +29,7 @@ pub(crate) fn burst(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>,
                 .connect(address)
                 .map_err(|error| format!("cannot connect: {error}"))?;
         }
-        let ready: VecDeque<_> = burst.poll.wait(PATIENCE)?.into();
+        let ready = burst.poll.wait(PATIENCE)?;
         if ready.is_empty() {
             let missing = burst.sockets.len() - burst.answered;
             return Err(format!("{missing} handshakes are without an answer"));

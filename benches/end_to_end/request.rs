@@ -7,7 +7,7 @@ use crate::wire;
 #[derive(Clone, Copy)]
 pub(crate) enum Headers {
     Short,
-    /// About 700 bytes, as a browser sends them from a page with two cookies.
+    /// About 700 bytes, as a browser sends them from a page with four cookies.
     Browser,
 }
 
@@ -44,5 +44,5 @@ const BROWSER: &str = concat!(
     "Pragma: no-cache\r\nCache-Control: no-cache\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n",
     "Accept-Language: en-GB,en;q=0.9,de-DE;q=0.8,de;q=0.7,fr;q=0.6\r\n",
     "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n",
-    "Cookie: csrftoken=Zk3vTqXoW1bE9sYh2mJdLr8uPcNfA6gG; sessionid=5m2kq0x7v9p3ytw8ez1rbn4ucj6dhsal\r\n",
+    "Cookie: csrftoken=Zk3vTqXoW1bE9sYh2mJdLr8uPcNfA6gG; sessionid=5m2kq0x7v9p3ytw8ez1rbn4ucj6dhsal; _ga=GA1.1.1873649201.1763971200; theme=dark\r\n",
 );
