@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use http::Request;
 use http::Response;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -258,20 +258,13 @@ impl Listening {
         } = self;
         tracing::info!(%local_addr, "serving");
         let (stopping, is_stopping) = watch::channel(false);
-        let mut connections = JoinSet::new();
-        let mut stop = pin!(stop);
-        loop {
-            tokio::select! {
-                // In this order: where clients never cease to come, the others would have no turn.
-                biased;
-                () = &mut stop => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                (stream, peer) = accept(&listener) => {
-                    connections.spawn(serve(app.clone(), stream, peer, is_stopping.clone()));
-                }
-            }
-        }
-        drop(listener);
+        let (stop_accepting, stopped) = oneshot::channel();
+        // A task of its own, since most programs await this in the runtime's main task, which is no worker's: each connection would
+        // wake another thread. It ends with the sender, so also where this future is dropped.
+        let accepting = tokio::spawn(accept_all(listener, app.clone(), is_stopping, stopped));
+        stop.await;
+        drop(stop_accepting);
+        let mut connections = accepting.await.unwrap_or_default();
         let _ = stopping.send(true);
         let drained = app.websockets.sockets().drain(drain).await;
         // Requests in hand have had the drain's time; what still hangs is dropped with the set.
@@ -288,6 +281,27 @@ impl fmt::Debug for Listening {
         f.debug_struct("Listening")
             .field("local_addr", &self.local_addr)
             .finish_non_exhaustive()
+    }
+}
+
+/// Serves every connection that comes, until the sender of `stopped` is dropped. Returns those that are not over yet.
+async fn accept_all(
+    listener: TcpListener,
+    app: App,
+    is_stopping: watch::Receiver<bool>,
+    mut stopped: oneshot::Receiver<()>,
+) -> JoinSet<()> {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            // In this order: where clients never cease to come, the others would have no turn.
+            biased;
+            _ = &mut stopped => return connections,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            (stream, peer) = accept(&listener) => {
+                connections.spawn(serve(app.clone(), stream, peer, is_stopping.clone()));
+            }
+        }
     }
 }
 
