@@ -531,3 +531,33 @@ async fn an_answer_given_early_reaches_a_client_that_is_still_sending() {
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     within(server.stop()).await;
 }
+
+/// A program may drop what it awaits: the server accepts no more, and who is connected stays so.
+#[tokio::test]
+async fn a_server_that_is_dropped_stops_accepting_and_keeps_its_sockets() {
+    let router = Router::new().path("ws/", echo(place));
+    let listening = Server::bind("127.0.0.1:0").router(router).listen();
+    let listening = listening.await.unwrap();
+    let (address, sockets) = (listening.local_addr(), listening.sockets());
+    let serving = tokio::spawn(listening.serve_until(std::future::pending()));
+
+    let (go_on, gone) = std::sync::mpsc::channel::<()>();
+    let talking = tokio::spawn(talk(address, "/ws/", move |socket| {
+        socket.read().unwrap();
+        gone.recv().unwrap();
+        socket.send(Frame::text("still there")).unwrap();
+        socket.read().unwrap()
+    }));
+    count(&sockets, 1).await;
+    serving.abort();
+    assert!(serving.await.unwrap_err().is_cancelled());
+    within(async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    go_on.send(()).unwrap();
+    let answer = within(talking).await.unwrap();
+    assert_eq!(answer, Ok(Frame::text("still there")));
+}

@@ -84,7 +84,8 @@ fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>) {
     }
 }
 
-fn panic_message(panic: Box<dyn Any + Send>) -> String {
+/// What a panic said; what it threw is dropped with it.
+pub(super) fn panic_message(panic: Box<dyn Any + Send>) -> String {
     let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)

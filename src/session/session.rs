@@ -50,7 +50,12 @@ impl Session {
             let judged = catch_unwind(AssertUnwindSafe(|| {
                 judge(end, &self.ctx, self.consumer.name())
             }));
-            if let Some(request) = judged.unwrap_or_else(|_| Some(panicked())) {
+            let judged = judged.unwrap_or_else(|panic| {
+                let message = hook::panic_message(panic);
+                tracing::error!(panic = message, "an error panicked when it was told");
+                Some(panicked())
+            });
+            if let Some(request) = judged {
                 self.ctx.mailbox().close(request);
                 self.connection.hook_was_last();
             }

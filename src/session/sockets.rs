@@ -212,9 +212,12 @@ pub(super) struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut state = self.sockets.lock();
-        state.live.remove(&self.id);
-        if state.live.is_empty() {
-            drop(state);
+        let mailbox = state.live.remove(&self.id);
+        let was_last = state.live.is_empty();
+        // What waits in the mailbox is dropped without the lock: payloads may be of the application's making.
+        drop(state);
+        drop(mailbox);
+        if was_last {
             self.sockets.0.empty.notify_waiters();
         }
     }
