@@ -3,11 +3,14 @@
 use std::fmt;
 use std::io;
 use std::io::IoSlice;
+use std::ops::Deref;
+use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -27,8 +30,10 @@ use crate::websocket::OpCode;
 use super::batch::Batch;
 use super::encoded::Encoded;
 use super::outgoing::Outgoing;
+use super::state::ATTENTION;
 use super::state::CloseRequest;
 use super::state::Door;
+use super::state::OUTPUT;
 use super::state::State;
 use super::transmit::transmit;
 
@@ -40,6 +45,8 @@ use super::transmit::transmit;
 /// has been woken, or waits for the socket to take more.
 pub(crate) struct Mailbox {
     state: Mutex<State>,
+    /// What the session would find under the lock: [`State::waiting`]. Written under it.
+    waiting: AtomicU8,
     /// Set when the handshake is over, for plain TCP only; other streams belong to the session,
     /// which is woken instead.
     stream: OnceLock<TcpStream>,
@@ -68,6 +75,7 @@ impl Mailbox {
     fn new(config: Arc<Config>, door: Door) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State::new(door)),
+            waiting: AtomicU8::new(ATTENTION),
             stream: OnceLock::new(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             config,
@@ -88,8 +96,51 @@ impl Mailbox {
         self.stream.get()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_> {
+        Locked {
+            state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            waiting: &self.waiting,
+            changed: false,
+        }
+    }
+
+    /// Whether the session has something of this kind to look at under the lock: a question that costs no lock, for a
+    /// session that asks it after every message.
+    ///
+    /// Only the session's own task may rely on a no. Who changes the state after this look wakes the session, and with
+    /// the wake-up the session sees the change.
+    fn has(&self, kind: u8) -> bool {
+        self.waiting.load(Ordering::Acquire) & kind != 0
+    }
+}
+
+/// The state under its lock. Before that is given back, it notes what waits.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    waiting: &'a AtomicU8,
+    changed: bool,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.changed = true;
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if self.changed {
+            self.waiting.store(self.state.waiting(), Ordering::Release);
+        }
     }
 }
 
@@ -273,6 +324,9 @@ impl Mailbox {
 
     /// The next event or the decision to close; else the task is woken when there is one.
     pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Taken> {
+        if !self.has(ATTENTION) {
+            return Poll::Pending;
+        }
         let mut state = self.lock();
         if let Some(event) = state.pop_event() {
             return Poll::Ready(Taken::Event(event));
@@ -290,22 +344,24 @@ impl Mailbox {
 
     /// Asks to be woken when something arrives. To be called before the last look at what waits.
     pub(crate) fn register(&self, waker: &Waker) {
-        self.lock().register(waker);
+        if self.has(ATTENTION) {
+            self.lock().register(waker);
+        }
     }
 
     /// Whether this side has decided that the connection ends at once, also in the middle of a hook.
     pub(crate) fn is_shut(&self) -> bool {
-        self.lock().door == Door::Shut
+        self.has(ATTENTION) && self.lock().door == Door::Shut
     }
 
     /// Whether this side has decided to close, in time or too late.
     pub(crate) fn has_request(&self) -> bool {
-        self.lock().request.is_some()
+        self.has(ATTENTION) && self.lock().request.is_some()
     }
 
     /// Whether the running hook must end now.
     pub(crate) fn is_cut(&self) -> bool {
-        self.lock().cut
+        self.has(ATTENTION) && self.lock().cut
     }
 
     /// Queues the answer to a ping.
@@ -340,6 +396,9 @@ impl Mailbox {
     where
         W: FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     {
+        if !self.has(OUTPUT) {
+            return (0, Poll::Ready(Ok(())));
+        }
         let mut state = self.lock();
         let mut total = 0;
         let result = loop {
@@ -350,14 +409,9 @@ impl Mailbox {
                 state.drop_outgoing();
                 break Poll::Ready(Ok(()));
             }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let filled = queue.slices(&mut slices);
-            match write(&slices[..filled]) {
+            match queue.write(&mut write) {
                 Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(written)) => {
-                    queue.advance(written);
-                    total += written;
-                }
+                Poll::Ready(Ok(written)) => total += written,
                 Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
                 Poll::Pending => break Poll::Pending,
             }
@@ -412,7 +466,7 @@ pub(crate) struct QueueFull;
 
 /// Wakes the task once, after the lock is given back, so that it does not run into it. It leaves
 /// its waker again when it has looked at everything.
-fn wake(mut state: MutexGuard<'_, State>) {
+fn wake(mut state: Locked<'_>) {
     let waker = state.waker.take();
     if state.door == Door::Shut {
         wake_senders(state);
@@ -425,10 +479,14 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 /// Wakes who waits for room, likewise after the lock is given back: a waker may poll at once.
-fn wake_senders(mut state: MutexGuard<'_, State>) {
-    let senders = std::mem::take(&mut state.senders);
+fn wake_senders(mut state: Locked<'_>) {
+    if state.senders.is_none() {
+        return;
+    }
+    let senders = state.senders.take();
     drop(state);
-    senders.into_iter().for_each(Waker::wake);
+    let senders = senders.into_iter().flat_map(|senders| *senders);
+    senders.for_each(Waker::wake);
 }
 
 impl fmt::Debug for Mailbox {
@@ -440,6 +498,3 @@ impl fmt::Debug for Mailbox {
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// How many buffers one write takes together.
-const SLICES: usize = 16;

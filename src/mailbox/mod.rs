@@ -18,3 +18,4 @@ pub(crate) use mailbox::Outbound;
 pub(crate) use mailbox::QueueFull;
 pub(crate) use mailbox::Taken;
 pub(crate) use state::CloseRequest;
+pub(crate) use transmit::transmit;

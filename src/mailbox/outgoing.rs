@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::io;
 use std::io::IoSlice;
+use std::task::Poll;
 
 use bytes::Buf;
 use bytes::Bytes;
@@ -139,10 +141,29 @@ impl Outgoing {
         self.pong = None;
     }
 
+    /// Writes what is next by means of `write`, and takes away what that has written.
+    pub(super) fn write(
+        &mut self,
+        write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let result = if self.chunks.len() == 1 && !self.has_controls() {
+            // As nearly always: what a hook sent.
+            write(&[IoSlice::new(&self.chunks[0].as_slice()[self.offset..])])
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = self.slices(&mut slices);
+            write(&slices[..filled])
+        };
+        if let Poll::Ready(Ok(written)) = result {
+            self.advance(written);
+        }
+        result
+    }
+
     /// Fills `slices` with what to write next, and says how many it filled.
     ///
     /// Where a control frame waits and another frame is begun, that is the rest of the begun one.
-    pub(super) fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+    fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.begun == 0 {
             self.place_controls();
         }
@@ -168,7 +189,10 @@ impl Outgoing {
     }
 
     /// Takes away what was written.
-    pub(super) fn advance(&mut self, written: usize) {
+    fn advance(&mut self, written: usize) {
+        if written == self.bytes {
+            return self.drained();
+        }
         self.bytes -= written;
         self.offset += written;
         while let Some(first) = self.chunks.front()
@@ -257,16 +281,25 @@ impl Outgoing {
         }
     }
 
-    fn clear(&mut self) {
+    /// All is written, or given up; a control frame may still wait.
+    fn drained(&mut self) {
         while !self.chunks.is_empty() {
             self.drop_first_chunk();
         }
-        self.chunks.shrink_to(8);
         self.lengths.clear();
-        self.lengths.shrink_to(64);
         self.offset = 0;
         self.begun = 0;
         self.bytes = 0;
+    }
+
+    fn clear(&mut self) {
+        self.drained();
+        if self.chunks.capacity() > 8 {
+            self.chunks.shrink_to(8);
+        }
+        if self.lengths.capacity() > 64 {
+            self.lengths.shrink_to(64);
+        }
         self.ping = false;
         self.pong = None;
     }
@@ -309,6 +342,8 @@ thread_local! {
     static POOL: RefCell<Vec<Box<Outgoing>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How many buffers one write takes together.
+const SLICES: usize = 16;
 /// Up to this many bytes a copy is cheaper than one more slice to write.
 const COPIED: usize = 2048;
 /// The most that small frames are copied behind each other.

@@ -22,7 +22,8 @@ pub(super) struct State {
     /// Why this side closes, from the first who decided it; taken by the session.
     pub(super) request: Option<Box<CloseRequest>>,
     /// Tasks within the hook that wait for room to send. Woken when something was written, and at the end.
-    pub(super) senders: Vec<Waker>,
+    #[expect(clippy::box_collection, reason = "hardly ever there, and a mailbox is small")]
+    pub(super) senders: Option<Box<Vec<Waker>>>,
     pub(super) door: Door,
     pub(super) takes_events: bool,
     /// The running hook must end now: the drain's deadline has passed.
@@ -56,12 +57,25 @@ impl State {
             events: None,
             waker: None,
             request: None,
-            senders: Vec::new(),
+            senders: None,
             door,
             takes_events: true,
             cut: false,
             dropped: 0,
         }
+    }
+
+    /// What a session that looks would find. No [`ATTENTION`] also says that its waker is known: it will be woken when
+    /// there is something.
+    pub(super) fn waiting(&self) -> u8 {
+        let calm = self.events.is_none()
+            && self.request.is_none()
+            && self.door == Door::Open
+            && !self.cut
+            && self.waker.is_some();
+        let attention = if calm { 0 } else { ATTENTION };
+        let output = if self.outgoing.is_none() { 0 } else { OUTPUT };
+        attention | output
     }
 
     /// The queue of frames, made where nothing waits yet.
@@ -124,8 +138,9 @@ impl State {
 
     /// Has this task woken when there may be room again.
     pub(super) fn wait_for_room(&mut self, waker: &Waker) {
-        if !self.senders.iter().any(|known| known.will_wake(waker)) {
-            self.senders.push(waker.clone());
+        let senders = self.senders.get_or_insert_default();
+        if !senders.iter().any(|known| known.will_wake(waker)) {
+            senders.push(waker.clone());
         }
     }
 
@@ -137,3 +152,8 @@ impl State {
         }
     }
 }
+
+/// An event, a decision, or a session that is to be noted before it sleeps.
+pub(super) const ATTENTION: u8 = 1;
+/// Something to write.
+pub(super) const OUTPUT: u8 = 2;

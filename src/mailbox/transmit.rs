@@ -1,4 +1,4 @@
-//! One `send(2)` to a TCP socket that does not wait, for whoever holds the mailbox's lock.
+//! [`transmit`]: one `send(2)` to a TCP socket that does not wait, for whoever holds the mailbox's lock.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 /// Straight on the descriptor, past tokio's readiness: a delivery to 10,000 sockets touches one
 /// cache line less per socket. A short count is no problem, since the session then tries by way of
 /// tokio, which learns of the full buffer there.
-pub(super) fn transmit(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn transmit(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     loop {
         match rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(written) => return Ok(written),

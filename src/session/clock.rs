@@ -20,7 +20,7 @@ pin_project_lite::pin_project! {
     pub(super) struct Clock {
         #[pin]
         sleep: Sleep,
-        // Whether the timer knows the task.
+        // Whether the timer knows the task and fires no later than the nearest deadline.
         armed: bool,
         // When the peer was last heard, or asked for a sign of life.
         since: Instant,
@@ -103,22 +103,32 @@ impl Clock {
 
     /// Writing stands still; the first call counts.
     pub(super) fn stalls(self: Pin<&mut Self>) {
-        let rare = self.project().rare.get_or_insert_default();
-        rare.stalled.get_or_insert_with(Instant::now);
+        let this = self.project();
+        let rare = this.rare.get_or_insert_default();
+        if rare.stalled.is_none() {
+            rare.stalled = Some(Instant::now());
+            *this.armed = false;
+        }
     }
 
     /// The wait for the peer's close frame begins; the first call counts.
     pub(super) fn closes_within(self: Pin<&mut Self>, timeout: Duration) {
-        let rare = self.project().rare.get_or_insert_default();
-        rare.close_by
-            .get_or_insert_with(|| after(Instant::now(), timeout));
+        let this = self.project();
+        let rare = this.rare.get_or_insert_default();
+        if rare.close_by.is_none() {
+            rare.close_by = Some(after(Instant::now(), timeout));
+            *this.armed = false;
+        }
     }
 
     /// The running hook has so much time left; the first call counts until [`hook_over`](Self::hook_over).
     pub(super) fn hook_within(self: Pin<&mut Self>, timeout: Duration) {
-        let rare = self.project().rare.get_or_insert_default();
-        rare.hook_by
-            .get_or_insert_with(|| after(Instant::now(), timeout));
+        let this = self.project();
+        let rare = this.rare.get_or_insert_default();
+        if rare.hook_by.is_none() {
+            rare.hook_by = Some(after(Instant::now(), timeout));
+            *this.armed = false;
+        }
     }
 
     /// The hook is over.
@@ -134,6 +144,10 @@ impl Clock {
         config: &Config,
         cx: &mut Context<'_>,
     ) -> Poll<Due> {
+        // As nearly always, whenever something was read or written.
+        if self.armed && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
         loop {
             let Some((due, at)) = self.next(config) else {
                 return Poll::Pending;
@@ -141,10 +155,6 @@ impl Clock {
             let mut this = self.as_mut().project();
             if at < this.sleep.deadline() {
                 this.sleep.as_mut().reset(at);
-                *this.armed = false;
-            }
-            if *this.armed && !this.sleep.is_elapsed() {
-                return Poll::Pending;
             }
             *this.armed = true;
             // Past tokio's budget: where that is spent, the timer would be taken for armed and know nobody.
@@ -154,7 +164,6 @@ impl Clock {
                 return Poll::Ready(due);
             }
             this.sleep.as_mut().reset(at);
-            *this.armed = false;
         }
     }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::task::ready;
 
 use crate::close::Cause;
 use crate::close::CloseCode;
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     /// Hooks run in a row, without a wait.
     turns: u8,
     inbound: Inbound,
+    /// The last read has emptied the socket, and the task has not slept since: another read would find nothing.
+    is_drained: bool,
     /// A write has failed: nothing more goes out. What the peer sent before it went is still read.
     is_mute: bool,
 }
@@ -80,6 +83,7 @@ impl Connection {
             event_first: false,
             turns: 0,
             inbound: Inbound::Open,
+            is_drained: false,
             is_mute: false,
             wire: Wire::new(mailbox, transport.stream),
         }
@@ -134,15 +138,17 @@ impl Connection {
                 .map(Next::Message)
                 .or_else(|| self.end.as_deref().cloned().map(Next::End));
         }
-        if !self.event_first
-            && let Some(message) = self.next_message()
-        {
+        let event_first = self.event_first;
+        if !event_first && let Some(message) = self.next_message() {
             self.event_first = true;
             return Some(Next::Message(message));
         }
         self.event_first = false;
         if let Poll::Ready(taken) = self.mailbox().poll_take(cx) {
             return Some(self.taken(taken));
+        }
+        if !event_first {
+            return None;
         }
         self.next_message().map(Next::Message)
     }
@@ -292,6 +298,10 @@ impl Connection {
                 self.drop_input();
                 return None;
             }
+            if input.is_spent() {
+                self.drop_input();
+                return None;
+            }
             let (bytes, at) = input.unread();
             match self.decoder.decode(bytes, at) {
                 Ok(Some(Incoming::Text(text))) => return Some(Message::Text(text)),
@@ -333,6 +343,9 @@ impl Connection {
         if matches!(self.inbound, Inbound::Gone | Inbound::Closed) {
             return Poll::Pending;
         }
+        if self.is_drained {
+            ready!(self.wire.poll_readable(cx));
+        }
         let mut input = Input::pooled();
         let read = self.wire.poll_read(input.room(), cx);
         match read {
@@ -341,6 +354,7 @@ impl Connection {
                 return Poll::Pending;
             }
             Poll::Ready(Ok(read)) if read > 0 => {
+                self.is_drained = read < input.room().len();
                 input.fill(read);
                 self.input = Some(input);
                 self.clock.as_mut().heard();
@@ -402,6 +416,7 @@ impl Connection {
     /// Nothing borrowed from the thread survives a suspension.
     fn sleep(&mut self) {
         self.turns = 0;
+        self.is_drained = false;
         self.input = self.input.take().and_then(Input::park);
     }
 

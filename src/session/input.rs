@@ -71,6 +71,11 @@ impl Input {
         (&mut self.bytes[..self.end], &mut self.at)
     }
 
+    /// Whether everything is decoded.
+    pub(super) fn is_spent(&self) -> bool {
+        self.at == self.end
+    }
+
     /// Room to read into, once everything is decoded.
     pub(super) fn room(&mut self) -> &mut [u8] {
         &mut self.bytes

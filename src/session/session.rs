@@ -46,6 +46,9 @@ impl Session {
                 Begun::End(closed) => break closed,
             };
             let end = hook::run(hook, &mut self.connection).await;
+            if matches!(end, HookEnd::Done(Ok(()))) {
+                continue;
+            }
             // An error's own `Display` or `Drop` may panic, too.
             let judged = catch_unwind(AssertUnwindSafe(|| {
                 judge(end, &self.ctx, self.consumer.name())

@@ -21,6 +21,7 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 use crate::mailbox::Mailbox;
+use crate::mailbox::transmit;
 
 use super::transport::Duplex;
 use super::transport::Stream;
@@ -45,6 +46,14 @@ impl Wire {
 
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
+    }
+
+    /// Whether a read is worth a buffer; else the task is woken when it is. A stream that is not TCP always is.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.mailbox.stream() {
+            Some(stream) => stream.poll_read_ready(cx).map(drop),
+            None => Poll::Ready(()),
+        }
     }
 
     /// One read; 0 at the stream's end.
@@ -124,7 +133,6 @@ fn poll_read_tcp(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     loop {
-        ready!(stream.poll_read_ready(cx))?;
         let mut short = None;
         let result = stream.try_io(Interest::READABLE, || {
             let (read, _) = recv(stream, &mut *buffer, RecvFlags::DONTWAIT)?;
@@ -138,18 +146,26 @@ fn poll_read_tcp(
             return Poll::Ready(Ok(read));
         }
         match result.map_err(|error| (error.kind(), error)) {
-            Err((io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted, _)) => {}
+            Err((io::ErrorKind::WouldBlock, _)) => ready!(stream.poll_read_ready(cx))?,
+            Err((io::ErrorKind::Interrupted, _)) => {}
             Err((_, error)) => return Poll::Ready(Err(error)),
             Ok(read) => return Poll::Ready(Ok(read)),
         }
     }
 }
 
+/// Straight on the descriptor first: tokio's readiness is asked only where the kernel takes nothing.
 fn poll_write_tcp(
     stream: &TcpStream,
     slices: &[IoSlice<'_>],
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
+    if let [only] = slices {
+        match transmit(stream, only) {
+            Ok(0) => {}
+            written => return Poll::Ready(written),
+        }
+    }
     loop {
         let written = match slices {
             [only] => stream.try_write(only),

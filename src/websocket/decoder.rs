@@ -88,7 +88,22 @@ impl Decoder {
     ///
     /// The peer broke the protocol. Every further call returns the same violation and takes
     /// nothing; where `*at` and the bytes of the input are left is not specified.
+    #[inline]
     pub(crate) fn decode(
+        &mut self,
+        input: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Option<Incoming>, Violation> {
+        if self.partial.is_none()
+            && let Some(whole) = self.read_whole_frame(input, at)
+        {
+            return whole.map(Some).inspect_err(|violation| self.refuse(violation));
+        }
+        self.read_in_pieces(input, at)
+    }
+
+    /// Goes on with what is under way, or begins it.
+    fn read_in_pieces(
         &mut self,
         input: &mut [u8],
         at: &mut usize,
@@ -96,11 +111,7 @@ impl Decoder {
         if let Some(violation) = self.refused() {
             return Err(violation.clone());
         }
-        let outcome = match self.read_whole_frame(input, at) {
-            Some(Ok(incoming)) => return Ok(Some(incoming)),
-            Some(Err(violation)) => Err(violation),
-            None => self.advance(input, at),
-        };
+        let outcome = self.advance(input, at);
         match &outcome {
             Ok(_) => self.release(),
             Err(violation) => self.refuse(violation),
@@ -114,20 +125,19 @@ impl Decoder {
         self.partial.is_none()
     }
 
-    /// Reads the next frame if nothing is under way, and if it is whole and not a fragment: nothing
-    /// is kept for it. All else, what is wrong with its header included, is [`Self::advance`]'s.
+    /// Reads the next frame, while nothing is under way, if it is whole and not a fragment: nothing is
+    /// kept for it. All else, what is wrong with its header included, is [`Self::advance`]'s.
     #[inline]
     fn read_whole_frame(
         &self,
         input: &mut [u8],
         at: &mut usize,
     ) -> Option<Result<Incoming, Violation>> {
-        if self.partial.is_some() {
-            return None;
-        }
         let rest = input.get_mut(*at..)?;
-        let Ok(Some((header, size))) = header::parse(rest, self.expected()) else {
-            return None;
+        let expected = self.expected();
+        let (header, size) = match header::common(rest, expected) {
+            Some(common) => common,
+            None => header::parse(rest, expected).ok().flatten()?,
         };
         if !header.fin || header.len > rest.len() - size {
             return None;

@@ -53,10 +53,19 @@ pub(crate) fn header(opcode: OpCode, payload_len: usize) -> Header {
 }
 
 /// Appends an unmasked frame, as a server sends it.
+#[inline]
 pub(crate) fn encode_into(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
-    let header = header(opcode, payload.len());
-    out.reserve(header.len() + payload.len());
-    out.extend_from_slice(&header);
+    out.reserve(10 + payload.len());
+    let first = FIN | opcode.bits();
+    // Of lengths that the compiler knows, but for the longest.
+    match payload.len() {
+        len @ 0..=125 => out.extend_from_slice(&[first, len as u8]),
+        len @ 126..=0xFFFF => {
+            let [high, low] = (len as u16).to_be_bytes();
+            out.extend_from_slice(&[first, 126, high, low]);
+        }
+        len => out.extend_from_slice(&header(opcode, len)),
+    }
     out.extend_from_slice(payload);
 }
 

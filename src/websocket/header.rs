@@ -29,6 +29,41 @@ pub(super) struct Expected {
 /// The longest header: two bytes, eight of length, four of mask.
 pub(super) const MAX_HEADER: usize = 14;
 
+/// The header that nearly all messages have towards a server: a whole one, masked, its length in two bytes at the most.
+/// `None` for any other, and for one that is not right in any way: [`parse`] tells which.
+#[inline]
+pub(super) fn common(bytes: &[u8], expected: Expected) -> Option<(FrameHeader, usize)> {
+    let &[first, second, ref after @ ..] = bytes else {
+        return None;
+    };
+    let opcode = match first {
+        FIN_TEXT => OpCode::Text,
+        FIN_BINARY => OpCode::Binary,
+        _ => return None,
+    };
+    let (len, after) = match second ^ MASKED {
+        short @ 0..=125 => (usize::from(short), after),
+        LEN_16 => {
+            let (len, after) = after.split_first_chunk::<2>()?;
+            (usize::from(u16::from_be_bytes(*len)), after)
+        }
+        _ => return None,
+    };
+    let is_shortest = len > 125 || second ^ MASKED != LEN_16;
+    let is_right = is_shortest && len <= expected.max_message && expected.begun.is_none();
+    if !is_right || expected.role != Role::Server {
+        return None;
+    }
+    let (key, rest) = after.split_first_chunk::<4>()?;
+    let header = FrameHeader {
+        opcode,
+        fin: true,
+        mask: Some(*key),
+        len,
+    };
+    Some((header, bytes.len() - rest.len()))
+}
+
 /// Reads the header at the front of `bytes` and how many bytes it took, `None` while it is not
 /// whole.
 ///
@@ -144,6 +179,8 @@ fn within_limit(len: u64, opcode: OpCode, expected: Expected) -> Result<usize, V
 }
 
 const FIN: u8 = 0b1000_0000;
+const FIN_TEXT: u8 = 0b1000_0001;
+const FIN_BINARY: u8 = 0b1000_0010;
 const RESERVED_BITS: u8 = 0b0111_0000;
 const OPCODE_BITS: u8 = 0b0000_1111;
 const MASKED: u8 = 0b1000_0000;
