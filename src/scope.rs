@@ -6,7 +6,9 @@ use std::any::type_name;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::net::SocketAddrV6;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -34,7 +36,6 @@ struct Inner {
     head: Head,
     params: Params,
     mount: Arc<Mount>,
-    peer: Option<SocketAddr>,
     /// What middleware put on the request and what checks add; written before `connect`, then only read.
     extensions: RwLock<Extensions>,
 }
@@ -69,10 +70,9 @@ impl Scope {
             extensions = Extensions::new();
         }
         Self(Arc::new(Inner {
-            head: Head::new(&request.uri, path, &request.headers),
+            head: Head::new(peer, &request.uri, path, &request.headers),
             params,
             mount,
-            peer,
             extensions: RwLock::new(extensions),
         }))
     }
@@ -164,7 +164,7 @@ impl Scope {
             parameters,
             ..
         } = &*self.0.mount;
-        let Some(value) = self.0.params.value(name) else {
+        let Some(value) = self.0.params.value(name, self.path()) else {
             if parameters.iter().any(|declared| declared == name) {
                 return Ok(None);
             }
@@ -177,13 +177,13 @@ impl Scope {
 
     /// The parameters of the route: names and values. (Channels' `scope["url_route"]["kwargs"]`.)
     pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.params.iter()
+        self.0.params.iter(self.path())
     }
 
     /// The unnamed groups of a regular expression, in order; empty when any group has a name.
     /// (Channels' `args`.)
     pub fn args(&self) -> impl Iterator<Item = Option<&str>> {
-        self.0.params.args()
+        self.0.params.args(self.path())
     }
 
     /// The pattern of the matched route, as it was declared, prefixes in front.
@@ -195,7 +195,7 @@ impl Scope {
     /// The address of the peer, where the server knows one: see [`Peer`].
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.0.peer
+        self.0.head.peer()
     }
 
     /// What the application shares: [`Router::state`](crate::Router::state).
@@ -289,21 +289,25 @@ impl fmt::Debug for State {
     }
 }
 
-/// The request's head in one allocation: raw path, query, then each header as two lengths, name and value.
+/// The request's head in one allocation: the peer's address, raw path, query, then each header as two lengths, name and value.
 struct Head {
     bytes: Box<[u8]>,
-    path_len: u32,
-    query_len: u32,
+    peer_len: u8,
+    path_len: u16,
+    query_len: u16,
     /// Only where decoding changed something.
     decoded_path: Option<Box<str>>,
 }
 
 impl Head {
-    fn new(uri: &Uri, path: Cow<'_, str>, headers: &HeaderMap) -> Self {
+    fn new(peer: Option<SocketAddr>, uri: &Uri, path: Cow<'_, str>, headers: &HeaderMap) -> Self {
         let (raw_path, query) = (uri.path(), uri.query().unwrap_or_default());
         let kept = || headers.iter().filter(|(name, _)| !is_handshake(name));
         let lengths = kept().map(|(name, value)| name.as_str().len() + value.len() + 8);
-        let mut bytes = Vec::with_capacity(raw_path.len() + query.len() + lengths.sum::<usize>());
+        let peer = peer.map(written_address).unwrap_or_default();
+        let line = peer.len() + raw_path.len() + query.len();
+        let mut bytes = Vec::with_capacity(line + lengths.sum::<usize>());
+        bytes.extend_from_slice(&peer);
         bytes.extend_from_slice(raw_path.as_bytes());
         bytes.extend_from_slice(query.as_bytes());
         for (name, value) in kept() {
@@ -314,10 +318,16 @@ impl Head {
         }
         Self {
             bytes: bytes.into_boxed_slice(),
-            path_len: length(raw_path.len()),
-            query_len: length(query.len()),
+            peer_len: peer.len() as u8,
+            // No `Uri` is longer.
+            path_len: raw_path.len() as u16,
+            query_len: query.len() as u16,
             decoded_path: (path != raw_path).then(|| path.into_owned().into_boxed_str()),
         }
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        read_address(&self.bytes[..usize::from(self.peer_len)])
     }
 
     fn path(&self) -> &str {
@@ -327,16 +337,22 @@ impl Head {
     }
 
     fn raw_path(&self) -> &str {
-        str::from_utf8(&self.bytes[..self.path_len as usize]).unwrap_or_default()
+        let start = usize::from(self.peer_len);
+        self.text(start, self.path_len)
     }
 
     fn query(&self) -> &str {
-        let start = self.path_len as usize;
-        str::from_utf8(&self.bytes[start..start + self.query_len as usize]).unwrap_or_default()
+        let start = usize::from(self.peer_len) + usize::from(self.path_len);
+        self.text(start, self.query_len)
+    }
+
+    fn text(&self, start: usize, len: u16) -> &str {
+        str::from_utf8(&self.bytes[start..start + usize::from(len)]).unwrap_or_default()
     }
 
     fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let mut rest = &self.bytes[(self.path_len + self.query_len) as usize..];
+        let line = usize::from(self.path_len) + usize::from(self.query_len);
+        let mut rest = &self.bytes[usize::from(self.peer_len) + line..];
         std::iter::from_fn(move || {
             let (name_len, after) = rest.split_first_chunk::<4>()?;
             let (value_len, after) = after.split_first_chunk::<4>()?;
@@ -346,6 +362,31 @@ impl Head {
             Some((str::from_utf8(name).unwrap_or_default(), value))
         })
     }
+}
+
+/// The address in as few bytes as tell it: 6, or 26.
+fn written_address(address: SocketAddr) -> Vec<u8> {
+    let port = address.port().to_be_bytes();
+    match address {
+        SocketAddr::V4(v4) => [&v4.ip().octets()[..], &port].concat(),
+        SocketAddr::V6(v6) => {
+            let [flow, scope] = [v6.flowinfo(), v6.scope_id()].map(u32::to_be_bytes);
+            [&v6.ip().octets()[..], &port, &flow, &scope].concat()
+        }
+    }
+}
+
+fn read_address(bytes: &[u8]) -> Option<SocketAddr> {
+    if let Ok(bytes) = <[u8; 6]>::try_from(bytes) {
+        let [a, b, c, d, high, low] = bytes;
+        return Some((Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low])).into());
+    }
+    let (ip, rest) = bytes.split_first_chunk::<16>()?;
+    let (port, rest) = rest.split_first_chunk::<2>()?;
+    let (flow, scope) = rest.split_first_chunk::<4>()?;
+    let [flow, scope] = [*flow, scope.try_into().ok()?].map(u32::from_be_bytes);
+    let port = u16::from_be_bytes(*port);
+    Some(SocketAddrV6::new((*ip).into(), port, flow, scope).into())
 }
 
 /// Whether the header has done its work with the 101, and says nothing about the client.
@@ -383,6 +424,8 @@ mod tests {
     use super::Params;
     use super::Scope;
     use super::decode_path;
+    use super::read_address;
+    use super::written_address;
 
     fn scope(uri: &str) -> Scope {
         let request = http::Request::builder()
@@ -414,6 +457,20 @@ mod tests {
         assert_eq!(scope.headers().nth(1), Some(("x-bytes", &b"\xff"[..])));
         let offered: Vec<_> = scope.subprotocols().collect();
         assert_eq!(offered, ["chat", "superchat", "third"]);
+    }
+
+    #[test]
+    fn every_address_is_read_as_it_was_written() {
+        for address in [
+            "1.2.3.4:5",
+            "255.0.0.255:65535",
+            "[2001:db8::1]:80",
+            "[fe80::1%7]:1",
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(read_address(&written_address(address)), Some(address));
+        }
+        assert_eq!(read_address(&[]), None);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::name::GroupName;
 use crate::scope::Scope;
 
 use super::group_add::GroupAdd;
+use super::memberships::Memberships;
 use super::sending::Sending;
 
 /// The connection, as a hook sees it: its socket, its groups, its scope.
@@ -44,7 +45,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     /// The memberships; after the release, what they were.
-    groups: Vec<Arc<Group>>,
+    groups: Memberships,
     /// Set once, at the connection's end: nobody joins any more.
     released: bool,
     /// Whether somebody may know this consumer's channel name.
@@ -300,7 +301,7 @@ impl Context {
         if state.released {
             return Ok(None);
         }
-        let known = state.groups.iter().any(|group| group.name() == name);
+        let known = state.groups.position(name).is_some();
         let limit = self.0.mailbox.config().max_groups;
         if !known && state.groups.len() >= limit {
             return Err(Error::too_many_groups(name.as_str(), limit));
@@ -309,10 +310,6 @@ impl Context {
             .0
             .layer
             .join(name.clone(), self.0.mailbox.clone(), relay);
-        if state.groups.is_empty() {
-            // Most are in one group.
-            state.groups.reserve_exact(1);
-        }
         if !known {
             state.groups.push(group.clone());
         }
@@ -322,11 +319,11 @@ impl Context {
     fn discard(&self, name: &GroupName) {
         let left = {
             let mut state = self.lock();
-            let place = state.groups.iter().position(|group| group.name() == name);
+            let place = state.groups.position(name);
             // After the release the list only tells what was.
             place
                 .filter(|_| !state.released)
-                .map(|place| state.groups.swap_remove(place))
+                .map(|place| state.groups.remove(place))
         };
         if let Some(group) = left {
             self.0.layer.leave(&group, self.0.mailbox.id());
@@ -399,7 +396,7 @@ impl Inner {
             (state.groups.clone(), state.named)
         };
         // Without the lock: leaving may call the backend.
-        for group in &groups {
+        for group in groups.iter() {
             self.layer.leave(group, self.mailbox.id());
         }
         if named {

@@ -4,6 +4,7 @@ mod consumer;
 mod context;
 mod erased;
 mod group_add;
+mod memberships;
 mod sending;
 
 pub use consumer::Consumer;

@@ -22,7 +22,10 @@ pub(super) struct State {
     /// Why this side closes, from the first who decided it; taken by the session.
     pub(super) request: Option<Box<CloseRequest>>,
     /// Tasks within the hook that wait for room to send. Woken when something was written, and at the end.
-    #[expect(clippy::box_collection, reason = "hardly ever there, and a mailbox is small")]
+    #[expect(
+        clippy::box_collection,
+        reason = "hardly ever there, and a mailbox is small"
+    )]
     pub(super) senders: Option<Box<Vec<Waker>>>,
     pub(super) door: Door,
     pub(super) takes_events: bool,

@@ -52,7 +52,7 @@ impl Matcher {
                 None => named.push((Arc::clone(name), range)),
             }
         }
-        Some(Params::new(path, named, args))
+        Some(Params::new(named, args))
     }
 }
 

@@ -5,48 +5,71 @@ use std::sync::Arc;
 
 /// The values of one match.
 ///
-/// The path is stored once and every value is a range of it; names are shared with the pattern.
+/// Every value is a range of the path, which whoever keeps these keeps as well and brings along; names are shared with
+/// the pattern.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params {
-    path: Arc<str>,
-    named: Box<[(Arc<str>, Range<usize>)]>,
-    args: Box<[Option<Range<usize>>]>,
+    named: Box<[(Arc<str>, Place)]>,
+    args: Box<[Option<Place>]>,
 }
 
 impl Params {
-    /// `named` holds each name once, and all ranges lie on character borders of `path`.
+    /// `named` holds each name once, and all ranges lie on character borders of the path without its leading slashes.
     pub(super) fn new(
-        path: &str,
         named: Vec<(Arc<str>, Range<usize>)>,
         args: Vec<Option<Range<usize>>>,
     ) -> Self {
+        let named = named
+            .into_iter()
+            .map(|(name, range)| (name, Place::of(range)));
+        let args = args.into_iter().map(|range| range.map(Place::of));
         Self {
-            path: path.into(),
-            named: named.into(),
-            args: args.into(),
+            named: named.collect(),
+            args: args.collect(),
         }
     }
 
     /// Names with their values, in the order of the pattern; an optional group that matched nothing
     /// is left out.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.named
             .iter()
-            .map(|(name, range)| (&**name, &self.path[range.clone()]))
+            .map(|(name, place)| (&**name, place.in_path(path)))
     }
 
     /// The value of the parameter `name`.
-    pub(crate) fn value(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find_map(|(known, value)| (known == name).then_some(value))
+    pub(crate) fn value<'a>(&self, name: &str, path: &'a str) -> Option<&'a str> {
+        let (_, place) = self.named.iter().find(|(known, _)| &**known == name)?;
+        Some(place.in_path(path))
     }
 
     /// The unnamed groups of a `re_path()` without named ones; an optional group that matched
     /// nothing is `None`.
-    pub(crate) fn args(&self) -> impl Iterator<Item = Option<&str>> {
+    pub(crate) fn args<'a>(&'a self, path: &'a str) -> impl Iterator<Item = Option<&'a str>> {
         self.args
             .iter()
-            .map(|range| range.clone().map(|range| &self.path[range]))
+            .map(|place| place.map(|place| place.in_path(path)))
+    }
+}
+
+/// A range of a path. In half the room of a `Range<usize>`: each connection keeps some.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: u32,
+    end: u32,
+}
+
+impl Place {
+    /// A path of 4 GiB does not pass any HTTP parser.
+    fn of(range: Range<usize>) -> Self {
+        let [start, end] = [range.start, range.end].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+        Self { start, end }
+    }
+
+    fn in_path(self, path: &str) -> &str {
+        let path = path.trim_start_matches('/');
+        let range = self.start as usize..self.end as usize;
+        path.get(range).unwrap_or_default()
     }
 }
 

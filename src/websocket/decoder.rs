@@ -97,7 +97,9 @@ impl Decoder {
         if self.partial.is_none()
             && let Some(whole) = self.read_whole_frame(input, at)
         {
-            return whole.map(Some).inspect_err(|violation| self.refuse(violation));
+            return whole
+                .map(Some)
+                .inspect_err(|violation| self.refuse(violation));
         }
         self.read_in_pieces(input, at)
     }

@@ -76,15 +76,15 @@ pub(super) fn table(patterns: &[Pattern]) -> Table {
 pub(super) fn matched(pattern: &Pattern, path: &str) -> Option<String> {
     let found = table(slice::from_ref(pattern)).find(path)?;
     assert_eq!(found.route, 0);
-    Some(written(&found.params))
+    Some(written(&found.params, path))
 }
 
-pub(super) fn written(params: &Params) -> String {
+pub(super) fn written(params: &Params, path: &str) -> String {
     let mut words: Vec<String> = params
-        .iter()
+        .iter(path)
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    let args: Vec<&str> = params.args().map(|arg| arg.unwrap_or("-")).collect();
+    let args: Vec<&str> = params.args(path).map(|arg| arg.unwrap_or("-")).collect();
     if !args.is_empty() {
         words.push(format!("[{}]", args.join(", ")));
     }

@@ -452,10 +452,11 @@ proptest! {
                 .iter()
                 .enumerate()
                 .find_map(|(at, route)| Some((at, route.means(stripped)?)));
-            let found = table.find(&format!("{slashes}{path}")).map(|found| {
-                let named = found.params.iter();
+            let asked = format!("{slashes}{path}");
+            let found = table.find(&asked).map(|found| {
+                let named = found.params.iter(&asked);
                 let named = named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-                let args = found.params.args().map(|arg| arg.map(str::to_owned)).collect();
+                let args = found.params.args(&asked).map(|arg| arg.map(str::to_owned)).collect();
                 (found.route, (named, args))
             });
             prop_assert_eq!(found, expected, "{:?}", path);
