@@ -70,7 +70,7 @@ impl Scope {
             extensions = Extensions::new();
         }
         Self(Arc::new(Inner {
-            head: Head::new(peer, &request.uri, path, &request.headers),
+            head: Head::new(peer, &request.uri, &path, &request.headers),
             params,
             mount,
             extensions: RwLock::new(extensions),
@@ -289,27 +289,30 @@ impl fmt::Debug for State {
     }
 }
 
-/// The request's head in one allocation: the peer's address, raw path, query, then each header as two lengths, name and value.
+/// The request's head in one allocation: the peer's address, the path as it was sent, the query, the path decoded where
+/// that changed it, then each header as two lengths, name and value.
 struct Head {
     bytes: Box<[u8]>,
     peer_len: u8,
     path_len: u16,
     query_len: u16,
-    /// Only where decoding changed something.
-    decoded_path: Option<Box<str>>,
+    /// 0 where decoding changed nothing.
+    decoded_len: u16,
 }
 
 impl Head {
-    fn new(peer: Option<SocketAddr>, uri: &Uri, path: Cow<'_, str>, headers: &HeaderMap) -> Self {
+    fn new(peer: Option<SocketAddr>, uri: &Uri, path: &str, headers: &HeaderMap) -> Self {
         let (raw_path, query) = (uri.path(), uri.query().unwrap_or_default());
         let kept = || headers.iter().filter(|(name, _)| !is_handshake(name));
         let lengths = kept().map(|(name, value)| name.as_str().len() + value.len() + 8);
         let peer = peer.map(written_address).unwrap_or_default();
-        let line = peer.len() + raw_path.len() + query.len();
+        let decoded = if path == raw_path { "" } else { path };
+        let line = peer.len() + raw_path.len() + query.len() + decoded.len();
         let mut bytes = Vec::with_capacity(line + lengths.sum::<usize>());
         bytes.extend_from_slice(&peer);
         bytes.extend_from_slice(raw_path.as_bytes());
         bytes.extend_from_slice(query.as_bytes());
+        bytes.extend_from_slice(decoded.as_bytes());
         for (name, value) in kept() {
             bytes.extend_from_slice(&length(name.as_str().len()).to_ne_bytes());
             bytes.extend_from_slice(&length(value.len()).to_ne_bytes());
@@ -319,10 +322,10 @@ impl Head {
         Self {
             bytes: bytes.into_boxed_slice(),
             peer_len: peer.len() as u8,
-            // No `Uri` is longer.
+            // No `Uri` is longer, and decoding makes it shorter.
             path_len: raw_path.len() as u16,
             query_len: query.len() as u16,
-            decoded_path: (path != raw_path).then(|| path.into_owned().into_boxed_str()),
+            decoded_len: decoded.len() as u16,
         }
     }
 
@@ -331,19 +334,23 @@ impl Head {
     }
 
     fn path(&self) -> &str {
-        self.decoded_path
-            .as_deref()
-            .unwrap_or_else(|| self.raw_path())
+        if self.decoded_len == 0 {
+            return self.raw_path();
+        }
+        let start = self.query_start() + usize::from(self.query_len);
+        self.text(start, self.decoded_len)
     }
 
     fn raw_path(&self) -> &str {
-        let start = usize::from(self.peer_len);
-        self.text(start, self.path_len)
+        self.text(usize::from(self.peer_len), self.path_len)
     }
 
     fn query(&self) -> &str {
-        let start = usize::from(self.peer_len) + usize::from(self.path_len);
-        self.text(start, self.query_len)
+        self.text(self.query_start(), self.query_len)
+    }
+
+    fn query_start(&self) -> usize {
+        usize::from(self.peer_len) + usize::from(self.path_len)
     }
 
     fn text(&self, start: usize, len: u16) -> &str {
@@ -351,8 +358,8 @@ impl Head {
     }
 
     fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let line = usize::from(self.path_len) + usize::from(self.query_len);
-        let mut rest = &self.bytes[usize::from(self.peer_len) + line..];
+        let after_query = usize::from(self.query_len) + usize::from(self.decoded_len);
+        let mut rest = &self.bytes[self.query_start() + after_query..];
         std::iter::from_fn(move || {
             let (name_len, after) = rest.split_first_chunk::<4>()?;
             let (value_len, after) = after.split_first_chunk::<4>()?;

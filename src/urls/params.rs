@@ -8,9 +8,13 @@ use std::sync::Arc;
 /// Every value is a range of the path, which whoever keeps these keeps as well and brings along; names are shared with
 /// the pattern.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Params {
-    named: Box<[(Arc<str>, Place)]>,
-    args: Box<[Option<Place>]>,
+pub(crate) struct Params(Box<[Param]>);
+
+/// A named parameter, or a positional argument, which may have taken no part in the match.
+#[derive(Clone, Debug)]
+enum Param {
+    Named(Arc<str>, Place),
+    Arg(Option<Place>),
 }
 
 impl Params {
@@ -21,34 +25,35 @@ impl Params {
     ) -> Self {
         let named = named
             .into_iter()
-            .map(|(name, range)| (name, Place::of(range)));
-        let args = args.into_iter().map(|range| range.map(Place::of));
-        Self {
-            named: named.collect(),
-            args: args.collect(),
-        }
+            .map(|(name, range)| Param::Named(name, Place::of(range)));
+        let args = args
+            .into_iter()
+            .map(|range| Param::Arg(range.map(Place::of)));
+        Self(named.chain(args).collect())
     }
 
     /// Names with their values, in the order of the pattern; an optional group that matched nothing
     /// is left out.
     pub(crate) fn iter<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.named
-            .iter()
-            .map(|(name, place)| (&**name, place.in_path(path)))
+        self.0.iter().filter_map(|param| match param {
+            Param::Named(name, place) => Some((&**name, place.in_path(path))),
+            Param::Arg(_) => None,
+        })
     }
 
     /// The value of the parameter `name`.
-    pub(crate) fn value<'a>(&self, name: &str, path: &'a str) -> Option<&'a str> {
-        let (_, place) = self.named.iter().find(|(known, _)| &**known == name)?;
-        Some(place.in_path(path))
+    pub(crate) fn value<'a>(&'a self, name: &str, path: &'a str) -> Option<&'a str> {
+        self.iter(path)
+            .find_map(|(known, value)| (known == name).then_some(value))
     }
 
     /// The unnamed groups of a `re_path()` without named ones; an optional group that matched
     /// nothing is `None`.
     pub(crate) fn args<'a>(&'a self, path: &'a str) -> impl Iterator<Item = Option<&'a str>> {
-        self.args
-            .iter()
-            .map(|place| place.map(|place| place.in_path(path)))
+        self.0.iter().filter_map(|param| match param {
+            Param::Arg(place) => Some(place.map(|place| place.in_path(path))),
+            Param::Named(..) => None,
+        })
     }
 }
 
