@@ -1,8 +1,14 @@
 //! [`Event`]: what travels through groups and channels when a consumer names no type of its own.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::Deserializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::de::Error as _;
+use serde::de::MapAccess;
+use serde::de::Visitor;
 use serde_json::Map;
 use serde_json::Value;
 
@@ -20,7 +26,7 @@ use crate::error::Error;
 /// assert_eq!(event.kind(), "chat.message");
 /// assert_eq!(event.field("text").unwrap(), "hello");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
     #[serde(rename = "type")]
     kind: String,
@@ -78,6 +84,37 @@ impl Event {
         object.insert("type".to_owned(), Value::String(self.kind));
         serde_json::from_value(Value::Object(object))
             .map_err(|source| Error::decode(std::any::type_name::<T>(), source))
+    }
+}
+
+/// By hand: derived, each field of a flattened map would be held a second time on its way.
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Event;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event: an object with a \"type\"")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event, A::Error> {
+        let mut kind = None;
+        let mut fields = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name != "type" {
+                fields.insert(name, map.next_value()?);
+            } else if kind.replace(map.next_value()?).is_some() {
+                return Err(A::Error::duplicate_field("type"));
+            }
+        }
+        let kind = kind.ok_or_else(|| A::Error::missing_field("type"))?;
+        Ok(Event { kind, fields })
     }
 }
 

@@ -75,7 +75,8 @@ where
     fn event<'a>(&'a mut self, ctx: &'a Context, event: Encoded) -> BoxFuture<'a, Result> {
         Box::pin(async move {
             // Within the future, since a `Deserialize` of the application's may panic, too.
-            let decoded: E = match serde_json::from_slice(event.payload()) {
+            // Of a text each string in it is taken as it is; of bytes each would be looked at again.
+            let decoded: E = match serde_json::from_str(event.text()) {
                 Ok(decoded) => decoded,
                 Err(error) => {
                     let consumer = self.name();

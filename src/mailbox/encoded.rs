@@ -37,6 +37,11 @@ impl Encoded {
         };
         self.0.get(header..).unwrap_or_default()
     }
+
+    /// The payload of an event, whose JSON is text.
+    pub(crate) fn text(&self) -> &str {
+        str::from_utf8(self.payload()).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
