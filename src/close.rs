@@ -168,6 +168,8 @@ pub enum Cause {
     Panic,
     /// The peer broke the protocol: 1002, 1007 or 1009.
     Protocol,
+    /// The peer sent more than [`Config::inbound_rate`](crate::config::Config::inbound_rate) allows (1008).
+    RateLimit,
     /// No answer to a ping, or no progress in writing, within the deadline.
     TimeOut,
     /// The queue of outgoing frames was full (4008).

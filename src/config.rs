@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::rate::Rate;
+
 /// Limits and deadlines of the connections of a router.
 ///
 /// Each setter ends with its default; the reason for each is in [the book](crate::docs::defaults).
@@ -16,6 +18,7 @@ pub struct Config {
     pub(crate) outgoing: Bound,
     pub(crate) events: Bound,
     pub(crate) messages: Bound,
+    pub(crate) inbound_rate: Option<Rate>,
     pub(crate) ping_interval: Duration,
     pub(crate) pong_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -56,6 +59,7 @@ impl Config {
             outgoing: Bound::of(1024, 1024 * KIB),
             events: Bound::of(1024, 1024 * KIB),
             messages: Bound::of(64, 256 * KIB),
+            inbound_rate: None,
             ping_interval: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
@@ -100,6 +104,17 @@ impl Config {
     /// messages, 256 KiB.
     pub fn messages(mut self, messages: usize, bytes: usize) -> Self {
         self.messages = Bound::of(messages, bytes);
+        self
+    }
+
+    /// How many messages a second a peer may send, and how many at once after a quiet time; one that sends more is closed with
+    /// 1008 and a reason that names both numbers. Pings and pongs of the peer count as messages, the close frame does not.
+    /// Neither number is below 1. Memory: 64 bytes. Default: no limit.
+    ///
+    /// Choose the second number for what a network holds back when it stalls: a page that sends ten a second over a phone may
+    /// well deliver fifty together. What waits because a hook of this side is behind is no fault of the peer's.
+    pub fn inbound_rate(mut self, per_second: u32, burst: u32) -> Self {
+        self.inbound_rate = Some(Rate::new(per_second, burst));
         self
     }
 

@@ -139,8 +139,8 @@
 //! [`path`](Router::path) takes Django's `"ws/couriers/<int:id>/"`, [`re_path`](Router::re_path) a
 //! regular expression with named groups. The first declared route that matches the whole path wins.
 //! A route names a factory, `Fn(&Scope) -> Result<C, Reject>`: a closure, or a `new` of that form.
-//! Routers [`nest`](Router::nest), and checks, state, limits and allowed origins belong to a router
-//! and all below it. → [`Router`]
+//! Routers [`nest`](Router::nest), and checks, state, `Config` and allowed origins belong to a router
+//! and all below it, or to [one route](router::path). → [`Router`]
 //!
 //! # Groups and channels
 //!
@@ -175,6 +175,9 @@
 //! | what | limit | at the limit |
 //! | --- | --- | --- |
 //! | a message from the client | 64 KiB | closed with 1009 |
+//! | messages from the client in a second | none until [set](config::Config::inbound_rate) | closed with 1008 |
+//! | connections, of all or of one address | none until [set](handshake::Limits) | 503, 429, with `Retry-After` |
+//! | handshakes in a second | none until [set](handshake::Limits::handshake_rate) | 503 with `Retry-After` |
 //! | frames that wait to be written | 1,024 or 1 MiB | a group's frame: closed with 4008, or [dropped](config::Overflow::Drop); the consumer's own: waits |
 //! | events that wait for the hook | 1,024 or 1 MiB | a group's: closed with 1013, or dropped; a direct one: the sender gets [`Error::is_full`] |
 //! | messages that wait for the hook | 64 or 256 KiB | the socket is not read until there is room |
@@ -211,6 +214,7 @@
 //! | no route matches the path | 404 | it does not run |
 //! | a plain HTTP request comes to a route | 426 (405, 400 for a broken handshake) | it does not run |
 //! | a page of another origin connects | 403, and a warning that says how to allow it | it does not run |
+//! | one of the [limits](handshake::Limits) is reached | 503 or 429, with `Retry-After`; nothing of the program runs | it does not run |
 //! | a check, a factory or `connect` answers a [`Reject`] | that status | it does not run |
 //! | a check, a factory or `connect` panics | 500 | it does not run |
 //! | `connect` takes too long | 503 with `Retry-After` | it does not run |
@@ -220,6 +224,7 @@
 //! | the client vanishes | what it sent before is still heard | [`Lost`](close::Cause::Lost), 1006 |
 //! | the client is silent, or takes no bytes | the connection is reset | [`TimeOut`](close::Cause::TimeOut) |
 //! | the client breaks the protocol | closed with 1002, 1007 or 1009 | [`Protocol`](close::Cause::Protocol) |
+//! | the client sends faster than [it may](config::Config::inbound_rate) | closed with 1008 | [`RateLimit`](close::Cause::RateLimit) |
 //! | the hook calls `ctx.close` | what is queued goes out, then the close frame | [`Server`](close::Cause::Server) |
 //! | a hook fails | closed with 1011, or as the error says | [`Error`](close::Cause::Error) |
 //! | a hook panics | closed with 1011; no other connection is touched | [`Panic`](close::Cause::Panic) |
@@ -241,14 +246,14 @@
 //! - The wording of errors and log lines is no promise, and a default may change with a minor version.
 //! - **This version is for one process**: the [memory backend](backends::Memory) is the only one,
 //!   behind a [`Backend`](layer::Backend) trait that still grows. Not there yet: Redis and NATS,
-//!   compression, history and resume, presence, TLS. There are no cargo features yet.
+//!   compression, history and resume, presence, TLS, the client's address behind a proxy. There are no cargo features yet.
 //!
 //! # The book
 //!
 //! - [From Django Channels](docs::from_channels): the same consumer in both, a table of names,
 //!   every difference.
 //! - [Close codes](docs::close_codes): when each is sent, and what a client should do.
-//! - [Defaults](docs::defaults): the reason for each, and the memory a limit implies.
+//! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, and what to look at before you go live.
 //! - [Architecture](docs::architecture): the floors of the source, the way of a message, who owns what.
 //!
 //! The examples: `echo`, `chat`, `order_tracking`, `inside_axum`, and `hub`, which the benchmarks measure.
@@ -267,6 +272,8 @@ pub mod layer;
 mod mailbox;
 mod message;
 mod name;
+mod rate;
+mod route;
 pub mod router;
 mod scope;
 pub mod server;

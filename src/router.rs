@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -10,22 +9,25 @@ use serde::de::DeserializeOwned;
 use crate::config::Config;
 use crate::consumer::Consumer;
 use crate::consumer::DynConsumer;
-use crate::consumer::erase;
 use crate::error::Error;
 use crate::handshake::Check;
+use crate::handshake::Limits;
 use crate::handshake::Origins;
 use crate::handshake::Reject;
 use crate::handshake::check;
 use crate::layer::ChannelLayer;
+use crate::route::Endpoint;
+use crate::route::Options;
 use crate::scope::Mount;
 use crate::scope::Scope;
-use crate::scope::State;
 use crate::urls::Converters;
 use crate::urls::Params;
 use crate::urls::Pattern;
-use crate::urls::PatternError;
 use crate::urls::Table;
 
+pub use crate::route::Route;
+pub use crate::route::path;
+pub use crate::route::re_path;
 pub use crate::urls::Converter;
 
 /// Maps URLs to consumers, as Django's `websocket_urlpatterns` do.
@@ -67,22 +69,14 @@ pub use crate::urls::Converter;
 /// path are ignored. There is no redirect that adds a slash.
 #[must_use]
 pub struct Router {
-    routes: Vec<Route>,
+    routes: Vec<Placed>,
     converters: Converters,
     options: Options,
+    limits: Option<Limits>,
 }
 
-/// What may be set for one route, for a nested router or for all; the inner one wins.
-#[derive(Clone, Default)]
-struct Options {
-    checks: Vec<Check>,
-    state: State,
-    origins: Option<Origins>,
-    config: Option<Config>,
-    layer: Option<ChannelLayer>,
-}
-
-struct Route {
+/// A route whose pattern is read.
+struct Placed {
     pattern: Pattern,
     endpoint: Arc<dyn Endpoint>,
     options: Options,
@@ -95,6 +89,7 @@ impl Router {
             routes: Vec::new(),
             converters: Converters::new(),
             options: Options::default(),
+            limits: None,
         }
     }
 
@@ -110,7 +105,7 @@ impl Router {
         C: Consumer<E>,
         E: DeserializeOwned + Send + 'static,
     {
-        or_panic(self.try_path(pattern, factory))
+        self.route(path(pattern, factory))
     }
 
     /// [`path`](Self::path) for patterns that are not the program's own.
@@ -124,8 +119,7 @@ impl Router {
         C: Consumer<E>,
         E: DeserializeOwned + Send + 'static,
     {
-        let pattern = Pattern::path(pattern, &self.converters);
-        self.add(pattern, factory)
+        self.try_route(path(pattern, factory))
     }
 
     /// Routes paths that match this regular expression to a consumer.
@@ -140,7 +134,7 @@ impl Router {
         C: Consumer<E>,
         E: DeserializeOwned + Send + 'static,
     {
-        or_panic(self.try_re_path(pattern, factory))
+        self.route(re_path(pattern, factory))
     }
 
     /// [`re_path`](Self::re_path) for expressions that are not the program's own.
@@ -154,7 +148,43 @@ impl Router {
         C: Consumer<E>,
         E: DeserializeOwned + Send + 'static,
     {
-        self.add(Pattern::re_path(pattern), factory)
+        self.try_route(re_path(pattern, factory))
+    }
+
+    /// Adds a route that [`path`] or [`re_path`] has made, for options that
+    /// are this route's alone.
+    ///
+    /// ```
+    /// # use strait::{Consumer, Router};
+    /// # struct Upload; impl Consumer for Upload {}
+    /// use strait::config::Config;
+    /// use strait::router::path;
+    ///
+    /// let router = Router::new().route(
+    ///     path("ws/upload/", |_| Ok(Upload)).config(Config::new().max_message(4 * 1024 * 1024)),
+    /// );
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// On a bad pattern, at the caller's line. See [`try_route`](Self::try_route).
+    #[track_caller]
+    pub fn route(self, route: Route) -> Self {
+        or_panic(self.try_route(route))
+    }
+
+    /// [`route`](Self::route) for patterns that are not the program's own.
+    ///
+    /// # Errors
+    ///
+    /// Names the pattern, the place in it, and what to do.
+    pub fn try_route(mut self, route: Route) -> Result<Self, Error> {
+        self.routes.push(Placed {
+            pattern: route.pattern(&self.converters).map_err(Error::route)?,
+            endpoint: route.endpoint,
+            options: route.options,
+        });
+        Ok(self)
     }
 
     /// Puts a router's routes under a prefix, which is a [`path`](Self::path) pattern and may have
@@ -164,7 +194,7 @@ impl Router {
     ///
     /// # Panics
     ///
-    /// On a bad prefix, at the caller's line. See [`try_nest`](Self::try_nest).
+    /// On a bad prefix, or a router with [`limits`](Self::limits), at the caller's line. See [`try_nest`](Self::try_nest).
     #[track_caller]
     pub fn nest(self, prefix: &str, router: Self) -> Self {
         or_panic(self.try_nest(prefix, router))
@@ -174,8 +204,13 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// Names the prefix, the place in it, and what to do.
+    /// Names the prefix, the place in it, and what to do; also where the nested router has [`limits`](Self::limits).
     pub fn try_nest(mut self, prefix: &str, router: Self) -> Result<Self, Error> {
+        if router.limits.is_some() {
+            return Err(Error::route(format!(
+                "the router nested under `{prefix}` has limits, which count all connections of a service: set them on the outermost router"
+            )));
+        }
         let prefix = Pattern::path(prefix, &self.converters).map_err(Error::route)?;
         for mut route in router.into_routes() {
             route.pattern = route.pattern.nested_in(&prefix).map_err(Error::route)?;
@@ -231,6 +266,20 @@ impl Router {
         self
     }
 
+    /// Limits on the connections of the whole service that this router becomes. Default: none.
+    ///
+    /// They hold wherever the router goes: in a [`Server`](crate::Server), a [service](Self::into_service), a
+    /// [`Communicator`](crate::testing::Communicator). Only the outermost router may have them, since a limit that counts a
+    /// part of the connections protects nothing: [`nest`](Self::nest) refuses a router that has some.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    pub(crate) fn service_limits(&self) -> Limits {
+        self.limits.unwrap_or_default()
+    }
+
     /// Which web pages may connect. Default: those of the same host and port.
     pub fn origins(mut self, origins: Origins) -> Self {
         self.options.origins = Some(origins);
@@ -242,8 +291,9 @@ impl Router {
     /// on Channels](crate::docs::from_channels#authentication) has an example.
     ///
     /// It holds for every route of this router and of those nested in it, wherever they were
-    /// declared. For a check on some routes only, [`nest`](Self::nest) a router of theirs, with an
-    /// empty prefix if need be. Checks run in the order they were added.
+    /// declared. For a check on one route only, give it to that [`route`](Self::route); on some,
+    /// [`nest`](Self::nest) a router of theirs, with an empty prefix if need be. Checks run in the
+    /// order they were added.
     ///
     /// ```
     /// # use strait::{Consumer, Reject, Router};
@@ -278,29 +328,8 @@ impl Router {
         })
     }
 
-    fn add<F, C, E>(
-        mut self,
-        pattern: Result<Pattern, PatternError>,
-        factory: F,
-    ) -> Result<Self, Error>
-    where
-        F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
-        C: Consumer<E>,
-        E: DeserializeOwned + Send + 'static,
-    {
-        self.routes.push(Route {
-            pattern: pattern.map_err(Error::route)?,
-            endpoint: Arc::new(Factory {
-                factory,
-                events: PhantomData,
-            }),
-            options: Options::default(),
-        });
-        Ok(self)
-    }
-
     /// The routes, with the router's options handed down.
-    fn into_routes(self) -> impl Iterator<Item = Route> {
+    fn into_routes(self) -> impl Iterator<Item = Placed> {
         let outer = self.options;
         self.routes.into_iter().map(move |mut route| {
             route.options.inherit(&outer);
@@ -319,16 +348,6 @@ impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let patterns = self.routes.iter().map(|route| route.pattern.source());
         f.debug_list().entries(patterns).finish()
-    }
-}
-
-impl Options {
-    fn inherit(&mut self, outer: &Self) {
-        self.checks.splice(..0, outer.checks.iter().cloned());
-        self.state.inherit(&outer.state);
-        self.origins = self.origins.take().or_else(|| outer.origins.clone());
-        self.config = self.config.take().or_else(|| outer.config.clone());
-        self.layer = self.layer.take().or_else(|| outer.layer.clone());
     }
 }
 
@@ -359,7 +378,7 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
-    fn new(route: Route) -> Self {
+    fn new(route: Placed) -> Self {
         let mount = Mount {
             pattern: route.pattern.source().to_owned(),
             parameters: route.pattern.parameters().map(str::to_owned).collect(),
@@ -390,27 +409,6 @@ impl fmt::Debug for Settled {
         f.debug_struct("Settled")
             .field("pattern", &self.mount.pattern)
             .finish_non_exhaustive()
-    }
-}
-
-/// A factory with its types erased.
-trait Endpoint: Send + Sync {
-    fn make(&self, scope: &Scope) -> Result<Box<dyn DynConsumer>, Reject>;
-}
-
-struct Factory<F, C, E> {
-    factory: F,
-    events: PhantomData<fn() -> (C, E)>,
-}
-
-impl<F, C, E> Endpoint for Factory<F, C, E>
-where
-    F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
-    C: Consumer<E>,
-    E: DeserializeOwned + Send + 'static,
-{
-    fn make(&self, scope: &Scope) -> Result<Box<dyn DynConsumer>, Reject> {
-        (self.factory)(scope).map(erase)
     }
 }
 

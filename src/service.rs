@@ -70,6 +70,7 @@ use crate::handshake::Reject;
 use crate::handshake::switching_protocols;
 use crate::router::Router;
 use crate::router::Routes;
+use crate::scope::Peer;
 use crate::scope::Scope;
 use crate::scope::decode_path;
 use crate::session::Admission;
@@ -115,7 +116,7 @@ impl Router {
     ///
     /// When the patterns together are too large to compile.
     pub fn try_into_service(self) -> Result<(WebSocketService, Sockets), Error> {
-        let sockets = Sockets::default();
+        let sockets = Sockets::new(self.service_limits());
         let service = WebSocketService {
             routes: Arc::new(self.build()?),
             sockets: sockets.clone(),
@@ -202,9 +203,11 @@ impl WebSocketService {
         let path = decode_path(uri.path()).ok_or_else(bad_path)?;
         let (route, params) = self.routes.find(&path).ok_or_else(Reject::not_found)?;
         let opening = Opening::parse(request)?;
-        if self.sockets.is_draining() {
-            return Err(restarting());
-        }
+        let address = request
+            .extensions
+            .get::<Peer>()
+            .map(|Peer(address)| address.ip());
+        let guard = self.sockets.admit(address).ok_or_else(restarting)??;
         if matches!(stream, Incoming::Nowhere) {
             return Err(
                 Error::handshake("the server in front hands over no upgraded connections").into(),
@@ -218,8 +221,9 @@ impl WebSocketService {
             scope,
             layer: route.layer.clone(),
             config: route.config.clone(),
+            guard,
         };
-        let session = open(admission, &self.sockets).ok_or_else(restarting)?;
+        let session = open(admission).ok_or_else(restarting)?;
         match session.answer.await {
             Ok(Ok(headers)) => {
                 stream.hand_to(session.stream);

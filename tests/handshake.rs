@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -772,6 +773,62 @@ async fn who_sends_its_request_too_slowly_or_not_at_all_is_closed() {
     })
     .await;
     assert_eq!(server.sockets().count(), 0);
+}
+
+/// A hundred that drip hold up nobody, and are all gone at their limit.
+#[tokio::test]
+async fn clients_that_drip_do_not_disturb_others() {
+    let server = impatient(Router::new().path("ws/", echo)).await;
+    let mut dripping = Vec::new();
+    for _ in 0..100 {
+        dripping.push(Raw::connect(&server).await);
+    }
+    let drip = async {
+        for byte in "GET /ws/ HTTP".bytes() {
+            for client in &mut dripping {
+                // It may be closed already.
+                let _ = client.stream.write_all(&[byte]).await;
+            }
+            sleep(SHORT / 10).await;
+        }
+    };
+    let others = async {
+        for _ in 0..50 {
+            let mut client = Raw::connect(&server).await;
+            let asked = Instant::now();
+            assert_eq!(client.ask(&handshake(&[])).await.status, 101);
+            client.send(text("hello")).await;
+            assert_eq!(client.text().await, "hello");
+            assert!(asked.elapsed() < Duration::from_secs(1));
+        }
+    };
+    tokio::join!(drip, others);
+    for mut client in dripping {
+        while client
+            .stream
+            .read(&mut [0; 64])
+            .await
+            .is_ok_and(|read| read > 0)
+        {}
+    }
+}
+
+/// It is looked at after each read, so that a little more may pass.
+#[tokio::test]
+async fn the_size_of_a_request_is_the_servers_setting() {
+    for (setting, limit) in [(None, 64), (Some(16), 16), (Some(256), 256), (Some(0), 8)] {
+        let mut server = Server::bind("127.0.0.1:0").router(Router::new().path("ws/", echo));
+        if let Some(kib) = setting {
+            server = server.max_header(kib * 1024);
+        }
+        let server = TestServer::serve(server).await.unwrap();
+        for (kib, status) in [(limit - 1, 101), (3 * limit, 431)] {
+            let header = format!("X: {}", "x".repeat(kib * 1024));
+            let mut client = Raw::connect(&server).await;
+            let answer = client.ask(&handshake(&[&header])).await;
+            assert_eq!(answer.status, status, "{kib} of {limit} KiB");
+        }
+    }
 }
 
 #[tokio::test]

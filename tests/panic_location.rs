@@ -15,8 +15,11 @@ use strait::Error;
 use strait::Reject;
 use strait::Router;
 use strait::Scope;
+use strait::handshake::Limits;
 use strait::handshake::Origins;
 use strait::router::Converter;
+use strait::router::path;
+use strait::router::re_path;
 
 struct Nobody;
 
@@ -98,6 +101,9 @@ fn a_bad_pattern_panics_at_the_callers_line() {
         Row { line: here(), panicked: panicked(|| drop(Router::new().re_path("ws/(?=x)", nobody))), names: "`ws/(?=x)`" },
         Row { line: here(), panicked: panicked(|| drop(Router::new().re_path(r"(?P<a>x)\1", nobody))), names: r"`(?P<a>x)\1`" },
         Row { line: here(), panicked: panicked(|| drop(Router::new().nest("api/<int:/", Router::new().path("x/", nobody)))), names: "`api/<int:/`" },
+        Row { line: here(), panicked: panicked(|| drop(Router::new().route(path("ws/<int:id/", nobody)))), names: "`ws/<int:id/`" },
+        Row { line: here(), panicked: panicked(|| drop(Router::new().route(re_path(r"ws/(\d+", nobody)))), names: r"`ws/(\d+`" },
+        Row { line: here(), panicked: panicked(|| drop(Router::new().nest("api/", Router::new().limits(Limits::new())))), names: "`api/`" },
         Row { line: here(), panicked: panicked(|| drop(Router::new().converter("int", Regex(r"\d")))), names: "`int`" },
         Row { line: here(), panicked: panicked(|| drop(Router::new().converter("year", Regex("[")))), names: "`year`" },
         Row { line: here(), panicked: panicked(|| drop(Router::new().converter("4d", Regex(r"\d{4}")))), names: "`4d`" },

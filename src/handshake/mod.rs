@@ -2,11 +2,13 @@
 
 mod accept;
 mod check;
+mod limits;
 mod origin;
 mod reject;
 mod request;
 
 pub use accept::Accept;
+pub use limits::Limits;
 pub use origin::Origins;
 pub use reject::Reject;
 
@@ -14,6 +16,8 @@ pub use crate::scope::Peer;
 
 pub(crate) use check::Check;
 pub(crate) use check::check;
+pub(crate) use limits::Client;
+pub(crate) use limits::Limiter;
 pub(crate) use reject::Refusal;
 pub(crate) use request::Opening;
 pub(crate) use request::switching_protocols;

@@ -38,6 +38,8 @@ pub(super) struct App {
     pub(super) websockets: WebSocketService,
     pub(super) fallback: Option<Fallback>,
     pub(super) header_timeout: Duration,
+    /// In bytes.
+    pub(super) max_header: usize,
 }
 
 /// Serves requests until the connection ends, is handed to a session, or the server stops.
@@ -51,7 +53,7 @@ pub(super) async fn serve(
     mut stopping: watch::Receiver<bool>,
 ) {
     let handover = Handover::default();
-    let header_timeout = app.header_timeout;
+    let (header_timeout, max_header) = (app.header_timeout, app.max_header);
     let service = service_fn({
         let handover = handover.clone();
         move |request| answer(app.clone(), handover.clone(), peer, request).boxed()
@@ -59,7 +61,7 @@ pub(super) async fn serve(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(max_header)
         .serve_connection(TokioIo::new(stream), service);
     let stop = async {
         let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -113,5 +115,3 @@ async fn close(mut stream: TcpStream) {
 
 /// How long a client may still send after its last answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// The longest head of a request, in bytes; a longer one is answered 431.
-const MAX_HEAD: usize = 64 * 1024;

@@ -1,5 +1,8 @@
 //! The short way to serve: a listener, the handshake over HTTP, signals, and a drain at the end.
 
+mod accept;
+#[cfg(unix)]
+mod descriptors;
 mod fallback;
 mod http1;
 mod server;

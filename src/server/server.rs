@@ -10,11 +10,9 @@ use bytes::Bytes;
 use http::Request;
 use http::Response;
 use tokio::net::TcpListener;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -26,6 +24,9 @@ use crate::service::Drain;
 use crate::service::Drained;
 use crate::service::Sockets;
 
+use super::accept::Acceptor;
+#[cfg(unix)]
+use super::descriptors;
 use super::fallback::Fallback;
 use super::http1::App;
 use super::http1::serve;
@@ -58,6 +59,7 @@ pub struct Server {
     router: Router,
     fallback: Option<Fallback>,
     header_timeout: Duration,
+    max_header: usize,
     drain: Drain,
 }
 
@@ -97,6 +99,7 @@ impl Server {
             router: Router::new(),
             fallback: None,
             header_timeout: Duration::from_secs(10),
+            max_header: 64 * 1024,
             drain: Drain::new(),
         }
     }
@@ -134,6 +137,15 @@ impl Server {
         self
     }
 
+    /// The longest head of a request, in bytes; a longer one is answered 431. It is looked at after each read, so that one
+    /// read more may pass. Memory: that much for each client that is sending its head; what the scope keeps of it, for as
+    /// long as the connection lives. At least 8 KiB. Default: 64 KiB.
+    pub fn max_header(mut self, bytes: usize) -> Self {
+        // Less is refused by hyper.
+        self.max_header = bytes.max(8 * 1024);
+        self
+    }
+
     /// How connections are ended when the server stops. Default: [`Drain::new`].
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = drain;
@@ -167,6 +179,7 @@ impl Server {
                 websockets,
                 fallback: self.fallback,
                 header_timeout: self.header_timeout,
+                max_header: self.max_header,
             },
             drain: self.drain,
         })
@@ -256,6 +269,11 @@ impl Listening {
             drain,
             local_addr,
         } = self;
+        #[cfg(unix)]
+        descriptors::prepare(
+            &listener,
+            app.websockets.sockets().limits().max_connections(),
+        );
         tracing::info!(%local_addr, "serving");
         let (stopping, is_stopping) = watch::channel(false);
         let (stop_accepting, stopped) = oneshot::channel();
@@ -291,6 +309,7 @@ async fn accept_all(
     is_stopping: watch::Receiver<bool>,
     mut stopped: oneshot::Receiver<()>,
 ) -> JoinSet<()> {
+    let mut acceptor = Acceptor::new(listener);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -298,31 +317,12 @@ async fn accept_all(
             biased;
             _ = &mut stopped => return connections,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (stream, peer) = accept(&listener) => {
+            (stream, peer) = acceptor.accept() => {
                 connections.spawn(serve(app.clone(), stream, peer, is_stopping.clone()));
             }
         }
     }
 }
 
-/// The next connection.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // Frames are written whole: waiting for more would only delay them.
-                let _ = stream.set_nodelay(true);
-                return (stream, peer);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection; trying again");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Out of descriptors: those in use have to be closed first.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a request may still take after the drain.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);

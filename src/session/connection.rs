@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
-use std::task::ready;
 
 use crate::close::Cause;
 use crate::close::CloseCode;
@@ -24,6 +23,7 @@ use crate::websocket::Violation;
 use super::backlog::Backlog;
 use super::clock::Clock;
 use super::clock::Due;
+use super::inbound::InboundRate;
 use super::input::Input;
 use super::transport::Transport;
 use super::wire::Wire;
@@ -46,6 +46,8 @@ pub(super) struct Connection {
     inbound: Inbound,
     /// The last read has emptied the socket, and the task has not slept since: another read would find nothing.
     is_drained: bool,
+    /// `None` where the peer may send as fast as it can.
+    rate: Option<Box<InboundRate>>,
     /// A write has failed: nothing more goes out. What the peer sent before it went is still read.
     is_mute: bool,
 }
@@ -84,6 +86,7 @@ impl Connection {
             turns: 0,
             inbound: Inbound::Open,
             is_drained: false,
+            rate: InboundRate::of(mailbox.config()),
             is_mute: false,
             wire: Wire::new(mailbox, transport.stream),
         }
@@ -303,7 +306,11 @@ impl Connection {
                 return None;
             }
             let (bytes, at) = input.unread();
-            match self.decoder.decode(bytes, at) {
+            let mut decoded = self.decoder.decode(bytes, at);
+            if let Some(rate) = &mut self.rate {
+                decoded = rate.limit(decoded);
+            }
+            match decoded {
                 Ok(Some(Incoming::Text(text))) => return Some(Message::Text(text)),
                 Ok(Some(Incoming::Binary(bytes))) => return Some(Message::Binary(bytes)),
                 Ok(Some(Incoming::Ping(payload))) => self.mailbox().pong(payload),
@@ -331,10 +338,16 @@ impl Connection {
 
     fn violated(&mut self, violation: Violation) {
         self.inbound = Inbound::Garbage;
+        let code = CloseCode::from_wire(violation.code);
+        let cause = if code == CloseCode::POLICY_VIOLATION {
+            Cause::RateLimit
+        } else {
+            Cause::Protocol
+        };
         self.mailbox().close(CloseRequest {
-            code: CloseCode::from_wire(violation.code),
+            code,
             reason: violation.reason,
-            cause: Cause::Protocol,
+            cause,
         });
     }
 
@@ -343,15 +356,15 @@ impl Connection {
         if matches!(self.inbound, Inbound::Gone | Inbound::Closed) {
             return Poll::Pending;
         }
-        if self.is_drained {
-            ready!(self.wire.poll_readable(cx));
+        if self.is_drained && self.wire.poll_readable(cx).is_pending() {
+            return self.nothing_to_read();
         }
         let mut input = Input::pooled();
         let read = self.wire.poll_read(input.room(), cx);
         match read {
             Poll::Pending => {
                 input.recycle();
-                return Poll::Pending;
+                return self.nothing_to_read();
             }
             Poll::Ready(Ok(read)) if read > 0 => {
                 self.is_drained = read < input.room().len();
@@ -367,6 +380,14 @@ impl Connection {
         Poll::Ready(())
     }
 
+    /// The peer has been heard to the end, for now.
+    fn nothing_to_read(&mut self) -> Poll<()> {
+        if let Some(rate) = &mut self.rate {
+            rate.caught_up();
+        }
+        Poll::Pending
+    }
+
     /// Reads ahead of a running hook, up to the bound; beyond it the peer feels that nothing is read.
     fn fill_backlog(&mut self, cx: &mut Context<'_>) {
         let bound = self.config().messages;
@@ -379,6 +400,9 @@ impl Connection {
             if paused && self.is_mute {
                 // Its end would not be found while reading rests, and the hook has its grace from now.
                 self.lost();
+            }
+            if paused && let Some(rate) = &mut self.rate {
+                rate.rest();
             }
             if paused || self.end.is_some() {
                 return;

@@ -8,6 +8,7 @@ mod backlog;
 mod clock;
 mod connection;
 mod hook;
+mod inbound;
 mod input;
 mod opening;
 mod session;

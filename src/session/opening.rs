@@ -38,7 +38,6 @@ use super::hook::poll_caught;
 use super::session::Session;
 use super::session::log_last;
 use super::sockets::Guard;
-use super::sockets::Sockets;
 use super::transport::Transport;
 
 /// A client that the checks let through, and the consumer made for it.
@@ -47,6 +46,8 @@ pub(crate) struct Admission {
     pub(crate) scope: Scope,
     pub(crate) layer: ChannelLayer,
     pub(crate) config: Arc<Config>,
+    /// The place it has taken.
+    pub(crate) guard: Guard,
 }
 
 /// The HTTP side of a session that has begun.
@@ -59,11 +60,11 @@ pub(crate) struct Answer {
 }
 
 /// Starts the session's task, whose first work is `connect`; `None` where a drain has begun meanwhile.
-pub(crate) fn open(admission: Admission, sockets: &Sockets) -> Option<Answer> {
+pub(crate) fn open(admission: Admission) -> Option<Answer> {
     let (answer_sender, answer) = oneshot::channel();
     let (stream, stream_receiver) = oneshot::channel();
     let mailbox = Mailbox::connection(admission.config);
-    let guard = sockets.register(mailbox.clone())?;
+    let guard = admission.guard.register(mailbox.clone())?;
     let opening = Opening {
         consumer: admission.consumer,
         ctx: Context::new(mailbox, admission.scope, admission.layer),

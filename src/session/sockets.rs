@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,26 +20,33 @@ use tokio::time::timeout_at;
 
 use crate::close::Cause;
 use crate::close::CloseCode;
+use crate::handshake::Client;
+use crate::handshake::Limiter;
+use crate::handshake::Limits;
+use crate::handshake::Reject;
 use crate::mailbox::CloseRequest;
 use crate::mailbox::Mailbox;
 
 use super::clock::after;
 
 /// The open connections of a service. A clone is the same service's.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Sockets(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
+    limits: Limits,
     state: Mutex<State>,
     /// Told when the last connection has ended.
     empty: Notify,
+    /// It was told that clients cannot be told apart.
+    is_blind: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
     /// Sessions from the beginning of `connect` to the end of `disconnect`.
     live: HashMap<u64, Arc<Mailbox>>,
+    /// The places of these, and of handshakes under way.
+    limiter: Limiter,
     draining: bool,
 }
 
@@ -58,6 +69,23 @@ pub struct Drained {
 }
 
 impl Sockets {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self(Arc::new(Inner {
+            limits,
+            state: Mutex::new(State {
+                live: HashMap::new(),
+                limiter: Limiter::new(limits),
+                draining: false,
+            }),
+            empty: Notify::new(),
+            is_blind: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
     /// How many connections there are, from the beginning of `connect` to the end of `disconnect`.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -114,18 +142,37 @@ impl Sockets {
         }
     }
 
-    /// Notes a session until the guard is dropped; `None` during a drain, which would not tell it.
-    pub(super) fn register(&self, mailbox: Arc<Mailbox>) -> Option<Guard> {
-        let id = mailbox.id();
+    /// A place for a handshake from this address, until the guard is dropped; `None` during a drain.
+    pub(crate) fn admit(&self, address: Option<IpAddr>) -> Option<Result<Guard, Reject>> {
+        self.warn_if_blind(address);
+        let client = address.filter(|_| self.limits().needs_client());
+        let client = client.map(Client::from);
         let mut state = self.lock();
         if state.draining {
             return None;
         }
-        state.live.insert(id, mailbox);
-        Some(Guard {
+        let taken = state.limiter.take(client, Instant::now());
+        drop(state);
+        if let Err(refused) = taken {
+            return Some(Err(refused.into_reject(self.limits(), address)));
+        }
+        Some(Ok(Guard {
             sockets: self.clone(),
-            id,
-        })
+            client,
+            id: None,
+        }))
+    }
+
+    /// Clients that cannot be told apart cannot be limited, which nobody should find out by an attack.
+    fn warn_if_blind(&self, address: Option<IpAddr>) {
+        let is_blind = address.is_none() && self.limits().needs_client();
+        if is_blind && !self.0.is_blind.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "Limits::per_ip is NOT in force: requests come without the client's address. Inside axum, serve with \
+                 into_make_service_with_connect_info::<SocketAddr>() and have a middleware insert \
+                 strait::handshake::Peer(address) into the request's extensions"
+            );
+        }
     }
 
     /// Refuses newcomers, and lists who is there in random order.
@@ -203,17 +250,35 @@ impl Default for Drain {
     }
 }
 
-/// A session that is counted.
-pub(super) struct Guard {
+/// A handshake or a session that is counted, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard {
     sockets: Sockets,
-    id: u64,
+    client: Option<Client>,
+    /// The session's, once there is one.
+    id: Option<NonZeroU64>,
+}
+
+impl Guard {
+    /// Notes the session that the handshake has become; `None` during a drain, which would not tell it.
+    pub(super) fn register(mut self, mailbox: Arc<Mailbox>) -> Option<Self> {
+        self.id = NonZeroU64::new(mailbox.id());
+        let mut state = self.sockets.lock();
+        if state.draining {
+            return None;
+        }
+        state.live.insert(mailbox.id(), mailbox);
+        drop(state);
+        Some(self)
+    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut state = self.sockets.lock();
-        let mailbox = state.live.remove(&self.id);
-        let was_last = state.live.is_empty();
+        state.limiter.give_back(self.client);
+        let mailbox = self.id.and_then(|id| state.live.remove(&id.get()));
+        let was_last = mailbox.is_some() && state.live.is_empty();
         // What waits in the mailbox is dropped without the lock: payloads may be of the application's making.
         drop(state);
         drop(mailbox);

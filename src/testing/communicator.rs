@@ -1,5 +1,6 @@
 //! [`Communicator`]: a client in memory.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use tower_service::Service;
 use crate::close::CloseCode;
 use crate::consumer::Consumer;
 use crate::error::Error;
+use crate::handshake::Peer;
 use crate::handshake::Reject;
 use crate::message::Message;
 use crate::scope::Scope;
@@ -44,6 +46,7 @@ use super::client::Client;
 pub struct Communicator {
     service: WebSocketService,
     request: http::request::Builder,
+    peer: Option<SocketAddr>,
     timeout: Duration,
     client: Option<Client>,
 }
@@ -66,6 +69,7 @@ impl Communicator {
         Self {
             service: service.into(),
             request,
+            peer: None,
             timeout: Duration::from_secs(1),
             client: None,
         }
@@ -106,6 +110,14 @@ impl Communicator {
             .map(|name| name.as_ref().to_owned())
             .collect();
         self.header(header::SEC_WEBSOCKET_PROTOCOL, names.join(", "))
+    }
+
+    /// The address it comes from: [`Scope::peer`], and what
+    /// [`Limits::per_ip`](crate::handshake::Limits::per_ip) counts. Default: none.
+    #[must_use]
+    pub fn peer(mut self, address: SocketAddr) -> Self {
+        self.peer = Some(address);
+        self
     }
 
     /// How long to wait for a message or an end. Default: 1 s. Under the paused clock a long one costs
@@ -346,6 +358,9 @@ impl Communicator {
         let request = self.request()?;
         let (mut parts, ()) = request.into_parts();
         parts.extensions.insert(handover.clone());
+        if let Some(address) = self.peer {
+            parts.extensions.insert(Peer(address));
+        }
         let Ok(response) = self
             .service
             .clone()

@@ -11,6 +11,7 @@ mod ends;
 mod groups;
 mod order;
 mod overflow;
+mod rates;
 mod raw;
 mod recorder;
 mod refusals;

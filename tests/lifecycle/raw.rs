@@ -35,7 +35,11 @@ impl Raw {
 
     /// Bytes as they are.
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.unwrap();
+        self.try_write(bytes).await.unwrap();
+    }
+
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
     }
 
     pub(crate) async fn send(&mut self, opcode: u8, payload: impl AsRef<[u8]>) {

@@ -1,0 +1,157 @@
+//! [`Rate`] and [`Bucket`]: how often something may happen, counted with one moment in time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So many a second on average, and so many at once after a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    per_second: u32,
+    burst: u32,
+}
+
+impl Rate {
+    /// At least one of each: a rate of none would be another word for "never".
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
+        Self {
+            per_second: per_second.max(1),
+            burst: burst.max(1),
+        }
+    }
+
+    pub(crate) fn per_second(self) -> u32 {
+        self.per_second
+    }
+
+    pub(crate) fn burst(self) -> u32 {
+        self.burst
+    }
+
+    /// The time that one takes.
+    pub(crate) fn interval(self) -> Duration {
+        Duration::from_secs(1) / self.per_second
+    }
+}
+
+/// A token bucket, kept as the moment at which it is full again: each token taken moves that moment by one interval, and
+/// there is none left where it is more than a whole burst away. Nothing has to be refilled.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    interval: Duration,
+    /// How far away the moment may be for one more token to be there.
+    reach: Duration,
+    full_at: Instant,
+    /// Time passes that the bucket is not to forget: see [`rest`](Self::rest).
+    rests: bool,
+}
+
+impl Bucket {
+    /// A full one.
+    pub(crate) fn new(rate: Rate, now: Instant) -> Self {
+        let interval = rate.interval();
+        Self {
+            interval,
+            reach: interval.saturating_mul(rate.burst - 1),
+            full_at: now,
+            rests: false,
+        }
+    }
+
+    /// Takes a token, or says how long it is until there is one.
+    pub(crate) fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        if self.full_at >= now {
+            self.rests = false;
+        } else if !self.rests {
+            self.full_at = now;
+        }
+        let wait = self.full_at.saturating_duration_since(now);
+        if wait > self.reach {
+            return Err(wait - self.reach);
+        }
+        self.full_at += self.interval;
+        Ok(())
+    }
+
+    /// From now until [`caught_up`](Self::caught_up), tokens are kept beyond the burst: what arrives at the agreed rate while
+    /// nobody looks is found all at once.
+    pub(crate) fn rest(&mut self, now: Instant) {
+        if !self.rests {
+            self.full_at = self.full_at.max(now);
+            self.rests = true;
+        }
+    }
+
+    /// All that arrived during a rest has been looked at.
+    pub(crate) fn caught_up(&mut self) {
+        self.rests = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::Bucket;
+    use super::Rate;
+
+    /// How many tokens there are at this moment.
+    fn taken(bucket: &mut Bucket, now: Instant) -> usize {
+        (0..10_000).take_while(|_| bucket.take(now).is_ok()).count()
+    }
+
+    #[test]
+    fn a_burst_at_once_then_the_rate() {
+        for (per_second, burst) in [(1, 1), (10, 1), (10, 30), (1000, 5), (3, 7)] {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(Rate::new(per_second, burst), start);
+            assert_eq!(taken(&mut bucket, start), burst as usize);
+            let wait = bucket.take(start).unwrap_err();
+            assert_eq!(taken(&mut bucket, start + wait), 1, "{per_second} {burst}");
+            let mut total = 0;
+            for tenth in 1..=100 {
+                let now = start + wait + Duration::from_millis(100 * tenth);
+                total += taken(&mut bucket, now);
+            }
+            let expected = 10 * per_second.min(10 * burst) as usize;
+            assert!(
+                total.abs_diff(expected) <= 1,
+                "{per_second} {burst}: {total}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_pause_is_worth_one_burst() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Rate::new(10, 5), start);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(3600)), 5);
+    }
+
+    #[test]
+    fn a_rest_is_worth_all_that_could_have_come_meanwhile() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Rate::new(10, 5), start);
+        bucket.rest(start);
+        bucket.rest(start + Duration::from_secs(50));
+        let end = start + Duration::from_secs(60);
+        assert_eq!(taken(&mut bucket, end), 600 + 5);
+        assert_eq!(taken(&mut bucket, end + Duration::from_secs(60)), 5);
+        bucket.rest(end + Duration::from_secs(60));
+        bucket.caught_up();
+        assert_eq!(taken(&mut bucket, end + Duration::from_secs(120)), 5);
+    }
+
+    #[test]
+    fn no_number_is_too_small_or_too_large() {
+        let start = Instant::now();
+        for (per_second, burst) in [(0, 0), (u32::MAX, 1), (1, u32::MAX), (u32::MAX, u32::MAX)] {
+            let mut bucket = Bucket::new(Rate::new(per_second, burst), start);
+            assert!(bucket.take(start).is_ok());
+        }
+    }
+}
