@@ -182,6 +182,27 @@ pub enum Cause {
     AbandonedHandshake,
 }
 
+#[cfg(feature = "metrics")]
+impl Cause {
+    /// As a label: one word, which stays.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Lost => "lost",
+            Self::Server => "server",
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::Protocol => "protocol",
+            Self::RateLimit => "rate_limit",
+            Self::TimeOut => "time_out",
+            Self::SlowReader => "slow_reader",
+            Self::SlowHook => "slow_hook",
+            Self::Drain => "drain",
+            Self::AbandonedHandshake => "abandoned_handshake",
+        }
+    }
+}
+
 /// Whether an endpoint may put `code` into a close frame.
 ///
 /// 1004, 1005, 1006 and 1015 are reserved for what is only said locally; 1016 to 2999 are the

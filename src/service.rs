@@ -68,6 +68,8 @@ use crate::handshake::Opening;
 use crate::handshake::Refusal;
 use crate::handshake::Reject;
 use crate::handshake::switching_protocols;
+use crate::metrics::describe;
+use crate::metrics::handshake_refused;
 use crate::router::Router;
 use crate::router::Routes;
 use crate::scope::Peer;
@@ -116,6 +118,7 @@ impl Router {
     ///
     /// When the patterns together are too large to compile.
     pub fn try_into_service(self) -> Result<(WebSocketService, Sockets), Error> {
+        describe();
         let sockets = Sockets::new(self.service_limits());
         let service = WebSocketService {
             routes: Arc::new(self.build()?),
@@ -170,6 +173,7 @@ impl WebSocketService {
             }
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            handshake_refused(response.status());
             self.tell_refusal(request.uri.path(), response.status());
         }
         response

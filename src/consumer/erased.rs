@@ -13,6 +13,7 @@ use crate::handshake::Accept;
 use crate::handshake::Reject;
 use crate::mailbox::Encoded;
 use crate::message::Message;
+use crate::metrics::event_ignored;
 
 use super::consumer::Consumer;
 use super::context::Context;
@@ -79,6 +80,7 @@ where
             let decoded: E = match serde_json::from_str(event.text()) {
                 Ok(decoded) => decoded,
                 Err(error) => {
+                    event_ignored();
                     let consumer = self.name();
                     tracing::debug!(consumer, %error, "ignored an event that is none of this consumer's");
                     return Ok(());

@@ -3,6 +3,7 @@
 //! - [`from_channels`]: for who knows Django Channels.
 //! - [`close_codes`]: when each code is sent, and what a client should do.
 //! - [`defaults`]: the reason for every default, and the memory a limit implies.
+//! - [`metrics`]: what is counted, and by which names.
 //! - [`architecture`]: how the source is laid out, and what must hold in it.
 
 #[doc = include_str!("architecture.md")]
@@ -16,3 +17,6 @@ pub mod defaults {}
 
 #[doc = include_str!("from_channels.md")]
 pub mod from_channels {}
+
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}

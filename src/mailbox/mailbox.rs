@@ -24,6 +24,8 @@ use crate::close::CloseCode;
 use crate::config::Config;
 use crate::config::Overflow;
 use crate::message::Message;
+use crate::metrics::event_dropped;
+use crate::metrics::frames_dropped;
 use crate::websocket::ControlPayload;
 use crate::websocket::OpCode;
 
@@ -164,8 +166,11 @@ impl Mailbox {
             }
             _ => 0,
         };
+        let before = state.dropped;
         self.queue(&mut state, batch, written, policy);
+        let dropped = state.dropped - before;
         wake(state);
+        frames_dropped(dropped);
     }
 
     /// Hands over an event of a group for the hook. Never waits.
@@ -181,7 +186,8 @@ impl Mailbox {
         // A channel without a socket cannot be closed for being slow; its owner is told by the count.
         if policy == Overflow::Drop || state.door == Door::Shut {
             state.dropped = state.dropped.saturating_add(1);
-            return;
+            drop(state);
+            return event_dropped();
         }
         let reason = "too slow for the events sent to it";
         state.close(CloseRequest {

@@ -29,6 +29,9 @@ use crate::handshake::Refusal;
 use crate::handshake::Reject;
 use crate::layer::ChannelLayer;
 use crate::mailbox::Mailbox;
+use crate::metrics::connection_closed;
+use crate::metrics::connection_opened;
+use crate::metrics::handshake_refused;
 use crate::scope::Scope;
 
 use super::clock::after;
@@ -144,6 +147,7 @@ impl Opening {
     }
 
     async fn accepted(self, accept: Accept) -> Option<Session> {
+        connection_opened();
         let headers = match accept.into_headers(self.ctx.scope()) {
             Ok(headers) => headers,
             Err(error) => {
@@ -180,6 +184,7 @@ impl Opening {
                 return None;
             }
         };
+        handshake_refused(StatusCode::SWITCHING_PROTOCOLS);
         let headers = first_offered(self.ctx.scope());
         if self.answer.send(Ok(headers)).is_err() {
             return None;
@@ -211,6 +216,7 @@ async fn end_without_stream(
 ) -> Option<Session> {
     ctx.mailbox().end();
     ctx.release();
+    connection_closed(&closed);
     let name = consumer.name();
     let limit = ctx.mailbox().config().disconnect_timeout;
     let mut hook = consumer.disconnect(ctx, closed);

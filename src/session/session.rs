@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::error::chain;
 use crate::mailbox::CloseRequest;
+use crate::metrics::connection_closed;
 
 use super::connection::Connection;
 use super::connection::Next;
@@ -71,6 +72,7 @@ impl Session {
         let (ctx, connection) = (&self.ctx, &mut self.connection);
         ctx.set_event(None);
         ctx.release();
+        connection_closed(&closed);
         if closed.cause() == Cause::SlowReader {
             connection.hurry();
         }

@@ -1,0 +1,121 @@
+//! What is counted, by fixed names, for the recorder that the program has installed; without the feature `metrics`, nothing.
+//!
+//! Each function is called where something ends or goes wrong, never for each message, and never under a lock, since the
+//! recorder is the program's.
+
+#[cfg(feature = "metrics")]
+use metrics::Unit;
+#[cfg(feature = "metrics")]
+use metrics::counter;
+#[cfg(feature = "metrics")]
+use metrics::describe_counter;
+#[cfg(feature = "metrics")]
+use metrics::describe_gauge;
+#[cfg(feature = "metrics")]
+use metrics::gauge;
+
+use http::StatusCode;
+
+use crate::close::Closed;
+
+/// Tells the recorder what each name means. It keeps the last it is told, so this may be called again.
+pub(crate) fn describe() {
+    #[cfg(feature = "metrics")]
+    {
+        describe_gauge!(OPEN, Unit::Count, "Connections that are open");
+        for (name, text) in COUNTERS {
+            describe_counter!(*name, Unit::Count, *text);
+        }
+    }
+}
+
+/// `connect` has accepted.
+pub(crate) fn connection_opened() {
+    #[cfg(feature = "metrics")]
+    {
+        counter!(OPENED).increment(1);
+        gauge!(OPEN).increment(1);
+    }
+}
+
+/// A connection that was [opened](connection_opened) has come to its end; `disconnect` is next.
+pub(crate) fn connection_closed(closed: &Closed) {
+    #[cfg(feature = "metrics")]
+    {
+        let (code, cause) = (closed.code().to_string(), closed.cause().as_str());
+        counter!(CLOSED, "code" => code, "cause" => cause).increment(1);
+        gauge!(OPEN).decrement(1);
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = closed;
+}
+
+/// A request was answered with something else than a session. 101 is a refusal after acceptance.
+pub(crate) fn handshake_refused(status: StatusCode) {
+    #[cfg(feature = "metrics")]
+    counter!(REFUSED, "status" => status.as_str().to_owned()).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = status;
+}
+
+/// Frames found a full queue, in a group whose policy is to drop.
+pub(crate) fn frames_dropped(frames: u32) {
+    #[cfg(feature = "metrics")]
+    if frames > 0 {
+        counter!(FRAMES_DROPPED).increment(frames.into());
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = frames;
+}
+
+/// An event found a full queue, in a group whose policy is to drop or at a channel without a socket.
+pub(crate) fn event_dropped() {
+    #[cfg(feature = "metrics")]
+    counter!(EVENTS_DROPPED).increment(1);
+}
+
+/// An event did not decode into the consumer's type.
+pub(crate) fn event_ignored() {
+    #[cfg(feature = "metrics")]
+    counter!(EVENTS_IGNORED).increment(1);
+}
+
+#[cfg(feature = "metrics")]
+const OPEN: &str = "strait_connections_open";
+#[cfg(feature = "metrics")]
+const OPENED: &str = "strait_connections_opened_total";
+#[cfg(feature = "metrics")]
+const CLOSED: &str = "strait_connections_closed_total";
+#[cfg(feature = "metrics")]
+const REFUSED: &str = "strait_handshakes_refused_total";
+#[cfg(feature = "metrics")]
+const FRAMES_DROPPED: &str = "strait_frames_dropped_total";
+#[cfg(feature = "metrics")]
+const EVENTS_DROPPED: &str = "strait_events_dropped_total";
+#[cfg(feature = "metrics")]
+const EVENTS_IGNORED: &str = "strait_events_ignored_total";
+
+#[cfg(feature = "metrics")]
+const COUNTERS: &[(&str, &str)] = &[
+    (OPENED, "Connections that were accepted"),
+    (
+        CLOSED,
+        "Connections that have ended, by close code and cause",
+    ),
+    (
+        REFUSED,
+        "Requests that did not become connections, by HTTP status",
+    ),
+    (
+        FRAMES_DROPPED,
+        "Frames dropped at members whose queue was full",
+    ),
+    (
+        EVENTS_DROPPED,
+        "Events dropped at members whose queue was full",
+    ),
+    (
+        EVENTS_IGNORED,
+        "Events that did not decode into the consumer's type",
+    ),
+];

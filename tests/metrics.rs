@@ -1,0 +1,368 @@
+//! What is counted, seen by a recorder of the test's own.
+
+#![cfg(feature = "metrics")]
+#![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use metrics::Counter;
+use metrics::CounterFn;
+use metrics::Gauge;
+use metrics::GaugeFn;
+use metrics::Histogram;
+use metrics::Key;
+use metrics::KeyName;
+use metrics::LocalRecorderGuard;
+use metrics::Metadata;
+use metrics::Recorder;
+use metrics::SharedString;
+use metrics::Unit;
+use metrics::set_default_local_recorder;
+use tokio::time::sleep;
+
+use strait::Accept;
+use strait::ChannelLayer;
+use strait::Consumer;
+use strait::Context;
+use strait::Event;
+use strait::Message;
+use strait::Reject;
+use strait::Router;
+use strait::config::Config;
+use strait::config::Overflow;
+use strait::service::Drain;
+use strait::service::Sockets;
+use strait::service::WebSocketService;
+use strait::testing::Communicator;
+
+/// Adds up by name and labels, written as Prometheus does.
+#[derive(Clone, Default)]
+struct Sums(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    sums: Mutex<BTreeMap<String, i64>>,
+    described: Mutex<BTreeMap<String, Option<Unit>>>,
+}
+
+impl Sums {
+    fn install(&self) -> LocalRecorderGuard<'_> {
+        set_default_local_recorder(self)
+    }
+
+    fn of(&self, name: &str) -> i64 {
+        let sums = self.0.sums.lock().unwrap();
+        sums.get(name).copied().unwrap_or_default()
+    }
+
+    fn all(&self) -> BTreeMap<String, i64> {
+        self.0.sums.lock().unwrap().clone()
+    }
+
+    fn describe(&self, name: &KeyName, unit: Option<Unit>) {
+        let mut described = self.0.described.lock().unwrap();
+        described.insert(name.as_str().to_owned(), unit);
+    }
+}
+
+impl Recorder for Sums {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+        self.describe(&name, unit);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+        self.describe(&name, unit);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        panic!("there is no histogram: {name:?}");
+    }
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(Arc::new(Sum::new(self, key)))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(Arc::new(Sum::new(self, key)))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        panic!("there is no histogram: {key:?}");
+    }
+}
+
+/// One name with its labels.
+struct Sum {
+    sums: Sums,
+    name: String,
+}
+
+impl Sum {
+    fn new(sums: &Sums, key: &Key) -> Self {
+        let labels = key.labels();
+        let labels: Vec<_> = labels
+            .map(|label| format!("{}={:?}", label.key(), label.value()))
+            .collect();
+        let name = match &labels[..] {
+            [] => key.name().to_owned(),
+            labels => format!("{}{{{}}}", key.name(), labels.join(",")),
+        };
+        Self {
+            sums: sums.clone(),
+            name,
+        }
+    }
+
+    fn add(&self, value: i64) {
+        let mut sums = self.sums.0.sums.lock().unwrap();
+        *sums.entry(self.name.clone()).or_default() += value;
+    }
+}
+
+impl CounterFn for Sum {
+    fn increment(&self, value: u64) {
+        self.add(value.try_into().unwrap());
+    }
+
+    fn absolute(&self, _: u64) {
+        panic!("a counter is counted up: {}", self.name);
+    }
+}
+
+impl GaugeFn for Sum {
+    fn increment(&self, value: f64) {
+        self.add(value as i64);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.add(-(value as i64));
+    }
+
+    fn set(&self, _: f64) {
+        panic!("several services share the gauge: {}", self.name);
+    }
+}
+
+/// Joins the group of its query, and obeys its messages.
+struct Member;
+
+impl Consumer<Wanted> for Member {
+    async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
+        match ctx.scope().query("connect").as_deref() {
+            Some("refuse") => return Err(Reject::forbidden()),
+            Some("after") => return Err(Reject::after_accept(4401, "")),
+            Some("unoffered") => return Ok(Accept::new().subprotocol("unoffered")),
+            _ => {}
+        }
+        if let Some(group) = ctx.scope().query("group") {
+            ctx.group_add(group).await?;
+        }
+        Ok(Accept::new())
+    }
+
+    async fn receive(&mut self, ctx: &Context, message: Message) -> strait::Result {
+        match message.as_text() {
+            Some("close") => ctx.close(4100, "").await?,
+            Some("fail") => return Err("on purpose".into()),
+            Some("panic") => panic!("on purpose"),
+            Some("hang") => std::future::pending().await,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Wanted {
+    #[expect(dead_code, reason = "only whether it decodes matters")]
+    number: u64,
+}
+
+struct Stage {
+    service: WebSocketService,
+    sockets: Sockets,
+    layer: ChannelLayer,
+}
+
+fn stage(layer: ChannelLayer) -> Stage {
+    let config = Config::new()
+        .max_message(1000)
+        .outgoing(4, 100_000)
+        .events(2, 100_000)
+        .inbound_rate(100, 10);
+    let router = Router::new()
+        .path("ws/", |_| Ok(Member))
+        .config(config)
+        .channel_layer(layer.clone());
+    let (service, sockets) = router.into_service();
+    Stage {
+        service,
+        sockets,
+        layer,
+    }
+}
+
+impl Stage {
+    fn client(&self, query: &str) -> Communicator {
+        let path = format!("/ws/?{query}");
+        Communicator::new(&self.service, &path).timeout(Duration::from_secs(60))
+    }
+
+    async fn enter(&self, query: &str) -> Communicator {
+        let mut client = self.client(query);
+        client.connect().await.unwrap();
+        client
+    }
+
+    async fn over(&self) {
+        while self.sockets.count() > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn closed(code: u16, cause: &str) -> String {
+    format!("strait_connections_closed_total{{code=\"{code}\",cause=\"{cause}\"}}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_end_is_counted_by_code_and_cause() {
+    let rows: [(&[&str], u16, &str); 6] = [
+        (&["close"], 4100, "server"),
+        (&["fail"], 1011, "error"),
+        (&["panic"], 1011, "panic"),
+        (&["x"; 11], 1008, "rate_limit"),
+        (&["hang", "gone"], 1006, "lost"),
+        (&["bye"], 1000, "client"),
+    ];
+    for (messages, code, cause) in rows {
+        let sums = Sums::default();
+        let _installed = sums.install();
+        let stage = stage(ChannelLayer::memory());
+        let mut client = stage.enter("").await;
+        assert_eq!(sums.of("strait_connections_open"), 1, "{cause}");
+        for message in messages {
+            client.send_text(message).await.unwrap();
+        }
+        match cause {
+            "lost" => drop(client),
+            "client" => client.disconnect().await.unwrap(),
+            _ => drop(client.expect_close().await.unwrap()),
+        }
+        stage.over().await;
+        let expected = BTreeMap::from([
+            ("strait_connections_open".to_owned(), 0),
+            ("strait_connections_opened_total".to_owned(), 1),
+            (closed(code, cause), 1),
+        ]);
+        assert_eq!(sums.all(), expected, "{cause}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_came_to_nothing_leaves_the_gauge_even() {
+    let sums = Sums::default();
+    let _installed = sums.install();
+    let stage = stage(ChannelLayer::memory());
+    stage.client("").abandon().await.unwrap();
+    for query in ["connect=unoffered", "connect=refuse"] {
+        stage.client(query).connect().await.unwrap_err();
+    }
+    stage.client("connect=after").connect().await.unwrap();
+    let nowhere = Communicator::new(&stage.service, "/nowhere/")
+        .connect()
+        .await;
+    nowhere.unwrap_err();
+    stage.over().await;
+    let refused = |status: u16| {
+        let name = format!("strait_handshakes_refused_total{{status=\"{status}\"}}");
+        (name, 1)
+    };
+    let expected = BTreeMap::from([
+        ("strait_connections_open".to_owned(), 0),
+        ("strait_connections_opened_total".to_owned(), 2),
+        (closed(1006, "abandoned_handshake"), 1),
+        (closed(1011, "error"), 1),
+        refused(101),
+        refused(403),
+        refused(404),
+        refused(500),
+    ]);
+    assert_eq!(sums.all(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_ones_are_closed_or_what_they_miss_is_counted() {
+    let sums = Sums::default();
+    let _installed = sums.install();
+    let layer = ChannelLayer::memory().overflow("news.*", Overflow::Drop);
+    let stage = stage(layer);
+    let full = "x".repeat(60_000);
+    let moment = Duration::from_millis(1);
+    for group in ["news.frames", "frames"] {
+        let _reader = stage.enter(&format!("group={group}")).await;
+        for _ in 0..8 {
+            let message = full.clone();
+            stage.layer.group_broadcast(group, message).await.unwrap();
+            sleep(moment).await;
+        }
+    }
+    let dropped = sums.of("strait_frames_dropped_total");
+    assert!(dropped >= 1, "{:?}", sums.all());
+    for group in ["news.events", "events"] {
+        let mut busy = stage.enter(&format!("group={group}")).await;
+        busy.send_text("hang").await.unwrap();
+        sleep(moment).await;
+        for number in 0..3_u64 {
+            let event = Event::new("x").with("number", number);
+            stage.layer.group_send(group, &event).await.unwrap();
+            sleep(moment).await;
+        }
+    }
+    stage.over().await;
+    assert_eq!(sums.of("strait_events_dropped_total"), 1);
+    for (code, cause) in [(4008, "slow_reader"), (1013, "slow_hook")] {
+        assert_eq!(sums.of(&closed(code, cause)), 1, "{:?}", sums.all());
+    }
+    assert_eq!(sums.of("strait_connections_open"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_does_not_decode_and_a_drain_are_counted() {
+    let sums = Sums::default();
+    let _installed = sums.install();
+    let stage = stage(ChannelLayer::memory());
+    let mut client = stage.enter("group=events").await;
+    let unknown = Event::new("unknown");
+    stage.layer.group_send("events", &unknown).await.unwrap();
+    client.expect_nothing().await.unwrap();
+    assert_eq!(sums.of("strait_events_ignored_total"), 1);
+    let drained = stage.sockets.drain(Drain::new());
+    let (drained, _) = tokio::join!(drained, client.expect_close());
+    assert_eq!(drained.closed, 1);
+    assert_eq!(sums.of(&closed(1012, "drain")), 1);
+    assert_eq!(sums.of("strait_connections_open"), 0);
+}
+
+/// The table of the book, which is the only other place where the names stand.
+#[test]
+fn each_name_is_described_and_stands_in_the_book() {
+    let sums = Sums::default();
+    let _installed = sums.install();
+    drop(stage(ChannelLayer::memory()));
+    let described = sums.0.described.lock().unwrap().clone();
+    let book = include_str!("../src/docs/metrics.md");
+    let rows = book
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `strait_"));
+    let mut in_book: Vec<_> = rows
+        .map(|row| format!("strait_{}", row.split('`').next().unwrap()))
+        .collect();
+    in_book.sort();
+    let names: Vec<_> = described.keys().cloned().collect();
+    assert_eq!(in_book, names);
+    assert!(described.values().all(|unit| *unit == Some(Unit::Count)));
+}
