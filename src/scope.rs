@@ -59,7 +59,7 @@ pub struct Peer(pub SocketAddr);
 impl Scope {
     pub(crate) fn new(
         request: &mut http::request::Parts,
-        path: Cow<'_, str>,
+        path: &str,
         params: Params,
         mount: Arc<Mount>,
     ) -> Self {
@@ -70,7 +70,7 @@ impl Scope {
             extensions = Extensions::new();
         }
         Self(Arc::new(Inner {
-            head: Head::new(peer, &request.uri, &path, &request.headers),
+            head: Head::new(peer, &request.uri, path, &request.headers),
             params,
             mount,
             extensions: RwLock::new(extensions),
@@ -444,7 +444,7 @@ mod tests {
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         let uri = parts.uri.clone();
         let path = decode_path(uri.path()).unwrap();
-        Scope::new(&mut parts, path, Params::default(), Arc::default())
+        Scope::new(&mut parts, &path, Params::default(), Arc::default())
     }
 
     #[test]

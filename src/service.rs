@@ -217,7 +217,7 @@ impl WebSocketService {
                 Error::handshake("the server in front hands over no upgraded connections").into(),
             );
         }
-        let scope = Scope::new(request, path, params, route.mount.clone());
+        let scope = Scope::new(request, &path, params, route.mount.clone());
         let consumer = AssertUnwindSafe(route.admit(&scope)).catch_unwind().await;
         let consumer = consumer.map_err(|_| panicked(&scope))??;
         let admission = Admission {
