@@ -176,6 +176,8 @@ pub enum Cause {
     SlowReader,
     /// The queue of events waiting for the hook was full (1013).
     SlowHook,
+    /// A hook ran longer than [`Config::hook_limit`](crate::config::Config::hook_limit) and was dropped (1011).
+    HookLimit,
     /// The server is shutting down (1012).
     Drain,
     /// The client left before the handshake's answer reached it.

@@ -24,6 +24,7 @@ pub struct Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) disconnect_timeout: Duration,
     pub(crate) grace: Duration,
+    pub(crate) hook_limit: Option<Duration>,
     pub(crate) write_timeout: Duration,
     pub(crate) close_timeout: Duration,
 }
@@ -65,6 +66,7 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             disconnect_timeout: Duration::from_secs(5),
             grace: Duration::from_secs(10),
+            hook_limit: None,
             write_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(2),
         }
@@ -147,6 +149,16 @@ impl Config {
     /// at an `.await`. Default: 10 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// How long a `receive` or `event` may take, together with the `error` behind it; then it is dropped at an
+    /// `.await`, and the connection is closed with 1011 and [`Cause::HookLimit`](crate::close::Cause::HookLimit).
+    /// `self` may be half-changed when `disconnect` runs. The time counts from the first wait of the hook on, and
+    /// waiting for room in [`Context::send`](crate::Context::send) is part of it. A hook that never waits pays
+    /// nothing for it, and cannot be dropped. Default: none; a hook may run as long as its connection.
+    pub fn hook_limit(mut self, limit: Duration) -> Self {
+        self.hook_limit = Some(limit);
         self
     }
 

@@ -127,7 +127,8 @@ pub trait Consumer<E = Event>: Send + 'static {
     ///
     /// # Cancel safety
     ///
-    /// Dropped at an `.await` when the client has gone and the grace is over.
+    /// Dropped at an `.await` when the client has gone and the grace is over, or when it takes longer than
+    /// [`Config::hook_limit`](crate::config::Config::hook_limit), where one is set.
     fn receive(&mut self, ctx: &Context, message: Message) -> impl Future<Output = Result> + Send {
         let _ = (ctx, message);
         ready(Ok(()))

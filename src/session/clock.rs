@@ -42,8 +42,10 @@ struct Rare {
     stalled: Option<Instant>,
     /// When to give up waiting for the peer's close frame.
     close_by: Option<Instant>,
-    /// When the running hook is dropped.
+    /// When the running hook is dropped because its connection has ended.
     hook_by: Option<Instant>,
+    /// When the running hook is dropped because it runs for too long.
+    limit_by: Option<Instant>,
 }
 
 /// What is due.
@@ -56,8 +58,10 @@ pub(super) enum Due {
     Stall,
     /// The peer did not answer the close frame.
     Close,
-    /// The hook's time is up.
+    /// The hook's time after the connection's end is up.
     Hook,
+    /// The hook has run for too long.
+    Limit,
 }
 
 impl Clock {
@@ -131,10 +135,24 @@ impl Clock {
         }
     }
 
+    /// The running hook may take so long; the first call counts until [`limit_over`](Self::limit_over).
+    pub(super) fn limit_within(self: Pin<&mut Self>, timeout: Duration) {
+        let rare = self.project().rare.get_or_insert_default();
+        rare.limit_by
+            .get_or_insert_with(|| after(Instant::now(), timeout));
+    }
+
     /// The hook is over.
     pub(super) fn hook_over(self: Pin<&mut Self>) {
         if let Some(rare) = self.project().rare {
             rare.hook_by = None;
+        }
+    }
+
+    /// The hook is over, and the next has a limit of its own.
+    pub(super) fn limit_over(self: Pin<&mut Self>) {
+        if let Some(rare) = self.project().rare {
+            rare.limit_by = None;
         }
     }
 
@@ -186,7 +204,8 @@ impl Clock {
             .map(|since| (Due::Stall, after(since, config.write_timeout)));
         let close = rare.close_by.map(|at| (Due::Close, at));
         let hook = rare.hook_by.map(|at| (Due::Hook, at));
-        [life, stall, close, hook]
+        let limit = rare.limit_by.map(|at| (Due::Limit, at));
+        [life, stall, close, hook, limit]
             .into_iter()
             .flatten()
             .min_by_key(|&(_, at)| at)
@@ -205,8 +224,10 @@ impl Clock {
             Due::Stall => rare.stalled = None,
             Due::Close => rare.close_by = None,
             Due::Hook => rare.hook_by = None,
+            Due::Limit => rare.limit_by = None,
         }
-        if rare.stalled.or(rare.close_by).or(rare.hook_by).is_none() {
+        let deadlines = [rare.stalled, rare.close_by, rare.hook_by, rare.limit_by];
+        if deadlines == [None; 4] {
             *this.rare = None;
         }
     }

@@ -23,6 +23,7 @@ use crate::websocket::Violation;
 use super::backlog::Backlog;
 use super::clock::Clock;
 use super::clock::Due;
+use super::hook::Cut;
 use super::inbound::InboundRate;
 use super::input::Input;
 use super::transport::Transport;
@@ -169,17 +170,23 @@ impl Connection {
     }
 
     /// Everything but hooks: reading into the backlog while it has room, writing, pings, deadlines.
-    /// For while a hook runs. `true` when the hook's time is up.
-    pub(super) fn poll_background(&mut self, cx: &mut Context<'_>) -> bool {
+    /// For while a hook runs. Tells why the hook must end now, if it must.
+    pub(super) fn poll_background(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
+        if let Some(limit) = self.config().hook_limit {
+            self.clock.as_mut().limit_within(limit);
+        }
         self.mailbox().register(cx.waker());
         self.fill_backlog(cx);
         self.sleep();
         self.flush(cx);
-        self.poll_hook_clock(cx)
+        let cut = self.poll_hook_clock(cx);
+        // Whatever its grace: the drain's deadline.
+        cut.or_else(|| self.mailbox().is_cut().then_some(Cut::Due))
     }
 
     /// A hook is over. Where the connection has ended, its time goes on for what the peer sent before.
     pub(super) fn hook_over(&mut self) {
+        self.clock.as_mut().limit_over();
         if self.end.is_some() {
             // What the peer sent before it went is still heard, unless the hook has closed as well.
             if self.mailbox().has_request() {
@@ -197,14 +204,10 @@ impl Connection {
 
     /// A hook was dropped or has failed: no other will run but `disconnect`.
     pub(super) fn hook_was_last(&mut self) {
+        self.clock.as_mut().limit_over();
         self.backlog = None;
         // The decision to close goes before a message that was read and not decoded.
         self.event_first = true;
-    }
-
-    /// Whether the hook must end now, whatever its grace: the drain's deadline.
-    pub(super) fn is_cut(&self) -> bool {
-        self.mailbox().is_cut()
     }
 
     /// Gives `disconnect` its time, from now.
@@ -243,7 +246,7 @@ impl Connection {
             self.close_stream(cx);
             match self.poll_due(cx) {
                 Poll::Ready(Due::Close | Due::Stall) => self.reset(),
-                Poll::Ready(Due::Ping | Due::Silence) => {}
+                Poll::Ready(Due::Ping | Due::Silence | Due::Limit) => {}
                 Poll::Ready(Due::Hook) => return true,
                 Poll::Pending => {
                     self.sleep();
@@ -489,17 +492,18 @@ impl Connection {
         true
     }
 
-    /// As [`poll_clock`](Self::poll_clock), but `true` when the hook's time is up.
-    fn poll_hook_clock(&mut self, cx: &mut Context<'_>) -> bool {
+    /// As [`poll_clock`](Self::poll_clock), but tells when the hook's time is up.
+    fn poll_hook_clock(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
         loop {
             if self.end.is_some() || self.mailbox().is_shut() {
                 let grace = self.config().grace;
                 self.clock.as_mut().hook_within(grace);
             }
             match self.poll_due(cx) {
-                Poll::Ready(Due::Hook) => return true,
+                Poll::Ready(Due::Hook) => return Some(Cut::Due),
+                Poll::Ready(Due::Limit) => return Some(Cut::Limit),
                 Poll::Ready(due) => self.passed(due),
-                Poll::Pending => return false,
+                Poll::Pending => return None,
             }
             self.flush(cx);
         }
@@ -529,7 +533,7 @@ impl Connection {
                 ));
                 self.reset();
             }
-            Due::Close | Due::Hook => {}
+            Due::Close | Due::Hook | Due::Limit => {}
         }
     }
 

@@ -19,8 +19,18 @@ pub(super) enum HookEnd<T> {
     Done(T),
     /// With the panic's message.
     Panicked(String),
-    /// Dropped: its time was up.
-    Cut,
+    /// Dropped at an `.await`.
+    Cut(Cut),
+}
+
+/// Why a hook had to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Its time was up: that of `connect` or `disconnect`; for another hook, its connection had ended and the grace or the
+    /// drain's deadline was over.
+    Due,
+    /// It ran longer than [`Config::hook_limit`](crate::config::Config::hook_limit).
+    Limit,
 }
 
 /// Runs a hook that may take its time; whenever it waits, the connection reads ahead, writes and
@@ -37,10 +47,10 @@ pub(super) fn run<'a, T: 'a>(
             connection.hook_over();
             return Poll::Ready(end);
         }
-        if connection.poll_background(cx) || connection.is_cut() {
+        if let Some(cut) = connection.poll_background(cx) {
             connection.hook_was_last();
             drop_caught(hook.take());
-            return Poll::Ready(HookEnd::Cut);
+            return Poll::Ready(HookEnd::Cut(cut));
         }
         Poll::Pending
     })
@@ -61,7 +71,7 @@ pub(super) fn run_last<'a>(
         }
         ready!(connection.poll_last(cx));
         drop_caught(hook.take());
-        Poll::Ready(HookEnd::Cut)
+        Poll::Ready(HookEnd::Cut(Cut::Due))
     })
 }
 

@@ -36,6 +36,7 @@ use crate::scope::Scope;
 
 use super::clock::after;
 use super::connection::Connection;
+use super::hook::Cut;
 use super::hook::HookEnd;
 use super::hook::poll_caught;
 use super::session::Session;
@@ -109,7 +110,7 @@ impl Opening {
                 tracing::error!(consumer, path, panic = message, "connect panicked");
                 Reject::status(StatusCode::INTERNAL_SERVER_ERROR)
             }
-            HookEnd::Cut => {
+            HookEnd::Cut(_) => {
                 let (consumer, path) = (self.consumer.name(), self.ctx.scope().path());
                 tracing::warn!(consumer, path, "connect took too long and was dropped");
                 Reject::status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "1")
@@ -132,7 +133,7 @@ impl Opening {
             }
             mailbox.register(cx.waker());
             if mailbox.is_cut() {
-                return Poll::Ready(HookEnd::Cut);
+                return Poll::Ready(HookEnd::Cut(Cut::Due));
             }
             if !abandoned && self.answer.poll_closed(cx).is_ready() {
                 abandoned = true;
@@ -141,7 +142,7 @@ impl Opening {
                     .reset(limit.min(after(Instant::now(), config.grace)));
             }
             ready!(sleep.as_mut().poll(cx));
-            Poll::Ready(HookEnd::Cut)
+            Poll::Ready(HookEnd::Cut(Cut::Due))
         })
         .await
     }
@@ -221,7 +222,7 @@ async fn end_without_stream(
     let limit = ctx.mailbox().config().disconnect_timeout;
     let mut hook = consumer.disconnect(ctx, closed);
     let end = timeout(limit, poll_fn(|cx| poll_caught(hook.as_mut(), cx))).await;
-    log_last(&end.unwrap_or(HookEnd::Cut), ctx, name);
+    log_last(&end.unwrap_or(HookEnd::Cut(Cut::Due)), ctx, name);
     None
 }
 

@@ -21,6 +21,7 @@ use crate::metrics::connection_closed;
 use super::connection::Connection;
 use super::connection::Next;
 use super::hook;
+use super::hook::Cut;
 use super::hook::HookEnd;
 use super::sockets::Guard;
 
@@ -105,7 +106,7 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
         HookEnd::Panicked(message) => {
             tracing::error!(consumer, path, panic = message, "disconnect panicked")
         }
-        HookEnd::Cut => tracing::warn!(consumer, path, "disconnect took too long and was dropped"),
+        HookEnd::Cut(_) => tracing::warn!(consumer, path, "disconnect took too long and was dropped"),
     }
 }
 
@@ -141,13 +142,24 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             tracing::error!(consumer, path, panic = message, "a hook panicked");
             return Some(panicked());
         }
-        HookEnd::Cut => {
+        HookEnd::Cut(Cut::Due) => {
             tracing::warn!(
                 consumer,
                 path,
                 "a hook was dropped: the connection had ended and its grace was over"
             );
             return None;
+        }
+        HookEnd::Cut(Cut::Limit) => {
+            let limit = ctx.mailbox().config().hook_limit;
+            tracing::error!(
+                consumer,
+                path,
+                ?limit,
+                "a hook ran longer than its limit and was dropped"
+            );
+            let reason = "the server took too long".to_owned();
+            (CloseCode::INTERNAL_ERROR, reason, Cause::HookLimit)
         }
     };
     Some(CloseRequest {

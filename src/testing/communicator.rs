@@ -48,6 +48,7 @@ pub struct Communicator {
     request: http::request::Builder,
     peer: Option<SocketAddr>,
     timeout: Duration,
+    pipe: usize,
     client: Option<Client>,
 }
 
@@ -71,6 +72,7 @@ impl Communicator {
             request,
             peer: None,
             timeout: Duration::from_secs(1),
+            pipe: PIPE,
             client: None,
         }
     }
@@ -128,6 +130,14 @@ impl Communicator {
         self
     }
 
+    /// How many bytes fit between the two ends, in each direction, before who writes has to wait: with little room, a client
+    /// that does not receive is a slow reader at once. Default: 64 KiB.
+    #[must_use]
+    pub fn pipe(mut self, bytes: usize) -> Self {
+        self.pipe = bytes.max(1);
+        self
+    }
+
     /// Does the handshake. There is no time limit of its own here: the server has one.
     ///
     /// # Errors
@@ -139,7 +149,7 @@ impl Communicator {
     /// Dropped before it is ready, the client has gone within the handshake.
     pub async fn connect(&mut self) -> Result<Accepted, Rejected> {
         let (accepted, handover) = self.handshake().await?;
-        let (near, far) = duplex(PIPE);
+        let (near, far) = duplex(self.pipe);
         if let Some(session) = handover.take() {
             let _ = session.send(Transport::other(far, Bytes::new()));
         }
