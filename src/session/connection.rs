@@ -517,24 +517,18 @@ impl Connection {
     fn passed(&mut self, due: Due) {
         match due {
             Due::Ping => self.mailbox().ping(),
-            Due::Silence => {
-                self.end_with(Closed::new(
-                    CloseCode::NO_PONG,
-                    "no answer to a ping",
-                    Cause::TimeOut,
-                ));
-                self.reset();
-            }
-            Due::Stall => {
-                self.end_with(Closed::new(
-                    CloseCode::ABNORMAL,
-                    "nothing could be written",
-                    Cause::TimeOut,
-                ));
-                self.reset();
-            }
+            Due::Silence => self.give_up(CloseCode::NO_PONG, "no answer to a ping"),
+            Due::Stall => self.give_up(CloseCode::ABNORMAL, "nothing could be written"),
             Due::Close | Due::Hook | Due::Limit => {}
         }
+    }
+
+    /// The peer did not keep a deadline. Where this side has closed before, that is how it ended.
+    fn give_up(&mut self, code: CloseCode, reason: &str) {
+        if !self.mailbox().is_shut() {
+            self.end_with(Closed::new(code, reason, Cause::TimeOut));
+        }
+        self.reset();
     }
 
     /// Ends the stream from this side, after both close frames.

@@ -106,7 +106,9 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
         HookEnd::Panicked(message) => {
             tracing::error!(consumer, path, panic = message, "disconnect panicked")
         }
-        HookEnd::Cut(_) => tracing::warn!(consumer, path, "disconnect took too long and was dropped"),
+        HookEnd::Cut(_) => {
+            tracing::warn!(consumer, path, "disconnect took too long and was dropped")
+        }
     }
 }
 

@@ -1,0 +1,462 @@
+//! [`Model`]: what must come of what happens, by the promises alone. This file has the acts and the deadlines.
+
+use std::collections::VecDeque;
+
+use strait::close::Cause;
+
+use super::act::Act;
+use super::act::CLOSE;
+use super::act::CONNECT;
+use super::act::DRAIN;
+use super::act::EVENTS;
+use super::act::GRACE;
+use super::act::HUGE;
+use super::act::LARGE;
+use super::act::MANY;
+use super::act::MESSAGES;
+use super::act::PING;
+use super::act::PONG;
+use super::act::STEP;
+use super::act::Stage;
+use super::act::WRITE;
+use super::hooks::Hook;
+use super::hooks::Kind;
+use super::hooks::Outcome;
+use super::wire::Frame;
+use super::wire::Wire;
+
+/// Code and cause, as `disconnect` is told.
+pub(crate) type End = (u16, Cause);
+
+#[derive(Clone)]
+pub(crate) struct Model {
+    pub(crate) stage: Stage,
+    /// In milliseconds.
+    pub(crate) now: u64,
+    pub(crate) phase: Phase,
+    pub(crate) hook: Option<Hook>,
+    pub(crate) wire: Wire,
+    pub(crate) peer: PeerState,
+    /// What the peer has sent and the session has not read.
+    pub(crate) inbound: VecDeque<Item>,
+    /// What is still to be expected of it.
+    pub(crate) hears: Hears,
+    pub(crate) backlog: VecDeque<String>,
+    pub(crate) events: VecDeque<String>,
+    pub(crate) event_first: bool,
+    /// This side's decision to close; until the door is shut, a drain's that waits for the hook.
+    pub(crate) request: Option<End>,
+    /// The end that came from outside.
+    pub(crate) end: Option<End>,
+    pub(crate) abandoned: bool,
+    /// The drain's deadline has passed.
+    pub(crate) cut: bool,
+    pub(crate) heard: u64,
+    pub(crate) due: Deadlines,
+    pub(crate) told: Told,
+    /// Something has changed, and may change something else.
+    pub(crate) moved: bool,
+    numbers: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Connecting,
+    Open,
+    /// From `disconnect` on.
+    Closing,
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hears {
+    Messages,
+    Garbage,
+    /// It has closed.
+    Close,
+    Nothing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    Message(String),
+    Close,
+    Garbage,
+    End,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct PeerState {
+    pub(crate) holds: bool,
+    pub(crate) reads: bool,
+    pub(crate) half_closed: bool,
+    /// After its close frame it says no more.
+    pub(crate) closed: bool,
+    pub(crate) broke: bool,
+}
+
+/// When something is over, in milliseconds.
+#[derive(Clone, Default)]
+pub(crate) struct Deadlines {
+    pub(crate) connect: Option<u64>,
+    pub(crate) grace: Option<u64>,
+    pub(crate) disconnect: Option<u64>,
+    pub(crate) stall: Option<u64>,
+    pub(crate) close: Option<u64>,
+    pub(crate) drain: Option<u64>,
+}
+
+/// What is to be compared.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) received: Vec<String>,
+    pub(crate) events: Vec<String>,
+    pub(crate) errors: usize,
+    pub(crate) dropped: Vec<&'static str>,
+    pub(crate) accepted: bool,
+    pub(crate) rejected: Option<u16>,
+    pub(crate) closed: Option<End>,
+    pub(crate) over: u64,
+    /// The end was found by a ping, whose time varies.
+    pub(crate) silence: bool,
+    pub(crate) drain: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Connect,
+    Limit,
+    Grace,
+    Disconnect,
+    Stall,
+    Close,
+    Drain,
+    Silence,
+}
+
+impl Model {
+    pub(crate) fn new(stage: Stage) -> Self {
+        let mut model = Self {
+            stage,
+            now: 0,
+            phase: Phase::Connecting,
+            hook: None,
+            wire: Wire::default(),
+            peer: PeerState::default(),
+            inbound: VecDeque::new(),
+            hears: Hears::Messages,
+            backlog: VecDeque::new(),
+            events: VecDeque::new(),
+            event_first: false,
+            request: None,
+            end: None,
+            abandoned: false,
+            cut: false,
+            heard: 0,
+            due: Deadlines::default(),
+            told: Told::default(),
+            moved: false,
+            numbers: 0,
+        };
+        model.due.connect = Some(CONNECT);
+        model.begin_connect();
+        model.advance(STEP);
+        model.reach(stage);
+        model
+    }
+
+    /// Comes to the stage.
+    fn reach(&mut self, stage: Stage) {
+        match stage {
+            Stage::Idle | Stage::Connect => return,
+            Stage::Receive => self.say(Item::Message("wait".to_owned())),
+            Stage::Event => self.publish("wait".to_owned()),
+            Stage::Disconnect => {
+                self.peer.closed = true;
+                self.say(Item::Close);
+            }
+            Stage::Closing => {
+                self.peer.reads = false;
+                self.say(Item::Message("close".to_owned()));
+            }
+        }
+        self.advance(STEP);
+    }
+
+    /// Whether it can happen now. These are the only rules by which a sequence is left out.
+    pub(crate) fn can(&self, act: Act) -> bool {
+        let peer = &self.peer;
+        let speaks = peer.holds && !peer.half_closed && !peer.closed && !peer.broke;
+        let gate = self.hook.as_ref().filter(|hook| hook.waits_at_gate());
+        match act {
+            // What comes after the end is the shorter sequence.
+            _ if self.phase == Phase::Over => false,
+            Act::PeerSends
+            | Act::PeerBursts
+            | Act::PeerPanics
+            | Act::PeerFails
+            | Act::PeerCloses
+            | Act::PeerBreaks => speaks,
+            Act::PeerDrops => peer.holds || (self.phase == Phase::Connecting && !self.abandoned),
+            Act::PeerHalfCloses => peer.holds && !peer.half_closed,
+            Act::PeerStopsReading => peer.holds && peer.reads,
+            Act::PeerResumes => peer.holds && !peer.reads,
+            Act::GateOpens | Act::GatePanics => gate.is_some(),
+            // `disconnect` has nothing to return, and its socket is gone.
+            Act::GateFails | Act::GateCloses | Act::GateClosesOn | Act::GateSends => {
+                gate.is_some_and(|hook| hook.kind != Kind::Disconnect)
+            }
+            Act::DrainBegins => self.told.drain.is_none(),
+            // After two the pings of connections are too far apart to tell.
+            Act::PassPing => self.now < PING,
+            _ => true,
+        }
+    }
+
+    pub(crate) fn act(&mut self, act: Act) {
+        match act {
+            Act::PeerSends => self.say_message(),
+            Act::PeerBursts => (0..MESSAGES + 2).for_each(|_| self.say_message()),
+            Act::PeerPanics => self.say(Item::Message("panic".to_owned())),
+            Act::PeerFails => self.say(Item::Message("fail".to_owned())),
+            Act::PeerCloses => {
+                self.peer.closed = true;
+                self.say(Item::Close);
+            }
+            Act::PeerBreaks => {
+                self.peer.broke = true;
+                self.say(Item::Garbage);
+            }
+            Act::PeerDrops => self.drop_peer(),
+            Act::PeerHalfCloses => {
+                self.peer.half_closed = true;
+                self.say(Item::End);
+            }
+            Act::PeerStopsReading => self.peer.reads = false,
+            Act::PeerResumes => self.peer.reads = true,
+            Act::GroupEvent => self.publish_event(),
+            Act::GroupEvents => self.several(EVENTS + 2, Self::publish_event),
+            Act::GroupFrame => self.broadcast('g', 0),
+            Act::GroupFill => self.broadcast('g', HUGE),
+            Act::GroupFrames => self.several(MANY, |model| model.broadcast('g', LARGE)),
+            Act::GateOpens
+            | Act::GatePanics
+            | Act::GateFails
+            | Act::GateCloses
+            | Act::GateClosesOn
+            | Act::GateSends => self.tell(act),
+            Act::DrainBegins => {
+                self.due.drain = Some(self.now + DRAIN);
+                self.told.drain = Some(self.now);
+                self.request_softly((1012, Cause::Drain));
+            }
+            Act::PassClose | Act::PassWrite | Act::PassGrace | Act::PassLimit | Act::PassPing => {}
+        }
+        self.advance(act.wait().unwrap_or(STEP));
+    }
+
+    /// Lets everything come to its end. Returns whether the peer has to leave for that.
+    pub(crate) fn needs_an_end(&self) -> bool {
+        self.phase == Phase::Open && self.end.is_none() && self.request.is_none() && self.peer.holds
+    }
+
+    pub(crate) fn run_out(&mut self) {
+        let until = self.now + PING - PING / 5;
+        self.advance(until - self.now);
+        assert!(self.phase == Phase::Over, "the model does not end");
+        self.peer.reads = true;
+        self.peer_reads();
+    }
+
+    fn several(&mut self, count: usize, act: impl Fn(&mut Self)) {
+        for _ in 1..count {
+            act(self);
+            self.advance(STEP);
+        }
+        act(self);
+    }
+
+    fn number(&mut self) -> usize {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    fn say_message(&mut self) {
+        let text = format!("m{}", self.number());
+        self.say(Item::Message(text));
+    }
+
+    pub(crate) fn say(&mut self, item: Item) {
+        self.inbound.push_back(item);
+        self.moved = true;
+    }
+
+    fn drop_peer(&mut self) {
+        if self.phase == Phase::Connecting {
+            self.abandoned = true;
+            let grace = self.now + GRACE;
+            self.due.connect = self.due.connect.map(|by| by.min(grace));
+        } else {
+            self.peer.holds = false;
+            if !self.peer.half_closed {
+                self.say(Item::End);
+            }
+        }
+    }
+
+    fn publish_event(&mut self) {
+        let kind = format!("x{}", self.number());
+        self.publish(kind);
+    }
+
+    /// An event of the hook's group: refused where the end is decided, and too many of them are an end.
+    fn publish(&mut self, kind: String) {
+        if self.wire.is_shut || self.request.is_some() || self.is_closing() {
+            return;
+        }
+        if self.events.len() >= EVENTS {
+            return self.close((1013, Cause::SlowHook));
+        }
+        self.events.push_back(kind);
+        self.moved = true;
+    }
+
+    fn broadcast(&mut self, class: char, len: usize) {
+        let label = format!("{class}{}", self.number());
+        if self.wire.is_shut || self.is_closing() {
+            return;
+        }
+        if self.wire.is_full() {
+            self.wire.discard();
+            return self.close((4008, Cause::SlowReader));
+        }
+        self.wire.push(Frame::text(label, len));
+        self.moved = true;
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing | Phase::Over)
+    }
+}
+
+/// Time.
+impl Model {
+    /// Whatever happens within this time.
+    pub(crate) fn advance(&mut self, time: u64) {
+        let until = self.now + time;
+        loop {
+            self.react();
+            let next = self.deadlines().into_iter().flatten();
+            let Some((at, due)) = next
+                .filter(|&(at, _)| at <= until)
+                .min_by_key(|&(at, _)| at)
+            else {
+                self.now = until;
+                return;
+            };
+            self.now = self.now.max(at);
+            self.pass(due);
+        }
+    }
+
+    fn deadlines(&self) -> [Option<(u64, Due)>; 8] {
+        let of = |at: Option<u64>, due, holds: bool| at.filter(|_| holds).map(|at| (at, due));
+        let due = &self.due;
+        let runs = |kind: Kind| self.hook.as_ref().is_some_and(|hook| hook.kind == kind);
+        let streams = matches!(self.phase, Phase::Open | Phase::Closing) && !self.wire.gone;
+        let limit = self.hook.as_ref().and_then(|hook| hook.limit);
+        let alive = self.phase != Phase::Over;
+        let listens = self.phase == Phase::Open && self.end.is_none() && !self.is_paused();
+        let silence = self.heard + PING + if self.answers_pings() { 0 } else { PONG };
+        [
+            of(due.connect, Due::Connect, self.phase == Phase::Connecting),
+            of(limit, Due::Limit, alive),
+            of(due.grace, Due::Grace, runs(Kind::Receive)),
+            of(due.disconnect, Due::Disconnect, runs(Kind::Disconnect)),
+            of(due.stall, Due::Stall, streams),
+            of(
+                due.close,
+                Due::Close,
+                streams && self.phase == Phase::Closing,
+            ),
+            of(due.drain, Due::Drain, alive),
+            of(Some(silence), Due::Silence, streams && listens),
+        ]
+    }
+
+    fn answers_pings(&self) -> bool {
+        let peer = &self.peer;
+        peer.holds && peer.reads && !peer.half_closed
+    }
+
+    fn pass(&mut self, due: Due) {
+        match due {
+            Due::Connect => self.reject(503),
+            Due::Limit => self.hook_over(Outcome::OverLimit),
+            Due::Grace => self.hook_over(Outcome::Cut),
+            Due::Disconnect => self.hook_over(Outcome::Cut),
+            Due::Close => self.reset(),
+            Due::Stall => {
+                self.end_with((1006, Cause::TimeOut));
+                self.reset();
+            }
+            Due::Silence if self.answers_pings() => self.heard = self.now,
+            Due::Silence => {
+                self.told.silence = true;
+                self.end_with((4009, Cause::TimeOut));
+                self.reset();
+            }
+            Due::Drain => {
+                self.due.drain = None;
+                self.request_softly((1012, Cause::Drain));
+                self.cut = true;
+                self.events.clear();
+                match self.hook.as_ref().map(|hook| hook.kind) {
+                    Some(Kind::Connect) => self.reject(503),
+                    Some(Kind::Receive) => self.hook_over(Outcome::Cut),
+                    _ => {}
+                }
+            }
+        }
+        self.moved = true;
+    }
+
+    /// The first decision stays.
+    pub(crate) fn end_with(&mut self, end: End) {
+        if self.phase == Phase::Open && !self.wire.is_shut {
+            self.end.get_or_insert(end);
+        }
+    }
+
+    /// Until nothing follows any more.
+    fn react(&mut self) {
+        self.moved = true;
+        while std::mem::take(&mut self.moved) {
+            if self.hook.is_some() {
+                self.run_hook();
+            }
+            self.flush();
+            self.peer_reads();
+            self.read();
+            self.next_hook();
+            self.close_down();
+        }
+    }
+
+    /// A hook is so far behind that nothing is read.
+    pub(crate) fn is_paused(&self) -> bool {
+        let runs = self
+            .hook
+            .as_ref()
+            .is_some_and(|hook| hook.kind == Kind::Receive);
+        runs && (self.backlog.len() >= MESSAGES || self.end.is_some())
+    }
+
+    pub(crate) fn wait_for_close(&mut self) {
+        self.due.close.get_or_insert(self.now + CLOSE);
+    }
+
+    pub(crate) fn stalls(&mut self) {
+        self.due.stall.get_or_insert(self.now + WRITE);
+    }
+}

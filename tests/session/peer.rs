@@ -1,0 +1,111 @@
+//! [`Peer`]: the client's end of the pipe. It answers pings and a close frame when it reads them, and reads only while it is told to.
+
+use std::future::pending;
+
+use futures::FutureExt;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::io::DuplexStream;
+
+#[derive(Default)]
+pub(crate) struct Peer {
+    /// `None` before the handshake's end, and once it has dropped it.
+    pub(crate) stream: Option<DuplexStream>,
+    pub(crate) reads: bool,
+    /// What it has read: the label of each message, and `close` with its code.
+    pub(crate) seen: Vec<String>,
+    /// Reasons of close frames.
+    pub(crate) reasons: Vec<String>,
+    /// The beginning of a frame.
+    pub(crate) rest: Vec<u8>,
+    pub(crate) saw_end: bool,
+    closes: bool,
+}
+
+impl Peer {
+    /// Reads for as long as it is polled. Never ready.
+    pub(crate) async fn pump(&mut self) {
+        loop {
+            let Some(stream) = self.stream.as_mut().filter(|_| self.reads) else {
+                return pending().await;
+            };
+            match stream.read_buf(&mut self.rest).await {
+                Ok(0) | Err(_) => {
+                    self.saw_end = true;
+                    self.stream = None;
+                }
+                Ok(_) => self.look(),
+            }
+        }
+    }
+
+    pub(crate) fn send(&mut self, opcode: u8, payload: &[u8]) {
+        assert!(payload.len() < 126);
+        let mut bytes = vec![0x80 | opcode, 0x80 | u8::try_from(payload.len()).unwrap()];
+        bytes.extend([0; 4]);
+        bytes.extend(payload);
+        self.write(&bytes);
+    }
+
+    pub(crate) fn close(&mut self) {
+        if !std::mem::replace(&mut self.closes, true) {
+            self.send(CLOSE, &1000_u16.to_be_bytes());
+        }
+    }
+
+    /// To a session that may be gone, through a pipe that always has room.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        if let Some(stream) = &mut self.stream {
+            let written = stream.write_all(bytes).now_or_never();
+            assert!(written.is_some(), "the peer's own pipe is full");
+        }
+    }
+
+    pub(crate) fn half_close(&mut self) {
+        let stream = self.stream.as_mut().unwrap();
+        stream.shutdown().now_or_never().unwrap().unwrap();
+    }
+
+    fn look(&mut self) {
+        while let Some((opcode, payload)) = self.take() {
+            match opcode {
+                TEXT => {
+                    let text = String::from_utf8(payload).unwrap();
+                    self.seen.push(text.trim_end_matches('.').to_owned());
+                }
+                CLOSE => {
+                    let (code, reason) = payload.split_first_chunk().unwrap();
+                    self.seen
+                        .push(format!("close {}", u16::from_be_bytes(*code)));
+                    self.reasons
+                        .push(String::from_utf8(reason.to_vec()).unwrap());
+                    self.close();
+                }
+                PING => self.send(PONG, &payload),
+                _ => self.seen.push(format!("opcode {opcode}")),
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<(u8, Vec<u8>)> {
+        let (&[first, second], rest) = self.rest.split_first_chunk::<2>()?;
+        assert_eq!(first & 0xf0, 0x80, "a whole frame, no reserved bit");
+        let (len, rest) = match second {
+            0..126 => (usize::from(second), rest),
+            126 => {
+                let (len, rest) = rest.split_first_chunk::<2>()?;
+                (usize::from(u16::from_be_bytes(*len)), rest)
+            }
+            _ => panic!("masked, or longer than anything here"),
+        };
+        let payload = rest.get(..len)?.to_vec();
+        let taken = self.rest.len() - rest.len() + len;
+        self.rest.drain(..taken);
+        Some((first & 0x0f, payload))
+    }
+}
+
+pub(crate) const TEXT: u8 = 0x1;
+const CLOSE: u8 = 0x8;
+const PING: u8 = 0x9;
+const PONG: u8 = 0xa;

@@ -1,0 +1,134 @@
+//! What happened beside what had to happen.
+
+use std::fmt::Debug;
+
+use super::act::Act;
+use super::act::CLOSE;
+use super::act::DISCONNECT;
+use super::act::DRAIN;
+use super::act::PING;
+use super::act::Stage;
+use super::actor::SECRET;
+use super::model::Model;
+use super::world::Remains;
+use super::world::World;
+use super::world::play;
+
+/// The differences; none is a pass.
+pub(crate) fn differences(stage: Stage, acts: &[Act]) -> Vec<String> {
+    let mut model = Model::new(stage);
+    for &act in acts {
+        assert!(model.can(act), "{act:?} cannot happen there");
+        model.act(act);
+    }
+    let leaves = model.needs_an_end();
+    if leaves {
+        model.act(Act::PeerDrops);
+    }
+    model.run_out();
+    let (world, remains) = play(stage, acts, leaves);
+    let mut verdict = Verdict::default();
+    verdict.hooks(&world, &model);
+    verdict.end(&world, &model);
+    verdict.wire(&world, &model);
+    verdict.remains(&remains, &model);
+    verdict.0
+}
+
+#[derive(Default)]
+struct Verdict(Vec<String>);
+
+impl Verdict {
+    fn equal<T: PartialEq + Debug>(&mut self, what: &str, found: T, expected: T) {
+        if found != expected {
+            self.0
+                .push(format!("{what}: found {found:?}, expected {expected:?}"));
+        }
+    }
+
+    fn hold(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(what());
+        }
+    }
+
+    fn hooks(&mut self, world: &World, model: &Model) {
+        let (notes, told) = (world.notes.lock(), &model.told);
+        self.equal("faults", &notes.faults, &Vec::new());
+        self.equal("messages received", &notes.received, &told.received);
+        self.equal("events received", &notes.events, &told.events);
+        self.equal("errors", notes.errors, told.errors);
+        self.equal("hooks dropped", &notes.dropped, &told.dropped);
+        self.equal("accepted", notes.accepted, told.accepted);
+    }
+
+    fn end(&mut self, world: &World, model: &Model) {
+        let (notes, told) = (world.notes.lock(), &model.told);
+        let closed = notes.farewells.iter();
+        let closed: Vec<_> = closed
+            .map(|closed| (closed.code().as_u16(), closed.cause()))
+            .collect();
+        self.equal("disconnect", closed, Vec::from_iter(told.closed));
+        if !model.abandoned {
+            self.equal("rejected", world.rejected, told.rejected);
+        }
+        let Some(over) = notes.over else {
+            return self.0.push("the session is not over".to_owned());
+        };
+        let over = over.duration_since(world.start).as_millis();
+        let slack = if told.silence { PING / 5 } else { 20 };
+        let late = over.abs_diff(u128::from(told.over));
+        self.hold(late <= u128::from(slack), || {
+            format!("over after {over} ms, expected {}", told.over)
+        });
+    }
+
+    fn wire(&mut self, world: &World, model: &Model) {
+        let (peer, expected) = (&world.peer, model.wire.seen());
+        // Between these kinds no order is promised.
+        for class in ["r", "e", "s", "g"] {
+            self.equal(
+                class,
+                of_class(&peer.seen, class),
+                of_class(expected, class),
+            );
+        }
+        self.equal(
+            "close frames",
+            of_class(&peer.seen, "close"),
+            of_class(expected, "close"),
+        );
+        let last = peer.seen.iter().position(|seen| seen.starts_with("close"));
+        self.hold(last.is_none_or(|last| last + 1 == peer.seen.len()), || {
+            format!("frames after the close frame: {:?}", peer.seen)
+        });
+        self.equal("frames", peer.seen.len(), expected.len());
+        self.hold(peer.rest.is_empty() || model.wire.torn, || {
+            format!("a torn frame of {} bytes", peer.rest.len())
+        });
+        self.hold(
+            peer.reasons.iter().all(|reason| !reason.contains(SECRET)),
+            || format!("told the client {:?}", peer.reasons),
+        );
+    }
+
+    fn remains(&mut self, remains: &Remains, model: &Model) {
+        self.equal("members left", remains.members, 0);
+        self.equal("sockets left", remains.sockets, 0);
+        self.equal("tasks left", remains.tasks, 0);
+        let drained = remains
+            .drained
+            .map(|drained| (drained.closed, drained.abandoned));
+        let expected = model.told.drain.map(|begun| {
+            let waits = DRAIN + DISCONNECT + CLOSE;
+            let in_time = model.told.over <= begun + waits;
+            (usize::from(in_time), usize::from(!in_time))
+        });
+        self.equal("drained and abandoned", drained, expected);
+    }
+}
+
+fn of_class<'a>(labels: &'a [String], class: &str) -> Vec<&'a str> {
+    let labels = labels.iter().map(String::as_str);
+    labels.filter(|label| label.starts_with(class)).collect()
+}

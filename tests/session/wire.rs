@@ -1,0 +1,250 @@
+//! The model's wire: frames in a queue, bytes in a pipe, and what the peer has read of them.
+
+use std::collections::VecDeque;
+
+use strait::close::Cause;
+
+use super::act::FRAMES;
+use super::act::PIPE;
+use super::hooks::Kind;
+use super::model::Hears;
+use super::model::Item;
+use super::model::Model;
+use super::model::Phase;
+
+#[derive(Clone, Default)]
+pub(crate) struct Wire {
+    queue: VecDeque<Frame>,
+    /// Bytes that the peer has not read.
+    pipe: usize,
+    /// Frames that are written, whole.
+    written: Vec<String>,
+    /// How many of them the peer has read.
+    read: usize,
+    /// The close frame is queued, or nothing more goes out.
+    pub(crate) is_shut: bool,
+    /// Writing has failed.
+    mute: bool,
+    /// This side has ended the stream.
+    pub(crate) gone: bool,
+    /// This side has ended its half of the stream.
+    ended: bool,
+    /// The last frame is there in part.
+    pub(crate) torn: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct Frame {
+    label: String,
+    len: usize,
+    left: usize,
+}
+
+impl Frame {
+    pub(crate) fn text(label: String, padded: usize) -> Self {
+        let payload = label.len().max(padded);
+        let len = payload + if payload < 126 { 2 } else { 4 };
+        let left = len;
+        Self { label, len, left }
+    }
+
+    pub(crate) fn close(code: u16) -> Self {
+        let label = format!("close {code}");
+        // The reasons' lengths differ; nothing here depends on so few bytes.
+        Self {
+            label,
+            len: 4,
+            left: 4,
+        }
+    }
+}
+
+impl Wire {
+    pub(crate) fn push(&mut self, frame: Frame) {
+        self.queue.push_back(frame);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.len() >= FRAMES
+    }
+
+    /// All but a frame that is begun.
+    pub(crate) fn discard(&mut self) {
+        let begun = self
+            .queue
+            .front()
+            .is_some_and(|frame| frame.left < frame.len);
+        self.queue.truncate(usize::from(begun));
+    }
+
+    pub(crate) fn drop_queue(&mut self) {
+        let begun = self
+            .queue
+            .front()
+            .is_some_and(|frame| frame.left < frame.len);
+        self.torn |= begun;
+        self.queue.clear();
+    }
+
+    /// What the peer has seen.
+    pub(crate) fn seen(&self) -> &[String] {
+        &self.written[..self.read]
+    }
+
+    /// As much as the pipe takes. Whether anything was written.
+    fn fill_pipe(&mut self) -> bool {
+        let before = self.pipe;
+        while let Some(frame) = self.queue.front_mut() {
+            let some = frame.left.min(PIPE - self.pipe);
+            self.pipe += some;
+            frame.left -= some;
+            if frame.left > 0 {
+                break;
+            }
+            self.written
+                .extend(self.queue.pop_front().map(|frame| frame.label));
+        }
+        self.pipe > before
+    }
+}
+
+impl Model {
+    /// Writes what waits.
+    pub(crate) fn flush(&mut self) {
+        if !matches!(self.phase, Phase::Open | Phase::Closing) || self.wire.gone {
+            return;
+        }
+        if !self.peer.holds && !self.wire.queue.is_empty() {
+            self.wire.mute = true;
+            self.wire.drop_queue();
+            self.moved = true;
+        }
+        if self.wire.fill_pipe() {
+            self.due.stall = None;
+            self.moved = true;
+        }
+        if self.wire.queue.is_empty() {
+            self.due.stall = None;
+        } else {
+            self.stalls();
+        }
+    }
+
+    pub(crate) fn peer_reads(&mut self) {
+        if !self.peer.holds || !self.peer.reads {
+            return;
+        }
+        self.moved |= self.wire.pipe > 0;
+        self.wire.pipe = 0;
+        let news = &self.wire.written[self.wire.read..];
+        let closes = news.iter().any(|label| label.starts_with("close"));
+        self.wire.read = self.wire.written.len();
+        if closes && !self.peer.closed && !self.peer.half_closed {
+            self.peer.closed = true;
+            self.say(Item::Close);
+        }
+        if self.wire.gone || self.wire.ended {
+            self.peer.holds = false;
+            if !self.peer.half_closed {
+                self.say(Item::End);
+            }
+        }
+    }
+
+    /// Reads one item, where the session reads.
+    pub(crate) fn read(&mut self) {
+        if !matches!(self.phase, Phase::Open | Phase::Closing) || self.wire.gone {
+            return;
+        }
+        if matches!(self.hears, Hears::Close | Hears::Nothing) {
+            return;
+        }
+        let hook = self.hook.as_ref().map(|hook| hook.kind);
+        if self.is_paused() {
+            if self.wire.mute && self.end.is_none() {
+                self.lose();
+            }
+            return;
+        }
+        let at_hand = !self.backlog.is_empty() || !self.events.is_empty() || self.end.is_some();
+        if self.phase == Phase::Open && hook != Some(Kind::Receive) {
+            if at_hand || self.request.is_some() {
+                return;
+            }
+        }
+        let Some(item) = self.inbound.pop_front() else {
+            return;
+        };
+        self.heard = self.now;
+        self.moved = true;
+        match item {
+            Item::End => self.lose(),
+            _ if self.hears == Hears::Garbage => {}
+            Item::Message(_) if self.phase == Phase::Closing => {}
+            Item::Message(text) => self.backlog.push_back(text),
+            Item::Close => {
+                self.hears = Hears::Close;
+                if !self.wire.is_shut {
+                    self.end_with((1000, Cause::Client));
+                    self.shut(1000);
+                    self.grace_begins();
+                }
+            }
+            Item::Garbage => {
+                self.hears = Hears::Garbage;
+                self.close((1002, Cause::Protocol));
+            }
+        }
+    }
+
+    /// The stream has ended without a close frame.
+    fn lose(&mut self) {
+        self.end_with((1006, Cause::Lost));
+        self.hears = Hears::Nothing;
+        self.inbound.clear();
+        self.wire.is_shut = true;
+        self.wire.drop_queue();
+        self.events.clear();
+        self.due.stall = None;
+        self.grace_begins();
+        self.moved = true;
+    }
+
+    /// Gives the peer up.
+    pub(crate) fn reset(&mut self) {
+        self.hears = Hears::Nothing;
+        self.wire.drop_queue();
+        self.wire.gone = true;
+        self.wire.is_shut = true;
+        self.events.clear();
+        self.grace_begins();
+        self.moved = true;
+    }
+
+    /// The closing handshake.
+    pub(crate) fn close_down(&mut self) {
+        if self.phase != Phase::Closing {
+            return;
+        }
+        if !self.wire.gone && self.wire.queue.is_empty() && self.hears != Hears::Nothing {
+            match self.hears {
+                Hears::Close => {
+                    self.wire.gone = true;
+                    self.moved = true;
+                }
+                Hears::Garbage if !self.wire.ended => {
+                    self.wire.ended = true;
+                    self.moved = true;
+                }
+                _ => {}
+            }
+            if !self.wire.gone {
+                self.wait_for_close();
+            }
+        }
+        let ended = self.wire.gone || self.hears == Hears::Nothing;
+        if ended && self.hook.is_none() {
+            self.finish();
+        }
+    }
+}
