@@ -228,5 +228,6 @@ impl Actor {
 
 /// The label, and dots behind it.
 pub(crate) fn padded(label: &str, len: usize) -> String {
-    format!("{label:.<len$}")
+    let dots = ".".repeat(len.saturating_sub(label.len()));
+    format!("{label}{dots}")
 }

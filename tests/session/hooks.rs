@@ -181,8 +181,7 @@ impl Model {
                         continue;
                     }
                     if !self.wire.is_full() {
-                        self.wire.push(frame);
-                        self.moved = true;
+                        self.send(frame);
                     } else if kind == Kind::Connect {
                         return self.hook_over(Outcome::Failed);
                     } else {

@@ -435,10 +435,11 @@ impl Model {
             if self.hook.is_some() {
                 self.run_hook();
             }
+            self.next_hook();
+            // A hook that waits for room, and has it, goes on before the session looks for the peer's end.
+            self.read();
             self.flush();
             self.peer_reads();
-            self.read();
-            self.next_hook();
             self.close_down();
         }
     }

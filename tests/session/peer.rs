@@ -71,7 +71,8 @@ impl Peer {
             match opcode {
                 TEXT => {
                     let text = String::from_utf8(payload).unwrap();
-                    self.seen.push(text.trim_end_matches('.').to_owned());
+                    let label = text.split_once('.').map_or(&*text, |(label, _)| label);
+                    self.seen.push(label.to_owned());
                 }
                 CLOSE => {
                     let (code, reason) = payload.split_first_chunk().unwrap();

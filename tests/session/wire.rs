@@ -18,7 +18,7 @@ pub(crate) struct Wire {
     /// Bytes that the peer has not read.
     pipe: usize,
     /// Frames that are written, whole.
-    written: Vec<String>,
+    written: Vec<Seen>,
     /// How many of them the peer has read.
     read: usize,
     /// The close frame is queued, or nothing more goes out.
@@ -33,9 +33,17 @@ pub(crate) struct Wire {
     pub(crate) torn: bool,
 }
 
+/// A frame as the peer sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) label: String,
+    /// It was sent when the peer's end had come and was not read: who is first is not promised.
+    pub(crate) may_be_lost: bool,
+}
+
 #[derive(Clone)]
 pub(crate) struct Frame {
-    label: String,
+    seen: Seen,
     len: usize,
     left: usize,
 }
@@ -44,17 +52,20 @@ impl Frame {
     pub(crate) fn text(label: String, padded: usize) -> Self {
         let payload = label.len().max(padded);
         let len = payload + if payload < 126 { 2 } else { 4 };
-        let left = len;
-        Self { label, len, left }
+        Self::of(label, len)
     }
 
     pub(crate) fn close(code: u16) -> Self {
-        let label = format!("close {code}");
         // The reasons' lengths differ; nothing here depends on so few bytes.
+        Self::of(format!("close {code}"), 4)
+    }
+
+    fn of(label: String, len: usize) -> Self {
+        let may_be_lost = false;
         Self {
-            label,
-            len: 4,
-            left: 4,
+            seen: Seen { label, may_be_lost },
+            len,
+            left: len,
         }
     }
 }
@@ -87,7 +98,7 @@ impl Wire {
     }
 
     /// What the peer has seen.
-    pub(crate) fn seen(&self) -> &[String] {
+    pub(crate) fn seen(&self) -> &[Seen] {
         &self.written[..self.read]
     }
 
@@ -102,13 +113,21 @@ impl Wire {
                 break;
             }
             self.written
-                .extend(self.queue.pop_front().map(|frame| frame.label));
+                .extend(self.queue.pop_front().map(|frame| frame.seen));
         }
         self.pipe > before
     }
 }
 
 impl Model {
+    /// A hook's own message.
+    pub(crate) fn send(&mut self, mut frame: Frame) {
+        let is_end = |item: &Item| !matches!(item, Item::Message(_));
+        frame.seen.may_be_lost = self.inbound.iter().any(is_end);
+        self.wire.push(frame);
+        self.moved = true;
+    }
+
     /// Writes what waits.
     pub(crate) fn flush(&mut self) {
         if !matches!(self.phase, Phase::Open | Phase::Closing) || self.wire.gone {
@@ -137,7 +156,7 @@ impl Model {
         self.moved |= self.wire.pipe > 0;
         self.wire.pipe = 0;
         let news = &self.wire.written[self.wire.read..];
-        let closes = news.iter().any(|label| label.starts_with("close"));
+        let closes = news.iter().any(|seen| seen.label.starts_with("close"));
         self.wire.read = self.wire.written.len();
         if closes && !self.peer.closed && !self.peer.half_closed {
             self.peer.closed = true;

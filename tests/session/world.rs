@@ -1,6 +1,8 @@
 //! [`World`]: a real session over a pipe, to which the acts happen. Time is paused, and each act is over before the next.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::io::DuplexStream;
@@ -17,6 +19,7 @@ use strait::Router;
 use strait::service::Drain;
 use strait::service::Drained;
 use strait::service::Sockets;
+use strait::service::WebSocketService;
 use strait::testing::Communicator;
 
 use super::act::Act;
@@ -61,15 +64,51 @@ pub(crate) struct Remains {
     pub(crate) drained: Option<Drained>,
 }
 
+/// The service that the sequences of one stage share; a drained one is renewed.
+pub(crate) struct Hall {
+    pub(crate) stage: Stage,
+    service: WebSocketService,
+    sockets: Sockets,
+    layer: ChannelLayer,
+    /// The notes of the next to come in.
+    notes: Arc<Mutex<Notes>>,
+}
+
+impl Hall {
+    pub(crate) fn new(stage: Stage) -> Self {
+        let (notes, layer) = (Arc::<Mutex<Notes>>::default(), ChannelLayer::memory());
+        let next = notes.clone();
+        let factory = move |_: &strait::Scope| {
+            let notes = next.lock().unwrap().clone();
+            Ok(Actor { notes, stage })
+        };
+        let router = Router::new()
+            .path("", factory)
+            .config(config())
+            .channel_layer(layer.clone());
+        let (service, sockets) = router.into_service();
+        Self {
+            stage,
+            service,
+            sockets,
+            layer,
+            notes,
+        }
+    }
+}
+
 /// Plays the sequence to its end on a runtime of its own. `leaves`: the peer does so, because nothing else would end it.
-pub(crate) fn play(stage: Stage, acts: &[Act], leaves: bool) -> (World, Remains) {
+pub(crate) fn play(hall: &mut Hall, acts: &[Act], leaves: bool) -> (World, Remains) {
+    if hall.sockets.is_draining() {
+        *hall = Hall::new(hall.stage);
+    }
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
     let (world, mut remains) = runtime.block_on(async {
-        let mut world = World::new(stage).await;
+        let mut world = World::new(hall).await;
         for &act in acts {
             world.act(act).await;
         }
@@ -84,28 +123,17 @@ pub(crate) fn play(stage: Stage, acts: &[Act], leaves: bool) -> (World, Remains)
 }
 
 impl World {
-    async fn new(stage: Stage) -> Self {
-        let (notes, layer) = (Notes::default(), ChannelLayer::memory());
-        let actors = notes.clone();
-        let factory = move |_: &strait::Scope| {
-            Ok(Actor {
-                notes: actors.clone(),
-                stage,
-            })
-        };
-        let router = Router::new()
-            .path("", factory)
-            .config(config())
-            .channel_layer(layer.clone());
-        let (service, sockets) = router.into_service();
-        let mut client = Communicator::new(service, "/").pipe(PIPE);
+    async fn new(hall: &Hall) -> Self {
+        let notes = Notes::default();
+        *hall.notes.lock().unwrap() = notes.clone();
+        let mut client = Communicator::new(&hall.service, "/").pipe(PIPE);
         let mut world = Self {
             notes,
             peer: Peer::default(),
             rejected: None,
             start: Instant::now(),
-            sockets,
-            layer,
+            sockets: hall.sockets.clone(),
+            layer: hall.layer.clone(),
             connecting: Some(Box::pin(async move {
                 match client.connect().await {
                     Ok(_) => Ok(client.into_stream().unwrap()),
@@ -116,7 +144,7 @@ impl World {
             numbers: 0,
         };
         world.settle(STEP).await;
-        world.reach(stage).await;
+        world.reach(hall.stage).await;
         world
     }
 
