@@ -396,6 +396,15 @@ impl Mailbox {
         wake_senders(state);
     }
 
+    /// Accepts nothing any more; what is queued still goes out, without a close frame.
+    pub(crate) fn close_door(&self) {
+        let mut state = self.lock();
+        state.door = Door::Shut;
+        state.takes_events = false;
+        state.events = None;
+        wake_senders(state);
+    }
+
     /// Writes what waits by means of `write`, until there is nothing left (ready) or `write` takes
     /// no more (pending). Returns what was written as well.
     pub(crate) fn poll_flush<W>(&self, mut write: W) -> (usize, Poll<io::Result<()>>)

@@ -62,6 +62,8 @@ enum Inbound {
     Garbage,
     /// It has sent its close frame.
     Closed,
+    /// It has ended its half of the stream without one. It may still read.
+    Ended,
     /// Nothing: the stream has ended.
     Gone,
 }
@@ -263,7 +265,7 @@ impl Connection {
             self.discard_messages();
             if self.flush(cx) {
                 match self.inbound {
-                    Inbound::Closed => return self.shut_down(cx),
+                    Inbound::Closed | Inbound::Ended => return self.shut_down(cx),
                     // No answer of the peer's could be understood: it is told that nothing more comes.
                     Inbound::Garbage => self.wire.end_output(cx),
                     Inbound::Open | Inbound::Gone => {}
@@ -356,7 +358,7 @@ impl Connection {
 
     /// Reads once; ready when there is something new: bytes, or the stream's end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.inbound, Inbound::Gone | Inbound::Closed) {
+        if !matches!(self.inbound, Inbound::Open | Inbound::Garbage) {
             return Poll::Pending;
         }
         if self.is_drained && self.wire.poll_readable(cx).is_pending() {
@@ -375,9 +377,12 @@ impl Connection {
                 self.input = Some(input);
                 self.clock.as_mut().heard();
             }
-            Poll::Ready(_) => {
+            Poll::Ready(end) => {
                 input.recycle();
-                self.lost();
+                match end {
+                    Ok(_) => self.ended(),
+                    Err(_) => self.lost(),
+                }
             }
         }
         Poll::Ready(())
@@ -425,7 +430,16 @@ impl Connection {
         self.drop_input();
     }
 
-    /// The stream ended without a close frame.
+    /// The peer has ended its half of the stream without a close frame. What is queued still goes out: it may read on.
+    fn ended(&mut self) {
+        self.inbound = Inbound::Ended;
+        if !self.mailbox().is_shut() {
+            self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
+        }
+        self.mailbox().close_door();
+    }
+
+    /// The stream has broken.
     fn lost(&mut self) {
         self.inbound = Inbound::Gone;
         if !self.mailbox().is_shut() {

@@ -182,6 +182,7 @@ impl Model {
         if self.is_paused() {
             if self.wire.mute && self.end.is_none() {
                 self.lose();
+                self.inbound.clear();
             }
             return;
         }
@@ -197,6 +198,7 @@ impl Model {
         self.heard = self.now;
         self.moved = true;
         match item {
+            // What is queued still goes out.
             Item::End => self.lose(),
             _ if self.hears == Hears::Garbage => {}
             Item::Message(_) if self.phase == Phase::Closing => {}
@@ -220,11 +222,8 @@ impl Model {
     fn lose(&mut self) {
         self.end_with((1006, Cause::Lost));
         self.hears = Hears::Nothing;
-        self.inbound.clear();
         self.wire.is_shut = true;
-        self.wire.drop_queue();
         self.events.clear();
-        self.due.stall = None;
         self.grace_begins();
         self.moved = true;
     }
@@ -245,9 +244,9 @@ impl Model {
         if self.phase != Phase::Closing {
             return;
         }
-        if !self.wire.gone && self.wire.queue.is_empty() && self.hears != Hears::Nothing {
+        if !self.wire.gone && self.wire.queue.is_empty() {
             match self.hears {
-                Hears::Close => {
+                Hears::Close | Hears::Nothing => {
                     self.wire.gone = true;
                     self.moved = true;
                 }
@@ -261,8 +260,7 @@ impl Model {
                 self.wait_for_close();
             }
         }
-        let ended = self.wire.gone || self.hears == Hears::Nothing;
-        if ended && self.hook.is_none() {
+        if self.wire.gone && self.hook.is_none() {
             self.finish();
         }
     }
