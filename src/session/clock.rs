@@ -137,9 +137,12 @@ impl Clock {
 
     /// The running hook may take so long; the first call counts until [`limit_over`](Self::limit_over).
     pub(super) fn limit_within(self: Pin<&mut Self>, timeout: Duration) {
-        let rare = self.project().rare.get_or_insert_default();
-        rare.limit_by
-            .get_or_insert_with(|| after(Instant::now(), timeout));
+        let this = self.project();
+        let rare = this.rare.get_or_insert_default();
+        if rare.limit_by.is_none() {
+            rare.limit_by = Some(after(Instant::now(), timeout));
+            *this.armed = false;
+        }
     }
 
     /// The hook is over.

@@ -41,7 +41,7 @@ fn in_disconnect() {
 
 #[test]
 fn in_disconnect_after_an_own_close() {
-    every_sequence(Stage::Closing, 5241);
+    every_sequence(Stage::Closing, 5239);
 }
 
 /// The sequence of the environment variable `STRAIT_SEQUENCE`: a stage, then acts, by their names.
