@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio::time::sleep;
 
 use strait::Accept;
 use strait::BoxError;
@@ -193,6 +195,9 @@ impl Actor {
             "fail" => return Err(SECRET.into()),
             "close" => ctx.close(4000, "").await?,
             _ => ctx.send_text(format!("r{text}")).await?,
+        }
+        if let Some(time) = text.strip_prefix("sleep ") {
+            sleep(Duration::from_millis(time.parse()?)).await;
         }
         match text {
             "wait" => self.wait(ctx).await,

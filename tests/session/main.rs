@@ -13,9 +13,15 @@
 mod act;
 mod actor;
 mod enumerated;
+mod half_closed;
+mod hook_limit;
 mod hooks;
+mod line;
 mod model;
 mod peer;
+mod pings;
+mod slow_peers;
+mod split;
 mod verdict;
 mod wire;
 mod world;

@@ -19,6 +19,11 @@ pub(crate) struct Peer {
     /// The beginning of a frame.
     pub(crate) rest: Vec<u8>,
     pub(crate) saw_end: bool,
+    pub(crate) pings: usize,
+    /// What the pongs said.
+    pub(crate) pongs: Vec<String>,
+    /// Answers no pings.
+    pub(crate) is_dead: bool,
     closes: bool,
 }
 
@@ -82,7 +87,13 @@ impl Peer {
                         .push(String::from_utf8(reason.to_vec()).unwrap());
                     self.close();
                 }
-                PING => self.send(PONG, &payload),
+                PING => {
+                    self.pings += 1;
+                    if !self.is_dead {
+                        self.send(PONG, &payload);
+                    }
+                }
+                PONG => self.pongs.push(String::from_utf8(payload).unwrap()),
                 _ => self.seen.push(format!("opcode {opcode}")),
             }
         }

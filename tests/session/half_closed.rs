@@ -1,0 +1,116 @@
+//! A peer that ends its half of the stream without a close frame, and reads on: the end is abnormal (1006), what it had sent is
+//! received, and what was queued for it goes out.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use strait::ChannelLayer;
+use strait::close::Cause;
+use strait::config::Config;
+use strait::testing::TestServer;
+
+use super::actor::Notes;
+use super::actor::RELAYED;
+use super::actor::padded;
+use super::line::Line;
+use super::line::router;
+
+const LOST: (u16, String, Cause) = (1006, String::new(), Cause::Lost);
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_and_what_was_queued_before_it_arrives() {
+    for running in [false, true] {
+        let mut line = Line::open(Config::new(), 1000).await;
+        line.peer.reads = false;
+        for number in 0..5 {
+            line.broadcast(padded(&format!("g{number}"), 700)).await;
+        }
+        line.pass(1).await;
+        let first = if running { "wait" } else { "first" };
+        for text in [first, "second", "third"] {
+            line.say(text);
+        }
+        line.peer.half_close();
+        // Less than the deadline of a stalled write.
+        line.pass(9000).await;
+        assert_eq!(line.closed(), (!running).then_some(LOST), "{running}");
+        line.peer.reads = true;
+        line.pass(1).await;
+        let answers: &[&str] = if running {
+            &["rwait"]
+        } else {
+            &["rfirst", "rsecond", "rthird"]
+        };
+        let expected = ["g0", "g1", "g2", "g3", "g4"].iter().chain(answers);
+        assert!(line.peer.seen.iter().eq(expected), "{:?}", line.peer.seen);
+        line.notes.tell(super::act::Act::GateOpens);
+        line.pass(1).await;
+        assert_eq!(line.closed(), Some(LOST), "{running}");
+        assert_eq!(line.notes.lock().received, [first, "second", "third"]);
+        // No close frame, and an end.
+        assert!(line.peer.saw_end && line.peer.rest.is_empty());
+        assert!(line.is_over(), "{running}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_what_was_queued_is_given_up() {
+    let mut line = Line::open(Config::new(), 1000).await;
+    line.peer.reads = false;
+    line.broadcast("x".repeat(5000)).await;
+    line.pass(1).await;
+    line.peer.half_close();
+    let over = line.over().await;
+    assert!((9_990..=10_010).contains(&over), "{over}");
+    assert_eq!(line.closed(), Some(LOST));
+}
+
+#[tokio::test]
+async fn over_tcp() {
+    let (notes, layer) = (Notes::default(), ChannelLayer::memory());
+    let config = Config::new().outgoing(64, 64 << 20);
+    let server = TestServer::spawn(router(&notes, config, &layer))
+        .await
+        .unwrap();
+    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    stream
+        .write_all(
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await
+        .unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    // More than the kernel's buffers take.
+    let message = vec![7; 16 << 20];
+    let published = layer.group_broadcast(RELAYED, message.clone()).await;
+    assert_eq!(published.unwrap().receivers, 1);
+    let text = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
+    stream.write_all(&text).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    let read = timeout(Duration::from_secs(30), stream.read_to_end(&mut rest));
+    read.await.unwrap().unwrap();
+    let (header, payload) = rest.split_at(10);
+    assert_eq!(header[..2], [0x82, 127]);
+    assert!(payload.starts_with(&message), "{} bytes", payload.len());
+    // The answer to the message, which came before the end.
+    assert_eq!(payload[message.len()..], *b"\x81\x03rhi");
+    assert_eq!(notes.lock().received, ["hi"]);
+    server.stop().await;
+    let notes = notes.lock();
+    let [closed] = &*notes.farewells else {
+        panic!("{:?}", notes.farewells);
+    };
+    assert_eq!(
+        (closed.code().as_u16(), closed.cause()),
+        (1006, Cause::Lost)
+    );
+}

@@ -1,0 +1,91 @@
+//! Signs of life where nothing is read or nothing can be written.
+
+use std::time::Duration;
+
+use strait::close::Cause;
+use strait::config::Config;
+
+use super::act::Act;
+use super::line::Line;
+
+const PING: u8 = 0x9;
+
+#[tokio::test(start_paused = true)]
+async fn the_pong_deadline_rests_while_nothing_is_read_and_runs_again_afterwards() {
+    let config = Config::new()
+        .messages(2, 1 << 20)
+        .ping_interval(Duration::from_secs(10))
+        .pong_timeout(Duration::from_secs(3));
+    let mut line = Line::open(config, 1024).await;
+    line.peer.is_dead = true;
+    for text in ["wait", "one", "two", "three"] {
+        line.say(text);
+    }
+    // Far beyond both; nothing is read, so silence proves nothing, and nothing is asked.
+    line.pass(3_600_000).await;
+    assert_eq!(line.closed(), None);
+    assert_eq!(line.peer.pings, 0);
+    line.notes.tell(Act::GateOpens);
+    line.pass(1).await;
+    assert_eq!(line.notes.lock().received, ["wait", "one", "two", "three"]);
+    // From now on it is asked after 8 to 12 seconds, and has three to answer.
+    line.pass(7900).await;
+    assert_eq!(line.peer.pings, 0);
+    line.pass(4200).await;
+    assert_eq!(line.peer.pings, 1);
+    assert_eq!(line.closed(), None);
+    line.pass(3000).await;
+    let expected = (4009, "no answer to a ping".to_owned(), Cause::TimeOut);
+    assert_eq!(line.closed(), Some(expected));
+    assert!(line.peer.saw_end && line.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_that_waits_for_its_answer_rests_too() {
+    let config = Config::new()
+        .messages(2, 1 << 20)
+        .ping_interval(Duration::from_secs(10))
+        .pong_timeout(Duration::from_secs(3));
+    let mut line = Line::open(config, 1024).await;
+    line.peer.is_dead = true;
+    line.say("wait");
+    while line.peer.pings == 0 {
+        line.pass(10).await;
+    }
+    for text in ["one", "two", "three"] {
+        line.say(text);
+    }
+    line.pass(60_000).await;
+    assert_eq!(line.closed(), None);
+    line.peer.is_dead = false;
+    line.notes.tell(Act::GateOpens);
+    line.pass(60_000).await;
+    assert_eq!(line.closed(), None, "it answers pings again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_pings_to_a_connection_that_cannot_write_the_newest_is_answered() {
+    for (name, message) in [("idle", None), ("in a hook", Some("wait"))] {
+        let mut line = Line::open(Config::new(), 500).await;
+        line.peer.reads = false;
+        message.iter().for_each(|message| line.say(message));
+        line.pass(1).await;
+        line.broadcast("g1".to_owned() + &".".repeat(2000)).await;
+        line.pass(1).await;
+        for number in 0..10_000 {
+            line.peer.send(PING, format!("{number}").as_bytes());
+            if number % 10 == 9 {
+                tokio::task::yield_now().await;
+            }
+        }
+        line.pass(1).await;
+        line.peer.reads = true;
+        line.pass(1).await;
+        let pongs = &line.peer.pongs;
+        assert_eq!(pongs, &["9999"], "{name}");
+        line.peer.send(PING, b"and again");
+        line.pass(1).await;
+        assert_eq!(line.peer.pongs.last().unwrap(), "and again", "{name}");
+        assert_eq!(line.closed(), None, "{name}");
+    }
+}

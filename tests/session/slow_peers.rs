@@ -1,0 +1,80 @@
+//! Peers that read slowly or not at all: the deadline for progress, and the bound of the queue.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+
+use strait::close::Cause;
+use strait::config::Config;
+
+use super::act::Act;
+use super::line::Line;
+
+const STALL: u64 = 7000;
+
+fn config() -> Config {
+    Config::new()
+        .write_timeout(Duration::from_millis(STALL))
+        .ping_interval(Duration::from_secs(100_000))
+}
+
+/// One byte of what the server sent.
+async fn read_byte(line: &mut Line) -> Option<u8> {
+    line.peer.stream.as_mut()?.read_u8().await.ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_write_deadline_is_met_to_the_millisecond_and_begins_anew_with_each_byte() {
+    for (name, message) in [("idle", None), ("in a hook", Some("wait"))] {
+        for bytes in [0, 1, 3] {
+            let mut line = Line::open(config(), 100).await;
+            line.peer.reads = false;
+            message.iter().for_each(|message| line.say(message));
+            line.broadcast("x".repeat(500)).await;
+            line.pass(1).await;
+            for _ in 0..bytes {
+                line.pass(STALL - 2).await;
+                assert!(read_byte(&mut line).await.is_some());
+                line.pass(1).await;
+            }
+            line.pass(STALL - 10).await;
+            assert!(line.peer.stream.is_some() && !line.is_over());
+            assert!(line.notes.lock().farewells.is_empty(), "{name}, {bytes}");
+            line.pass(20).await;
+            // The hook learns of it with its next wait, and `disconnect` follows it.
+            line.notes.tell(Act::GateOpens);
+            line.pass(1).await;
+            let reason = "nothing could be written".to_owned();
+            let expected = (1006, reason, Cause::TimeOut);
+            assert_eq!(line.closed(), Some(expected), "{name}, {bytes}");
+            assert!(line.is_over(), "{name}, {bytes}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_byte_a_second_is_progress_until_the_queue_is_full() {
+    let (frame, frames) = (50, 20);
+    let mut line = Line::open(config().outgoing(frames, 1 << 20), 100).await;
+    line.peer.reads = false;
+    let (mut published, mut read) = (0_usize, 0_u32);
+    while line.closed().is_none() {
+        // Four times as fast as it reads.
+        if read % 10 == 0 {
+            line.broadcast("x".repeat(frame - 12)).await;
+            published += 1;
+        }
+        line.pass(1000).await;
+        if read_byte(&mut line).await.is_some() {
+            read += 1;
+        }
+        assert!(published < 60, "no bound");
+    }
+    // Many times the write deadline.
+    assert!(u64::from(read) * 1000 > 10 * STALL, "{read}");
+    let closed = line.closed().unwrap();
+    assert_eq!((closed.0, closed.2), (4008, Cause::SlowReader));
+    // What was read, the pipe, the queue, and the frame for which there was no room.
+    let fit = (read as usize + 100) / (frame - 10) + frames + 1;
+    assert!(published.abs_diff(fit) <= 2, "{published}, {fit}");
+}
