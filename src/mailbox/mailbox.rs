@@ -370,6 +370,11 @@ impl Mailbox {
         self.has(ATTENTION) && self.lock().cut
     }
 
+    /// Whether something waits to be written.
+    pub(crate) fn has_output(&self) -> bool {
+        self.has(OUTPUT)
+    }
+
     /// Queues the answer to a ping.
     pub(crate) fn pong(&self, payload: ControlPayload) {
         self.control(|queue| queue.set_pong(payload));

@@ -406,8 +406,13 @@ impl Connection {
                 .is_some_and(|backlog| backlog.is_full(bound));
             self.clock.as_mut().pause(paused || self.end.is_some());
             if paused && self.is_mute {
-                // Its end would not be found while reading rests, and the hook has its grace from now.
-                self.lost();
+                if self.mailbox().has_output() {
+                    // The hook may wait for room only, which it gets before the next look.
+                    cx.waker().wake_by_ref();
+                } else {
+                    // Its end would not be found while reading rests, and the hook has its grace from now.
+                    self.lost();
+                }
             }
             if paused && let Some(rate) = &mut self.rate {
                 rate.rest();

@@ -1,5 +1,8 @@
 //! [`Act`]: one thing that can happen to a session, and [`Stage`]: where it is when the first of them does.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use strait::config::Config;
@@ -115,6 +118,16 @@ pub(crate) const ACTS: [Act; 27] = [
 ];
 
 impl Act {
+    /// Whether it is done without waiting for the session in between.
+    pub(crate) fn is_one_moment(self) -> bool {
+        self.wait().is_none() && !matches!(self, Self::GroupEvents | Self::GroupFrames)
+    }
+
+    /// Whether the peer does it: its acts reach the session in their order.
+    pub(crate) fn is_of_peer(self) -> bool {
+        format!("{self:?}").starts_with("Peer")
+    }
+
     /// How long nothing else happens, in milliseconds.
     pub(crate) fn wait(self) -> Option<u64> {
         match self {
@@ -126,6 +139,56 @@ impl Act {
             Self::PassPing => Some(PING / 5 * 6 + PONG + 10_000),
             _ => None,
         }
+    }
+}
+
+/// What happens one behind the other, each over before the next; and two things at the end that happen at once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sequence {
+    pub(crate) acts: Vec<Act>,
+    pub(crate) at_once: Option<[Act; 2]>,
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for act in &self.acts {
+            write!(f, " {act:?}")?;
+        }
+        match self.at_once {
+            Some([one, other]) => write!(f, " {one:?}+{other:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Sequence {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let act = |word: &str| {
+            let act = ACTS.into_iter().find(|act| format!("{act:?}") == word);
+            act.ok_or_else(|| format!("{word} is no act"))
+        };
+        let mut sequence = Self::default();
+        for word in text.split_whitespace() {
+            match word.split_once('+') {
+                Some((one, other)) => sequence.at_once = Some([act(one)?, act(other)?]),
+                None => sequence.acts.push(act(word)?),
+            }
+        }
+        Ok(sequence)
+    }
+}
+
+/// Names for messages, events and frames: one count for each kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers(BTreeMap<char, usize>);
+
+impl Numbers {
+    pub(crate) fn next(&mut self, kind: char) -> String {
+        let number = self.0.entry(kind).or_default();
+        *number += 1;
+        format!("{kind}{number}")
     }
 }
 

@@ -14,6 +14,7 @@ use super::act::HUGE;
 use super::act::LARGE;
 use super::act::MANY;
 use super::act::MESSAGES;
+use super::act::Numbers;
 use super::act::PING;
 use super::act::PONG;
 use super::act::STEP;
@@ -56,7 +57,7 @@ pub(crate) struct Model {
     pub(crate) told: Told,
     /// Something has changed, and may change something else.
     pub(crate) moved: bool,
-    numbers: usize,
+    numbers: Numbers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +157,7 @@ impl Model {
             due: Deadlines::default(),
             told: Told::default(),
             moved: false,
-            numbers: 0,
+            numbers: Numbers::default(),
         };
         model.due.connect = Some(CONNECT);
         model.begin_connect();
@@ -214,6 +215,34 @@ impl Model {
     }
 
     pub(crate) fn act(&mut self, act: Act) {
+        self.happen(act);
+        self.advance(act.wait().unwrap_or(STEP));
+    }
+
+    /// Whether both can happen with nothing of the session's between them.
+    pub(crate) fn can_at_once(&self, [one, other]: [Act; 2]) -> bool {
+        let mut next = self.clone();
+        if !self.can(one) || !self.can(other) {
+            return false;
+        }
+        next.happen(one);
+        next.can(other)
+    }
+
+    /// After one behind the other, with no time between; `None` where the one makes the other impossible.
+    pub(crate) fn after(&self, [one, other]: [Act; 2]) -> Option<Self> {
+        let mut next = self.clone();
+        next.happen(one);
+        next.advance(0);
+        if !next.can(other) {
+            return None;
+        }
+        next.happen(other);
+        next.advance(STEP);
+        Some(next)
+    }
+
+    fn happen(&mut self, act: Act) {
         match act {
             Act::PeerSends => self.say_message(),
             Act::PeerBursts => (0..MESSAGES + 2).for_each(|_| self.say_message()),
@@ -236,9 +265,9 @@ impl Model {
             Act::PeerResumes => self.peer.reads = true,
             Act::GroupEvent => self.publish_event(),
             Act::GroupEvents => self.several(EVENTS + 2, Self::publish_event),
-            Act::GroupFrame => self.broadcast('g', 0),
-            Act::GroupFill => self.broadcast('g', HUGE),
-            Act::GroupFrames => self.several(MANY, |model| model.broadcast('g', LARGE)),
+            Act::GroupFrame => self.broadcast(0),
+            Act::GroupFill => self.broadcast(HUGE),
+            Act::GroupFrames => self.several(MANY, |model| model.broadcast(LARGE)),
             Act::GateOpens
             | Act::GatePanics
             | Act::GateFails
@@ -276,13 +305,8 @@ impl Model {
         act(self);
     }
 
-    fn number(&mut self) -> usize {
-        self.numbers += 1;
-        self.numbers
-    }
-
     fn say_message(&mut self) {
-        let text = format!("m{}", self.number());
+        let text = self.numbers.next('m');
         self.say(Item::Message(text));
     }
 
@@ -305,7 +329,7 @@ impl Model {
     }
 
     fn publish_event(&mut self) {
-        let kind = format!("x{}", self.number());
+        let kind = self.numbers.next('x');
         self.publish(kind);
     }
 
@@ -321,8 +345,8 @@ impl Model {
         self.moved = true;
     }
 
-    fn broadcast(&mut self, class: char, len: usize) {
-        let label = format!("{class}{}", self.number());
+    fn broadcast(&mut self, len: usize) {
+        let label = self.numbers.next('g');
         if self.wire.is_shut || self.is_closing() {
             return;
         }

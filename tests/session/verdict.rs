@@ -7,6 +7,8 @@ use super::act::CLOSE;
 use super::act::DISCONNECT;
 use super::act::DRAIN;
 use super::act::PING;
+use super::act::Sequence;
+use super::act::Stage;
 use super::actor::SECRET;
 use super::model::Model;
 use super::wire::Seen;
@@ -15,25 +17,42 @@ use super::world::Remains;
 use super::world::World;
 use super::world::play;
 
-/// The differences; none is a pass.
-pub(crate) fn differences(hall: &mut Hall, acts: &[Act]) -> Vec<String> {
-    let mut model = Model::new(hall.stage);
-    for &act in acts {
+/// The differences; none is a pass. Of two things that happened at once either may have been the first.
+pub(crate) fn differences(hall: &mut Hall, sequence: &Sequence) -> Vec<String> {
+    let mut models = models(hall.stage, sequence);
+    let leaves = models.iter().any(Model::needs_an_end);
+    let (world, remains) = play(hall, sequence, leaves);
+    let verdicts = models.iter_mut().map(|model| {
+        if leaves && model.can(Act::PeerDrops) {
+            model.act(Act::PeerDrops);
+        }
+        model.run_out();
+        let mut verdict = Verdict::default();
+        verdict.hooks(&world, model);
+        verdict.end(&world, model);
+        verdict.wire(&world, model);
+        verdict.remains(&remains, model);
+        verdict.0
+    });
+    verdicts.min_by_key(Vec::len).unwrap()
+}
+
+/// The session after the sequence, as it must be in each order that is possible.
+fn models(stage: Stage, sequence: &Sequence) -> Vec<Model> {
+    let mut model = Model::new(stage);
+    for &act in &sequence.acts {
         assert!(model.can(act), "{act:?} cannot happen there");
         model.act(act);
     }
-    let leaves = model.needs_an_end();
-    if leaves {
-        model.act(Act::PeerDrops);
-    }
-    model.run_out();
-    let (world, remains) = play(hall, acts, leaves);
-    let mut verdict = Verdict::default();
-    verdict.hooks(&world, &model);
-    verdict.end(&world, &model);
-    verdict.wire(&world, &model);
-    verdict.remains(&remains, &model);
-    verdict.0
+    let Some([one, other]) = sequence.at_once else {
+        return vec![model];
+    };
+    let in_order = model.after([one, other]);
+    let swapped = match one.is_of_peer() && other.is_of_peer() {
+        true => None,
+        false => model.after([other, one]),
+    };
+    in_order.into_iter().chain(swapped).collect()
 }
 
 #[derive(Default)]

@@ -6,6 +6,7 @@ use strait::close::Cause;
 
 use super::act::FRAMES;
 use super::act::PIPE;
+use super::hooks::Hook;
 use super::hooks::Kind;
 use super::model::Hears;
 use super::model::Item;
@@ -180,7 +181,9 @@ impl Model {
         }
         let hook = self.hook.as_ref().map(|hook| hook.kind);
         if self.is_paused() {
-            if self.wire.mute && self.end.is_none() {
+            // A hook that waits for room gets it, now that nothing can be written.
+            let waits = self.hook.as_ref().is_some_and(Hook::waits_at_gate);
+            if waits && self.wire.mute && self.wire.queue.is_empty() && self.end.is_none() {
                 self.lose();
                 self.inbound.clear();
             }

@@ -29,8 +29,10 @@ use super::act::HUGE;
 use super::act::LARGE;
 use super::act::MANY;
 use super::act::MESSAGES;
+use super::act::Numbers;
 use super::act::PIPE;
 use super::act::STEP;
+use super::act::Sequence;
 use super::act::Stage;
 use super::act::config;
 use super::actor::Actor;
@@ -50,7 +52,7 @@ pub(crate) struct World {
     layer: ChannelLayer,
     connecting: Option<Connecting>,
     drain: Option<JoinHandle<Drained>>,
-    numbers: usize,
+    numbers: Numbers,
 }
 
 type Connecting = Pin<Box<dyn Future<Output = Result<DuplexStream, u16>>>>;
@@ -98,7 +100,7 @@ impl Hall {
 }
 
 /// Plays the sequence to its end on a runtime of its own. `leaves`: the peer does so, because nothing else would end it.
-pub(crate) fn play(hall: &mut Hall, acts: &[Act], leaves: bool) -> (World, Remains) {
+pub(crate) fn play(hall: &mut Hall, sequence: &Sequence, leaves: bool) -> (World, Remains) {
     if hall.sockets.is_draining() {
         *hall = Hall::new(hall.stage);
     }
@@ -109,8 +111,14 @@ pub(crate) fn play(hall: &mut Hall, acts: &[Act], leaves: bool) -> (World, Remai
         .unwrap();
     let (world, mut remains) = runtime.block_on(async {
         let mut world = World::new(hall).await;
-        for &act in acts {
+        for &act in &sequence.acts {
             world.act(act).await;
+        }
+        if let Some(acts) = sequence.at_once {
+            for act in acts {
+                world.happen(act).await;
+            }
+            world.settle(STEP).await;
         }
         if leaves {
             world.act(Act::PeerDrops).await;
@@ -141,7 +149,7 @@ impl World {
                 }
             })),
             drain: None,
-            numbers: 0,
+            numbers: Numbers::default(),
         };
         world.settle(STEP).await;
         world.reach(hall.stage).await;
@@ -163,6 +171,11 @@ impl World {
     }
 
     async fn act(&mut self, act: Act) {
+        self.happen(act).await;
+        self.settle(act.wait().unwrap_or(STEP)).await;
+    }
+
+    async fn happen(&mut self, act: Act) {
         match act {
             Act::PeerSends => self.say_message(),
             Act::PeerBursts => (0..MESSAGES + 2).for_each(|_| self.say_message()),
@@ -231,18 +244,13 @@ impl World {
         }
     }
 
-    fn number(&mut self) -> usize {
-        self.numbers += 1;
-        self.numbers
-    }
-
     fn say_message(&mut self) {
-        let text = format!("m{}", self.number());
+        let text = self.numbers.next('m');
         self.peer.send(TEXT, text.as_bytes());
     }
 
     async fn publish_event(&mut self) {
-        let kind = format!("x{}", self.number());
+        let kind = self.numbers.next('x');
         self.publish(&kind).await;
     }
 
@@ -252,7 +260,7 @@ impl World {
     }
 
     async fn broadcast(&mut self, len: usize) {
-        let text = padded(&format!("g{}", self.number()), len);
+        let text = padded(&self.numbers.next('g'), len);
         self.layer.group_broadcast(RELAYED, text).await.unwrap();
     }
 
