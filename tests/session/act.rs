@@ -123,6 +123,11 @@ impl Act {
         self.wait().is_none() && !matches!(self, Self::GroupEvents | Self::GroupFrames)
     }
 
+    /// Whether a hook at the gate does it.
+    pub(crate) fn is_of_hook(self) -> bool {
+        format!("{self:?}").starts_with("Gate")
+    }
+
     /// Whether the peer does it: its acts reach the session in their order.
     pub(crate) fn is_of_peer(self) -> bool {
         format!("{self:?}").starts_with("Peer")
@@ -147,6 +152,13 @@ impl Act {
 pub(crate) struct Sequence {
     pub(crate) acts: Vec<Act>,
     pub(crate) at_once: Option<[Act; 2]>,
+}
+
+impl Sequence {
+    pub(crate) fn begins_a_drain_at_once(&self) -> bool {
+        self.at_once
+            .is_some_and(|acts| acts.contains(&Act::DrainBegins))
+    }
 }
 
 impl fmt::Display for Sequence {

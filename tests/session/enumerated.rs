@@ -18,43 +18,46 @@ use super::world::Hall;
 #[test]
 fn idle() {
     every_sequence(Stage::Idle, 3670);
-    every_pair_at_once(Stage::Idle, 1123);
 }
 
 #[test]
 fn in_connect() {
     every_sequence(Stage::Connect, 2664);
-    every_pair_at_once(Stage::Connect, 781);
 }
 
 #[test]
 fn in_receive() {
     every_sequence(Stage::Receive, 8629);
-    every_pair_at_once(Stage::Receive, 3939);
 }
 
 #[test]
 fn in_event() {
     every_sequence(Stage::Event, 8629);
-    every_pair_at_once(Stage::Event, 3939);
 }
 
 #[test]
 fn in_disconnect() {
     every_sequence(Stage::Disconnect, 703);
-    every_pair_at_once(Stage::Disconnect, 153);
 }
 
 #[test]
 fn in_disconnect_after_an_own_close() {
     every_sequence(Stage::Closing, 5239);
-    every_pair_at_once(Stage::Closing, 2418);
 }
 
 /// Four acts behind a hook that waits, of those that hinge on each other.
 #[test]
 fn four_in_receive() {
-    every_sequence_of(&CORE, 4, Stage::Receive, 6229);
+    every_sequence_of(&CORE, 4, Stage::Receive, 7015);
+}
+
+/// Two acts at once, behind one or none.
+#[test]
+fn two_at_once() {
+    let counts = [1946, 1095, 5047, 5047, 238, 2802];
+    for (stage, count) in STAGES.into_iter().zip(counts) {
+        every_pair_at_once(stage, count);
+    }
 }
 
 /// The sequence of the environment variable `STRAIT_SEQUENCE`: a stage, then acts, by their names.
@@ -104,7 +107,7 @@ fn every_pair_at_once(stage: Stage, expected: usize) {
         &Model::new(stage),
         &mut Vec::new(),
         &mut |model, acts| {
-            for pair in pairs().filter(|&pair| model.can_at_once(pair)) {
+            for pair in pairs().filter(|&pair| !model.after_both(pair).is_empty()) {
                 trial.play(&Sequence {
                     acts: acts.to_vec(),
                     at_once: Some(pair),
@@ -170,7 +173,10 @@ impl Trial {
     /// The count is told, so that a table that shrinks is noticed.
     fn conclude(self, expected: usize) {
         let (count, failed) = (self.count, self.failures.len());
-        let shown: Vec<_> = self.failures.into_iter().take(SHOWN).collect();
+        let shown: Vec<_> = std::mem::take(&mut self.failures)
+            .into_iter()
+            .take(SHOWN)
+            .collect();
         let shown = shown.join("\n");
         assert_eq!(failed, 0, "of {count} sequences fail, among them\n{shown}");
         assert_eq!(count, expected, "sequences were played");

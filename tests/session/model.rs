@@ -219,25 +219,40 @@ impl Model {
         self.advance(act.wait().unwrap_or(STEP));
     }
 
-    /// Whether both can happen with nothing of the session's between them.
-    pub(crate) fn can_at_once(&self, [one, other]: [Act; 2]) -> bool {
-        let mut next = self.clone();
+    /// After both at once: the session may have seen neither, or either, when the other happened. None where they cannot
+    /// happen so.
+    pub(crate) fn after_both(&self, [one, other]: [Act; 2]) -> Vec<Self> {
+        let mut unseen = self.clone();
         if !self.can(one) || !self.can(other) {
-            return false;
+            return Vec::new();
         }
-        next.happen(one);
-        next.can(other)
+        unseen.happen(one);
+        if !unseen.can(other) {
+            return Vec::new();
+        }
+        unseen.happen(other);
+        unseen.advance(STEP);
+        let mut models = vec![unseen];
+        models.extend(self.after([one, other]));
+        // The peer's acts reach the session in their order.
+        if !one.is_of_peer() || !other.is_of_peer() {
+            models.extend(self.after([other, one]));
+        }
+        models
     }
 
-    /// After one behind the other, with no time between; `None` where the one makes the other impossible.
-    pub(crate) fn after(&self, [one, other]: [Act; 2]) -> Option<Self> {
+    /// After one behind the other, with no time between; `None` where the one takes the hook from the other.
+    fn after(&self, [one, other]: [Act; 2]) -> Option<Self> {
         let mut next = self.clone();
         next.happen(one);
         next.advance(0);
-        if !next.can(other) {
+        if other.is_of_hook() && !next.can(other) {
             return None;
         }
-        next.happen(other);
+        // Too late for a session that is over.
+        if next.phase != Phase::Over {
+            next.happen(other);
+        }
         next.advance(STEP);
         Some(next)
     }
@@ -281,7 +296,6 @@ impl Model {
             }
             Act::PassClose | Act::PassWrite | Act::PassGrace | Act::PassLimit | Act::PassPing => {}
         }
-        self.advance(act.wait().unwrap_or(STEP));
     }
 
     /// Lets everything come to its end. Returns whether the peer has to leave for that.

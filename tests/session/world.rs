@@ -217,7 +217,6 @@ impl World {
             Act::DrainBegins => self.begin_drain(),
             Act::PassClose | Act::PassWrite | Act::PassGrace | Act::PassLimit | Act::PassPing => {}
         }
-        self.settle(act.wait().unwrap_or(STEP)).await;
     }
 
     /// Lets so many milliseconds pass, in which the peer reads and the handshake goes on.
