@@ -64,7 +64,7 @@ impl Line {
     }
 
     /// Waits until the session is over, in steps of a millisecond. How many.
-    pub(crate) async fn over(&mut self) -> u64 {
+    pub(crate) async fn over(&self) -> u64 {
         let start = Instant::now();
         while !self.is_over() {
             assert!(start.elapsed() < Duration::from_secs(600), "not over");

@@ -190,10 +190,9 @@ impl Model {
             return;
         }
         let at_hand = !self.backlog.is_empty() || !self.events.is_empty() || self.end.is_some();
-        if self.phase == Phase::Open && hook != Some(Kind::Receive) {
-            if at_hand || self.request.is_some() {
-                return;
-            }
+        let idle = self.phase == Phase::Open && hook != Some(Kind::Receive);
+        if idle && (at_hand || self.request.is_some()) {
+            return;
         }
         let Some(item) = self.inbound.pop_front() else {
             return;

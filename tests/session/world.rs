@@ -253,7 +253,7 @@ impl World {
         self.publish(&kind).await;
     }
 
-    async fn publish(&mut self, kind: &str) {
+    async fn publish(&self, kind: &str) {
         let event = Event::new(kind);
         self.layer.group_send(HOOKED, &event).await.unwrap();
     }
