@@ -121,11 +121,11 @@ impl<'de> Visitor<'de> for Fields {
 /// The event as JSON, after a look that it is an object with one `"type"`, a string.
 pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Vec<u8>, Error> {
     let json = serde_json::to_vec(event).map_err(Error::encode)?;
-    // What serde's internally tagged enums and `Event` begin with: no second look needed, but where a flattened field may say
-    // it again. Readers disagree on which of two counts.
+    // What serde's internally tagged enums and `Event` begin with: no second look needed, but where a flattened field, or JSON
+    // that was published as it is, may say it again. Readers disagree on which of two counts.
     let is_plain = json
         .strip_prefix(br#"{"type":""#)
-        .is_some_and(|rest| !rest.windows(TYPE.len()).any(|part| part == TYPE));
+        .is_some_and(|rest| !contains(rest, br#""type""#) && !contains(rest, br"\u"));
     if is_plain || serde_json::from_slice::<Event>(&json).is_ok() {
         return Ok(json);
     }
@@ -133,14 +133,19 @@ pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Vec<u8>, Error>
     Err(Error::untyped(got))
 }
 
-const TYPE: &[u8] = br#""type":"#;
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
     use std::collections::BTreeMap;
 
     use serde::Serialize;
     use serde_json::json;
+    use serde_json::value::RawValue;
 
     use super::Event;
     use super::encode;
@@ -179,6 +184,14 @@ mod tests {
         let event = Event::new("one").with("type", "two");
         assert_eq!((event.kind(), event.fields().len()), ("two", 0));
         assert!(encode(&Event::new("one").with("type", 2)).is_err());
+        for (raw, accepted) in [
+            (r#"{"type":"a","b": "\u00e9"}"#, true),
+            (r#"{"type":"a","type" : "b"}"#, false),
+            (r#"{"type":"a","t\u0079pe":"b"}"#, false),
+        ] {
+            let raw: &RawValue = serde_json::from_str(raw).unwrap();
+            assert_eq!(encode(raw).is_ok(), accepted, "{raw}");
+        }
         let nested = json!({"type": "place", "at": {"type": "Point"}});
         assert!(encode(&nested).is_ok());
     }

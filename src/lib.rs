@@ -272,6 +272,9 @@ pub mod consumer;
 pub mod docs;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handshake;
 pub mod layer;
 mod mailbox;

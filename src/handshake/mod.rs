@@ -2,6 +2,8 @@
 
 mod accept;
 mod check;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod limits;
 mod origin;
 mod reject;

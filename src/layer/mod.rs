@@ -8,6 +8,8 @@ mod channel;
 mod channel_layer;
 mod delivery;
 mod envelope;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod glob;
 mod group;
 mod members;

@@ -6,6 +6,8 @@
 mod batch;
 mod encoded;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod mailbox;
 mod outgoing;
 mod state;

@@ -35,6 +35,8 @@
 mod converters;
 mod error;
 mod expression;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod matcher;
 mod params;
 mod path;

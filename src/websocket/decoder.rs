@@ -127,6 +127,21 @@ impl Decoder {
         self.partial.is_none()
     }
 
+    /// Bytes of the heap that are kept for what is incomplete.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> usize {
+        let Some(partial) = self.partial.as_deref() else {
+            return 0;
+        };
+        let frame = match &partial.frame {
+            Unfinished::Nothing | Unfinished::Header { .. } => 0,
+            Unfinished::Payload(open) => open.control.capacity(),
+            Unfinished::Refused(violation) => violation.reason.capacity(),
+        };
+        let message = partial.message.as_ref().map_or(0, Message::capacity);
+        size_of::<Partial>() + frame + message
+    }
+
     /// Reads the next frame, while nothing is under way, if it is whole and not a fragment: nothing is
     /// kept for it. All else, what is wrong with its header included, is [`Self::advance`]'s.
     #[inline]
@@ -239,11 +254,18 @@ impl Decoder {
 
     /// Adds a piece of a data frame, of which `rest` bytes are still to come, to its message.
     fn push(&mut self, header: FrameHeader, piece: &[u8], rest: usize) -> Result<(), Violation> {
-        let still_to_come = header.fin.then_some(rest);
-        self.partial()
+        let max_message = self.max_message;
+        let message = self
+            .partial()
             .message
-            .get_or_insert_with(|| Message::begin(header.opcode))
-            .push(piece, still_to_come)
+            .get_or_insert_with(|| Message::begin(header.opcode));
+        // More fragments may follow, but not beyond the limit.
+        let still_to_come = if header.fin {
+            rest
+        } else {
+            max_message.saturating_sub(message.len() + piece.len())
+        };
+        message.push(piece, Some(still_to_come))
     }
 
     /// Ends the message if this was its last frame.

@@ -33,6 +33,15 @@ impl Message {
         }
     }
 
+    /// Bytes that fit without growing.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn capacity(&self) -> usize {
+        match self {
+            Self::Text(text) => text.capacity(),
+            Self::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
     /// Appends unmasked bytes. `still_to_come` is what follows them, if that is known: room beyond
     /// it would be wasted.
     pub(super) fn push(

@@ -8,6 +8,8 @@ mod close;
 mod control;
 mod decoder;
 mod encoder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod header;
 mod incoming;
 mod mask;

@@ -88,7 +88,7 @@ proptest! {
             let piece = vec![b'a'; len.min(rest)];
             rest -= piece.len();
             prop_assert!(message.push(&piece, Some(rest)).is_ok());
-            let capacity = capacity(&message);
+            let capacity = message.capacity();
             growths += u32::from(capacity > before);
             before = capacity;
             prop_assert!(capacity <= (2 * message.len()).max(64), "{capacity}");
@@ -110,10 +110,17 @@ fn a_fragmented_message_gives_its_memory_back() {
     assert!(decoder.is_idle());
 }
 
-fn capacity(message: &Message) -> usize {
-    match message {
-        Message::Text(text) => text.capacity(),
-        Message::Binary(bytes) => bytes.capacity(),
+#[test]
+fn fragments_hold_no_more_than_the_limit() {
+    for opcode in [0x01, 0x02] {
+        let mut decoder = Decoder::new(Role::Client, 2100);
+        for first in [opcode].into_iter().chain([0; 20]) {
+            let mut fragment = vec![b'a'; 102];
+            fragment[..2].copy_from_slice(&[first, 100]);
+            assert_eq!(decoder.decode(&mut fragment, &mut 0), Ok(None));
+        }
+        // A doubled buffer would hold 4096 bytes.
+        assert!(decoder.held() < 2100 + 500, "{} bytes held", decoder.held());
     }
 }
 

@@ -1,0 +1,196 @@
+//! What must hold of the queue of outgoing frames, whatever is pushed and however it is written.
+
+use std::collections::VecDeque;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use crate::config::Bound;
+use crate::websocket::ControlPayload;
+use crate::websocket::OpCode;
+use crate::websocket::frame;
+
+use super::outgoing::Outgoing;
+
+/// Runs a program of pushes, writes of any length, pings, pongs and discards against a plain list of frames: two bytes make a
+/// step.
+///
+/// - What is on the wire are the pushed frames, whole and in order, with the controls at the next border of a frame.
+/// - A discard leaves the begun frame alone.
+/// - What the queue says of its length is so, and its buffers are bounded by what waits.
+///
+/// # Panics
+///
+/// Where one of these does not hold.
+pub fn outgoing(data: &[u8]) {
+    let mut queue = Outgoing::pooled();
+    let mut model = Model::default();
+    for (number, &[step, size]) in data.as_chunks::<2>().0.iter().enumerate() {
+        let size = usize::from(size);
+        match step % 16 {
+            0 | 1 => push(&mut queue, &mut model, number, size),
+            2 => push(&mut queue, &mut model, number, 2000 + size),
+            3 => push(&mut queue, &mut model, number, 65_400 + size),
+            4 => push_wire(&mut queue, &mut model, number, size),
+            5 => push_wire(&mut queue, &mut model, number, 1900 + size),
+            6 => push_batch(&mut queue, &mut model, number, &[size, 3 * size, 0]),
+            7 => push_batch(&mut queue, &mut model, number, &[1, 1000 + size]),
+            8 => {
+                queue.set_ping();
+                model.ping = true;
+            }
+            9 => {
+                let payload = vec![number as u8; size % 126];
+                queue.set_pong(ControlPayload::new(&payload));
+                model.pong = Some(payload);
+            }
+            10 if queue.is_empty() => push_begun(&mut queue, &mut model, number, size),
+            11 => {
+                queue.discard();
+                model.discard();
+            }
+            12 if size < 32 => {
+                Outgoing::recycle(queue);
+                queue = Outgoing::pooled();
+                model = Model::default();
+            }
+            13 | 14 => write(&mut queue, &mut model, size),
+            _ => write(&mut queue, &mut model, 300 * size),
+        }
+        model.compare(&queue);
+    }
+    // Some of the chunks at a time, and a control frame between.
+    for _ in 0..data.len() + 3 {
+        write(&mut queue, &mut model, usize::MAX);
+    }
+    model.compare(&queue);
+    assert!(queue.is_empty(), "something is never written");
+    Outgoing::recycle(queue);
+}
+
+fn push(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
+    let payload = payload(number, size);
+    model.push(frame(OpCode::Binary, &payload));
+    queue.push(OpCode::Binary, payload);
+}
+
+fn push_wire(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
+    let frame = frame(OpCode::Text, &payload(number, size));
+    queue.push_wire(&frame);
+    model.push(frame);
+}
+
+fn push_batch(queue: &mut Outgoing, model: &mut Model, number: usize, sizes: &[usize]) {
+    let frames = sizes.iter().zip(number..);
+    let frames: Vec<_> = frames
+        .map(|(&size, number)| frame(OpCode::Binary, &payload(number, size)))
+        .collect();
+    let lengths: Vec<_> = frames.iter().map(|frame| frame.len() as u32).collect();
+    queue.push_batch(&Bytes::from(frames.concat()), &lengths);
+    frames.into_iter().for_each(|frame| model.push(frame));
+}
+
+/// What a deliverer does that wrote a part of a frame itself.
+fn push_begun(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
+    let frame = frame(OpCode::Binary, &payload(number, 8 * size));
+    let written = 1 + number % (frame.len() - 1);
+    queue.push_begun(&frame, written);
+    model.push(frame);
+    model.begun = written;
+}
+
+/// Writes up to `most` bytes, as a socket would; none is one that takes nothing now.
+fn write(queue: &mut Outgoing, model: &mut Model, most: usize) {
+    let mut wire = Vec::new();
+    let mut is_asked_for_nothing = true;
+    let result = queue.write(&mut |slices| {
+        for slice in slices {
+            assert!(!slice.is_empty(), "an empty slice would end the writing");
+            let room = most - wire.len();
+            wire.extend_from_slice(&slice[..slice.len().min(room)]);
+            is_asked_for_nothing = false;
+        }
+        match most {
+            0 => Poll::Pending,
+            _ => Poll::Ready(Ok(wire.len())),
+        }
+    });
+    model.place_controls();
+    assert_eq!(is_asked_for_nothing, model.frames.is_empty());
+    match result {
+        Poll::Pending => assert_eq!(most, 0),
+        Poll::Ready(written) => assert_eq!(written.ok(), Some(wire.len())),
+    }
+    model.written(&wire);
+}
+
+fn payload(number: usize, size: usize) -> Vec<u8> {
+    vec![number as u8; size]
+}
+
+/// The queue as one would write it down.
+#[derive(Default)]
+struct Model {
+    frames: VecDeque<Bytes>,
+    /// How much of the first frame is written.
+    begun: usize,
+    ping: bool,
+    pong: Option<Vec<u8>>,
+}
+
+impl Model {
+    fn push(&mut self, frame: Bytes) {
+        self.frames.push_back(frame);
+    }
+
+    /// At a border of a frame, the ping first.
+    fn place_controls(&mut self) {
+        if self.begun > 0 {
+            return;
+        }
+        if let Some(payload) = self.pong.take() {
+            self.frames.push_front(frame(OpCode::Pong, &payload));
+        }
+        if std::mem::take(&mut self.ping) {
+            self.frames.push_front(frame(OpCode::Ping, b""));
+        }
+    }
+
+    fn discard(&mut self) {
+        self.frames.truncate(usize::from(self.begun > 0));
+        self.ping = false;
+        self.pong = None;
+    }
+
+    fn written(&mut self, mut wire: &[u8]) {
+        while !wire.is_empty() {
+            let first = self.frames.front().expect("more was written than waits");
+            let rest = &first[self.begun..];
+            let length = rest.len().min(wire.len());
+            assert_eq!(wire[..length], rest[..length], "a frame is torn");
+            wire = &wire[length..];
+            self.begun += length;
+            if self.begun == first.len() {
+                self.frames.pop_front();
+                self.begun = 0;
+                let waits = self.ping || self.pong.is_some();
+                assert!(wire.is_empty() || !waits, "a control frame was passed over");
+            }
+        }
+    }
+
+    fn compare(&self, queue: &Outgoing) {
+        let bytes = self.frames.iter().map(Bytes::len).sum::<usize>() - self.begun;
+        let controls = self.ping || self.pong.is_some();
+        assert_eq!(queue.is_empty(), bytes == 0 && !controls);
+        let count = self.frames.len();
+        let exact = Bound { count, bytes };
+        assert!(queue.is_full(exact), "less than {exact:?}");
+        assert!(queue.fits(0, 0, exact), "more than {exact:?}");
+        let (held, waiting) = queue.held();
+        assert!(held <= 2 * waiting + KEPT, "{held} bytes for {waiting}");
+    }
+}
+
+/// What a queue may hold beside what waits: the largest frame here, nearly all written, small buffers and a spare one.
+const KEPT: usize = 128 * 1024;

@@ -1,0 +1,4 @@
+//! Fuzzes the queue of outgoing frames; see `codec.rs` for how to run it.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| strait::fuzzing::outgoing(data));
