@@ -266,9 +266,14 @@ fn is_scheme(scheme: &str) -> bool {
     !scheme.is_empty() && scheme.chars().all(allowed)
 }
 
-/// What a browser can put there: nothing that would begin another part of a URL (`user@host`, `host?query`).
+/// What a browser can put there: an address in brackets, or nothing that would begin another part of a URL (`user@host`,
+/// `host?query`).
 fn is_host(host: &str) -> bool {
-    let refused = |c: char| !c.is_ascii_graphic() || "@/?#\\%<>^|\"`{}".contains(c);
+    if let Some(address) = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
+        let allowed = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');
+        return !address.is_empty() && address.chars().all(allowed);
+    }
+    let refused = |c: char| !c.is_ascii_graphic() || "@/?#\\%<>^|\"`{}[]:".contains(c);
     !host.is_empty() && !host.contains(refused)
 }
 
@@ -308,6 +313,9 @@ mod tests {
             (&[".example.com"], Some("http://notexample.com"), false),
             (&[".example.com"], Some("http://.example.com"), false),
             (&[".example.com"], Some("http://a@b.example.com"), false),
+            (&[".example.com"], Some("http://a[::1].example.com"), false),
+            (&[".example.com"], Some("http://a]:80.example.com"), false),
+            (&["[::1]"], Some("http://[::1].example.com"), false),
             (
                 &[".example.com"],
                 Some("http://evil.com?.example.com"),
