@@ -116,7 +116,10 @@ fn pieces(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
 
 fn check(incoming: &Incoming, limit: usize) {
     match incoming {
-        Incoming::Text(text) => assert!(text.len() <= limit, "a text over the limit"),
+        Incoming::Text(text) => {
+            assert!(text.len() <= limit, "a text over the limit");
+            assert_eq!(text.capacity(), text.len(), "room that nobody uses");
+        }
         Incoming::Binary(bytes) => assert!(bytes.len() <= limit, "bytes over the limit"),
         Incoming::Ping(payload) | Incoming::Pong(payload) => {
             assert!(payload.len() <= ControlPayload::MAX);

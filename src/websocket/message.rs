@@ -64,11 +64,14 @@ impl Message {
         }
     }
 
-    /// The message, after its last frame.
+    /// The message, after its last frame, without the room for more fragments: it may wait for its hook.
     pub(super) fn finish(self) -> Result<Incoming, Violation> {
         match self {
             Self::Text(text) => text.finish().map(Incoming::Text).map_err(not_utf8),
-            Self::Binary(bytes) => Ok(Incoming::Binary(Bytes::from(bytes))),
+            Self::Binary(mut bytes) => {
+                bytes.shrink_to_fit();
+                Ok(Incoming::Binary(Bytes::from(bytes)))
+            }
         }
     }
 }

@@ -43,11 +43,12 @@ impl Utf8Text {
         self.keep_tail(cut)
     }
 
-    /// The text, if it does not end inside a character.
-    pub(super) fn finish(self) -> Result<String, NotUtf8> {
+    /// The text, if it does not end inside a character, without room for more.
+    pub(super) fn finish(mut self) -> Result<String, NotUtf8> {
         if self.tail_len > 0 {
             return Err(NotUtf8);
         }
+        self.text.shrink_to_fit();
         Ok(self.text)
     }
 

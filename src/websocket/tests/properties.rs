@@ -124,6 +124,20 @@ fn fragments_hold_no_more_than_the_limit() {
     }
 }
 
+#[test]
+fn a_message_of_fragments_keeps_no_room_for_more() {
+    let mut decoder = Decoder::new(Role::Client, 10_000);
+    let mut fragments = [[b'a'; 102]; 7];
+    for (fragment, first) in fragments.iter_mut().zip([0x01, 0, 0, 0, 0, 0, 0x80]) {
+        fragment[..2].copy_from_slice(&[first, 100]);
+    }
+    let message = decoder.decode(fragments.as_flattened_mut(), &mut 0);
+    let Ok(Some(Incoming::Text(text))) = message else {
+        panic!("{message:?}");
+    };
+    assert_eq!((text.len(), text.capacity()), (700, 700));
+}
+
 /// Anything, or bytes that look like frames for longer.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let first = select(vec![
