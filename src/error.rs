@@ -28,7 +28,7 @@ enum Kind {
     Full { what: String, limit: String },
     #[error("the channel layer is unavailable: {}", chain(&**reason))]
     Unavailable { reason: BoxError },
-    #[error("invalid {what} name {name:?}: {why}")]
+    #[error("invalid {what} {name:?}: {why}")]
     Name {
         what: &'static str,
         name: String,
@@ -119,7 +119,7 @@ impl Error {
         matches!(*self.kind, Kind::Unavailable { .. })
     }
 
-    /// A group or channel name with forbidden characters, empty or too long.
+    /// A group or channel name with forbidden characters, or a name or [key](crate::layer::Key) that is empty or too long.
     #[must_use]
     pub fn is_invalid_name(&self) -> bool {
         matches!(*self.kind, Kind::Name { .. })
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn what_a_client_wrote_does_not_fill_the_log() {
         let long = "é".repeat(60_000);
-        let name = Error::invalid_name("group", &long, "it is long");
+        let name = Error::invalid_name("group name", &long, "it is long");
         let wrong =
             serde_json::from_value::<u8>(long.into()).map_err(|error| Error::decode("u8", error));
         for error in [name, wrong.expect_err("no number")] {

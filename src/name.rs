@@ -1,4 +1,4 @@
-//! Names of groups and channels: checked once, when they are made.
+//! Names of groups and channels, and keys of values within a group: checked once, when they are made.
 
 use std::fmt;
 use std::fmt::Write;
@@ -58,7 +58,7 @@ impl GroupName {
     }
 
     fn parse(name: &str) -> Result<(), Error> {
-        check("group", name, name)
+        check("group name", name, name)
     }
 }
 
@@ -92,11 +92,35 @@ impl ChannelName {
     fn parse(name: &str) -> Result<(), Error> {
         match name.split_once('!') {
             Some((process, local)) => {
-                check("channel", name, process)?;
-                check("channel", name, local)
+                check("channel name", name, process)?;
+                check("channel name", name, local)
             }
-            None => check("channel", name, name),
+            None => check("channel name", name, name),
         }
+    }
+}
+
+/// What [`latest`](crate::layer::Publish::latest) goes by: 1 to 99 bytes of any text.
+///
+/// Strings convert into it. It names a value within a group, so it is never part of a backend's topic, and has no alphabet. A clone
+/// shares the text.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn parse(key: &str) -> Result<(), Error> {
+        let why = match key.len() {
+            0 => "it is empty".to_owned(),
+            1..LIMIT => return Ok(()),
+            len => format!("{len} bytes, fewer than {LIMIT} are allowed"),
+        };
+        Err(Error::invalid_name("latest()'s key", key, why))
     }
 }
 
@@ -153,7 +177,7 @@ macro_rules! name {
     )*};
 }
 
-name!(GroupName, ChannelName);
+name!(GroupName, ChannelName, Key);
 
 /// `part` is what must be made of the alphabet; the limit holds for the whole.
 fn check(what: &'static str, name: &str, part: &str) -> Result<(), Error> {
@@ -185,7 +209,7 @@ fn push_hex(text: &mut String, before: &str, bytes: &[u8]) {
     }
 }
 
-/// Names are shorter than this, as in Channels.
+/// Names and keys are shorter than this, as names are in Channels.
 const LIMIT: usize = 100;
 
 #[cfg(test)]
@@ -194,6 +218,28 @@ mod tests {
 
     use super::ChannelName;
     use super::GroupName;
+    use super::Key;
+
+    #[test]
+    fn keys_are_short_and_of_any_text() {
+        let (longest, too_long) = ("a".repeat(99), "é".repeat(50));
+        let rows = [
+            ("courier 7/é", None),
+            (&longest, None),
+            (&too_long, Some("100 bytes, fewer than 100")),
+            ("", Some("empty")),
+        ];
+        for (key, wrong) in rows {
+            match (Key::try_from(key), wrong) {
+                (Ok(made), None) => assert_eq!(made.as_str(), key),
+                (Err(error), Some(why)) => {
+                    assert!(error.is_invalid_name(), "{key:?}");
+                    assert!(error.to_string().contains(why), "{key:?}: {error}");
+                }
+                (made, _) => panic!("{key:?}: {made:?}"),
+            }
+        }
+    }
 
     #[test]
     fn group_names_follow_the_rules_of_channels() {

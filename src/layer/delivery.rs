@@ -122,7 +122,7 @@ impl Current {
                 .messages_for(id, member.since)
                 .filter(|message| message.is_event)
             {
-                member.mailbox.deliver_event(&event.encoded, overflow);
+                member.mailbox.deliver_event(&event.parcel, overflow);
             }
         }
         let own;
@@ -154,16 +154,15 @@ impl Current {
 
     /// What was published after the member joined, and not by itself with `except`.
     fn messages_for(&self, id: u64, since: u64) -> impl Iterator<Item = &Pending> + Clone {
-        let skipped = since.saturating_sub(self.taken.first);
-        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        let messages = self.taken.messages.iter().skip(skipped);
-        messages.filter(move |message| message.except != Some(id))
+        let is_for =
+            move |message: &&Pending| message.sequence >= since && message.except != Some(id);
+        self.taken.messages.iter().filter(is_for)
     }
 }
 
 fn join<'a>(messages: impl Iterator<Item = &'a Pending> + Clone, relay: bool) -> Batch {
     let wanted = messages.filter(move |message| relay || !message.is_event);
-    Batch::join(wanted.map(|message| &message.encoded))
+    Batch::join(wanted.map(|message| &message.parcel))
 }
 
 /// How many members are served before others may run: about two milliseconds of writing.
@@ -201,6 +200,8 @@ mod tests {
     use crate::config::Overflow;
     use crate::mailbox::Encoded;
     use crate::mailbox::Mailbox;
+    use crate::mailbox::Parcel;
+    use crate::mailbox::Tag;
     use crate::name::GroupName;
 
     use super::CHUNK;
@@ -228,11 +229,8 @@ mod tests {
     }
 
     fn message(n: u64, except: Option<u64>) -> Pending {
-        Pending {
-            encoded: Encoded::event(n.to_string().as_bytes()),
-            is_event: true,
-            except,
-        }
+        let encoded = Encoded::event(n.to_string().as_bytes());
+        Pending::new(Parcel::new(encoded, None), true, except)
     }
 
     fn append(group: &Arc<Group>, n: u64) -> bool {
@@ -504,6 +502,59 @@ mod tests {
                 prop_assert_eq!(received(mailbox), (0..sent).collect::<Vec<_>>());
             }
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// Whatever is published with whichever keys, in whatever stage of a turn, and however slowly it is taken: what a member
+        /// gets is some of what was for it, in order; all that has no key, and the newest of each key.
+        #[test]
+        fn members_get_the_newest_of_each_key(steps in vec((0..6_usize, 0..4_usize), 0..200)) {
+            let runtime = idle_runtime();
+            let _entered = runtime.enter();
+            let group = group();
+            let mailboxes = members(&group, MOVERS);
+            let mut published: Vec<Vec<(u64, usize)>> = vec![Vec::new(); MOVERS];
+            let mut got: Vec<Vec<u64>> = vec![Vec::new(); MOVERS];
+            for (n, (key, what)) in (0..).zip(steps) {
+                match what {
+                    // The first mover alone takes what it has.
+                    0 => got[0].extend(received(&mailboxes[0])),
+                    1 => runtime.block_on(yield_now()),
+                    _ => {
+                        // Some leave out who is named as the key.
+                        let except = (what == 2).then(|| mailboxes[key].id());
+                        let mut message = message(n, except);
+                        message.parcel.latest = (key > 0).then(|| tag(key));
+                        prop_assert!(group.append(message).is_ok());
+                        for (mover, mailbox) in mailboxes.iter().enumerate() {
+                            if except != Some(mailbox.id()) {
+                                published[mover].push((n, key));
+                            }
+                        }
+                    }
+                }
+            }
+            while group.is_delivering() {
+                runtime.block_on(yield_now());
+            }
+            for (mover, mailbox) in mailboxes.iter().enumerate() {
+                got[mover].extend(received(mailbox));
+                let mut rest = got[mover].iter().peekable();
+                for (at, &(n, key)) in published[mover].iter().enumerate() {
+                    let is_there = rest.next_if(|&&next| next == n).is_some();
+                    let is_newest = published[mover][at + 1..].iter().all(|&(_, later)| later != key);
+                    prop_assert!(is_there || (key > 0 && !is_newest), "{n} is missing at {mover}");
+                }
+                prop_assert!(rest.next().is_none(), "out of order, or not for {mover}");
+            }
+        }
+    }
+
+    fn tag(key: usize) -> Tag {
+        let group = GroupName::try_from("room").unwrap();
+        Tag::new(&group, &key.to_string().try_into().unwrap(), true)
     }
 
     fn block_on<F: Future>(future: F) -> F::Output {

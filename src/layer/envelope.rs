@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::message::Message;
 use crate::name::ChannelName;
 use crate::name::GroupName;
+use crate::name::Key;
 
 /// A published event or message, and to whom it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,16 +17,20 @@ pub struct Envelope {
     pub payload: Payload,
     /// A channel that is left out of the group: usually the sender's.
     pub except: Option<ChannelName>,
+    /// Where a value of the group with this key still waits at a member, this takes its place:
+    /// [`Publish::latest`](super::Publish::latest). A backend that cannot carry it leaves it out; then every value is kept.
+    pub latest: Option<Key>,
 }
 
 impl Envelope {
-    /// An envelope that leaves nobody out.
+    /// An envelope that leaves nobody out and takes no other's place.
     #[must_use]
     pub fn new(to: Address, payload: Payload) -> Self {
         Self {
             to,
             payload,
             except: None,
+            latest: None,
         }
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use crate::config::Bound;
 use crate::config::Overflow;
-use crate::mailbox::Encoded;
 use crate::mailbox::Mailbox;
+use crate::mailbox::Parcel;
 use crate::name::GroupName;
 
 use super::delivery::Delivery;
@@ -59,11 +59,13 @@ struct State {
 /// One message in the group's order.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
-    pub(super) encoded: Encoded,
+    pub(super) parcel: Parcel,
     /// An event, which hooks get; else a ready message for all sockets.
     pub(super) is_event: bool,
     /// The mailbox that is left out.
     pub(super) except: Option<u64>,
+    /// How many were published before it. Given when it is appended.
+    pub(super) sequence: u64,
 }
 
 /// All that was pending at once, in order.
@@ -130,7 +132,8 @@ impl Group {
     /// many members it addresses.
     pub(super) fn append(self: &Arc<Self>, message: Pending) -> Result<usize, Full> {
         let mut state = self.lock();
-        if PENDING.is_reached(state.pending.len(), state.pending_bytes) {
+        let older = state.older(&message);
+        if !state.has_room(&message, older) {
             return Err(Full);
         }
         let is_left_out = message.except.is_some_and(|id| state.members.contains(id));
@@ -138,9 +141,7 @@ impl Group {
         if receivers == 0 {
             return Ok(0);
         }
-        state.sequence += 1;
-        state.pending_bytes += message.encoded.wire().len();
-        state.pending.push(message);
+        state.push(message, older);
         if std::mem::replace(&mut state.delivering, true) {
             return Ok(receivers);
         }
@@ -171,9 +172,9 @@ impl Group {
         }
         let messages = std::mem::take(&mut state.pending);
         state.pending_bytes = 0;
-        let first = state.sequence - messages.len() as u64;
         drop(state);
         self.room.notify_waiters();
+        let first = messages.first().map_or(0, |message| message.sequence);
         Some(Taken { messages, first })
     }
 
@@ -201,6 +202,51 @@ impl Group {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The pending message whose place this one takes: where it is for all that the older is for.
+    fn older(&self, message: &Pending) -> Option<usize> {
+        let tag = message.parcel.latest.as_ref()?;
+        let is_older = |older: &Pending| {
+            older.parcel.latest.as_ref() == Some(tag)
+                && (message.except.is_none() || message.except == older.except)
+        };
+        self.pending.iter().position(is_older)
+    }
+
+    /// As in a member's queue: where it replaces one that is no smaller, there always is.
+    fn has_room(&self, message: &Pending, older: Option<usize>) -> bool {
+        let freed = older.map_or(0, |place| self.pending[place].len());
+        let count = self.pending.len() - usize::from(older.is_some());
+        !PENDING.is_reached(count, self.pending_bytes - freed)
+            || (older.is_some() && message.len() <= freed)
+    }
+
+    fn push(&mut self, mut message: Pending, older: Option<usize>) {
+        if let Some(place) = older {
+            self.pending_bytes -= self.pending.remove(place).len();
+        }
+        message.sequence = self.sequence;
+        self.sequence += 1;
+        self.pending_bytes += message.len();
+        self.pending.push(message);
+    }
+}
+
+impl Pending {
+    pub(super) fn new(parcel: Parcel, is_event: bool, except: Option<u64>) -> Self {
+        Self {
+            parcel,
+            is_event,
+            except,
+            sequence: 0,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.parcel.encoded.wire().len()
     }
 }
 
@@ -235,6 +281,8 @@ mod tests {
     use crate::config::Overflow;
     use crate::mailbox::Encoded;
     use crate::mailbox::Mailbox;
+    use crate::mailbox::Parcel;
+    use crate::mailbox::Tag;
     use crate::name::GroupName;
 
     use super::Group;
@@ -252,11 +300,8 @@ mod tests {
     }
 
     fn event(bytes: usize) -> Pending {
-        Pending {
-            encoded: Encoded::event(&vec![b' '; bytes]),
-            is_event: true,
-            except: None,
-        }
+        let encoded = Encoded::event(&vec![b' '; bytes]);
+        Pending::new(Parcel::new(encoded, None), true, None)
     }
 
     #[test]
@@ -272,6 +317,36 @@ mod tests {
         let (_runtime, group) = idle_group();
         assert!(group.append(event(1 << 20)).is_ok(), "the last overshoots");
         assert!(group.append(event(0)).is_err(), "and is the last");
+    }
+
+    #[test]
+    fn a_newer_value_takes_the_place_of_a_pending_one_that_is_for_nobody_else() {
+        let key = |key: usize| {
+            let group = GroupName::try_from("room").unwrap();
+            Tag::new(&group, &key.to_string().try_into().unwrap(), true)
+        };
+        let keyed = |n: u64, tag, except| {
+            let encoded = Encoded::event(n.to_string().as_bytes());
+            Pending::new(Parcel::new(encoded, Some(tag)), true, except)
+        };
+        let (_runtime, group) = idle_group();
+        // More than the list takes.
+        for n in 0..1000 {
+            assert!(group.append(keyed(n, key(7), None)).is_ok(), "{n}");
+        }
+        assert!(group.append(keyed(1000, key(8), None)).is_ok());
+        // Whom the newer leaves out keeps the older.
+        assert!(group.append(keyed(1001, key(8), Some(u64::MAX))).is_ok());
+        assert!(group.append(keyed(1002, key(8), Some(u64::MAX))).is_ok());
+        assert!(group.append(keyed(1003, key(7), None)).is_ok());
+        let taken = group.take_pending().unwrap();
+        let sequences: Vec<_> = taken
+            .messages
+            .iter()
+            .map(|message| message.sequence)
+            .collect();
+        assert_eq!(sequences, [1000, 1002, 1003]);
+        assert_eq!(taken.first, 1000);
     }
 
     #[test]

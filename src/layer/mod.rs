@@ -30,5 +30,6 @@ pub use publish::Publish;
 pub use crate::config::Overflow;
 pub use crate::name::ChannelName;
 pub use crate::name::GroupName;
+pub use crate::name::Key;
 
 pub(crate) use group::Group;

@@ -16,6 +16,8 @@ use crate::config::Overflow;
 use crate::error::Error;
 use crate::mailbox::Encoded;
 use crate::mailbox::Mailbox;
+use crate::mailbox::Parcel;
+use crate::mailbox::Tag;
 use crate::name::ChannelName;
 use crate::name::GroupName;
 
@@ -136,11 +138,11 @@ impl Registry {
             .except
             .as_ref()
             .and_then(|channel| self.local_id(channel));
-        let message = Pending {
-            encoded,
-            is_event,
-            except,
-        };
+        let latest = envelope
+            .latest
+            .as_ref()
+            .map(|key| Tag::new(name, key, is_event));
+        let message = Pending::new(Parcel::new(encoded, latest), is_event, except);
         loop {
             // Made before the try, so that a deliverer that takes the list in between is not missed.
             let room = pin!(group.room());

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::encoded::Encoded;
+use super::parcel::Parcel;
+use super::tag::Tag;
 
 /// Frames one behind the other in one buffer. A clone shares the bytes.
 #[derive(Clone, Debug, Default)]
@@ -10,24 +11,36 @@ pub(crate) struct Batch {
     wire: Bytes,
     /// The length of each frame, in order; their sum is the buffer's.
     lengths: Vec<u32>,
+    /// Each frame once more, where one of them may take an older one's place. They wait one by one, so that each can be taken
+    /// out again and holds no memory but its own.
+    single: Vec<Parcel>,
 }
 
 impl Batch {
     /// Joins the frames; a single one is not copied.
-    pub(crate) fn join<'a>(frames: impl Iterator<Item = &'a Encoded> + Clone) -> Self {
-        let lengths: Vec<u32> = frames.clone().map(|frame| length(frame.wire())).collect();
-        let mut frames = frames;
-        let wire = match (frames.next(), lengths.len()) {
+    pub(crate) fn join<'a>(parcels: impl Iterator<Item = &'a Parcel> + Clone) -> Self {
+        let frames = || parcels.clone().map(|parcel| parcel.encoded.wire());
+        let lengths: Vec<u32> = frames().map(length).collect();
+        let mut rest = frames();
+        let wire = match (rest.next(), lengths.len()) {
             (None, _) => Bytes::new(),
-            (Some(only), 1) => only.wire().clone(),
+            (Some(only), 1) => only.clone(),
             (Some(first), _) => {
                 let mut joined = Vec::with_capacity(lengths.iter().map(|&n| n as usize).sum());
-                joined.extend_from_slice(first.wire());
-                frames.for_each(|frame| joined.extend_from_slice(frame.wire()));
+                joined.extend_from_slice(first);
+                rest.for_each(|frame| joined.extend_from_slice(frame));
                 joined.into()
             }
         };
-        Self { wire, lengths }
+        let single = match parcels.clone().any(|parcel| parcel.latest.is_some()) {
+            true => parcels.cloned().collect(),
+            false => Vec::new(),
+        };
+        Self {
+            wire,
+            lengths,
+            single,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -40,6 +53,22 @@ impl Batch {
 
     pub(crate) fn lengths(&self) -> &[u32] {
         &self.lengths
+    }
+
+    /// Whether the frames must be queued one by one.
+    pub(super) fn has_tags(&self) -> bool {
+        !self.single.is_empty()
+    }
+
+    /// The frame at this place, which begins at this byte of the buffer.
+    pub(super) fn frame(&self, at: usize, start: usize) -> (Bytes, Option<&Tag>) {
+        match self.single.get(at) {
+            Some(parcel) => (parcel.encoded.wire().clone(), parcel.latest.as_ref()),
+            None => {
+                let end = start + self.lengths[at] as usize;
+                (self.wire.slice(start..end), None)
+            }
+        }
     }
 }
 

@@ -32,6 +32,7 @@ use crate::websocket::OpCode;
 use super::batch::Batch;
 use super::encoded::Encoded;
 use super::outgoing::Outgoing;
+use super::parcel::Parcel;
 use super::state::ATTENTION;
 use super::state::CloseRequest;
 use super::state::Door;
@@ -174,13 +175,14 @@ impl Mailbox {
     }
 
     /// Hands over an event of a group for the hook. Never waits.
-    pub(crate) fn deliver_event(&self, event: &Encoded, policy: Overflow) {
+    pub(crate) fn deliver_event(&self, event: &Parcel, policy: Overflow) {
         let mut state = self.lock();
         if !state.takes_events {
             return;
         }
         let events = state.events.get_or_insert_default();
-        if events.push(event.clone(), self.config.events).is_ok() {
+        let (encoded, tag) = (event.encoded.clone(), event.latest.as_ref());
+        if events.offer(encoded, tag, self.config.events) {
             return wake(state);
         }
         // A channel without a socket cannot be closed for being slow; its owner is told by the count.
@@ -205,7 +207,7 @@ impl Mailbox {
             return true;
         }
         let events = state.events.get_or_insert_default();
-        let accepted = events.push(event, self.config.events).is_ok();
+        let accepted = events.offer(event, None, self.config.events);
         wake(state);
         accepted
     }
@@ -230,19 +232,24 @@ impl Mailbox {
         let bound = self.config.outgoing;
         let (wire, lengths) = (batch.wire(), batch.lengths());
         let queue = state.outgoing();
-        if written == 0 && queue.fits(lengths.len(), wire.len(), bound) {
+        if written == 0 && !batch.has_tags() && queue.fits(lengths.len(), wire.len(), bound) {
             return queue.push_batch(wire, lengths);
         }
         let mut start = 0;
-        for &length in lengths {
+        for (at, &length) in lengths.iter().enumerate() {
             let end = start + length as usize;
-            let frame = wire.slice(start..end);
-            match state.outgoing.as_mut() {
-                _ if end <= written => {}
-                Some(queue) if start < written => queue.push_begun(&frame, written - start),
-                Some(queue) if !queue.is_full(bound) => queue.push_wire(&frame),
-                _ if policy == Overflow::Drop => state.dropped = state.dropped.saturating_add(1),
-                _ => return state.close_slow_reader(),
+            let (frame, tag) = batch.frame(at, start);
+            let queue = state.outgoing();
+            if start < written {
+                // All of it is on the wire already, or its rest must follow.
+                if end > written {
+                    queue.push_begun(&frame, written - start);
+                }
+            } else if !queue.offer(&frame, tag, bound) {
+                if policy != Overflow::Drop {
+                    return state.close_slow_reader();
+                }
+                state.dropped = state.dropped.saturating_add(1);
             }
             start = end;
         }

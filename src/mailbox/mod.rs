@@ -4,13 +4,16 @@
 //! A [`Mailbox`] is the one block that a connection's session shares with everybody who sends to it.
 
 mod batch;
+mod chunks;
 mod encoded;
 mod events;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod mailbox;
 mod outgoing;
+mod parcel;
 mod state;
+mod tag;
 mod transmit;
 
 pub(crate) use batch::Batch;
@@ -19,5 +22,7 @@ pub(crate) use mailbox::Mailbox;
 pub(crate) use mailbox::Outbound;
 pub(crate) use mailbox::QueueFull;
 pub(crate) use mailbox::Taken;
+pub(crate) use parcel::Parcel;
 pub(crate) use state::CloseRequest;
+pub(crate) use tag::Tag;
 pub(crate) use transmit::transmit;

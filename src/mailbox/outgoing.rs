@@ -6,7 +6,6 @@ use std::io;
 use std::io::IoSlice;
 use std::task::Poll;
 
-use bytes::Buf;
 use bytes::Bytes;
 
 use crate::config::Bound;
@@ -15,34 +14,37 @@ use crate::websocket::OpCode;
 use crate::websocket::encode_into;
 use crate::websocket::header;
 
+use super::chunks::COPIED;
+use super::chunks::Chunks;
+use super::tag::Tag;
+
 /// Frames in the order they will be written, in as few buffers as possible: small ones are copied
 /// one behind the other, large ones shared. It exists only while something waits; see
 /// [`Outgoing::pooled`].
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    chunks: VecDeque<Chunk>,
-    /// How much of the first chunk is written.
-    offset: usize,
+    chunks: Chunks,
     /// The length of each frame; the first may be begun.
     lengths: VecDeque<u32>,
+    /// The frames that a newer value may take the place of, in order. None of them is begun.
+    keyed: VecDeque<Keyed>,
+    /// The number of the first frame. Numbers go up, and around.
+    first: u64,
     /// How much of the first frame is written. Where it is not zero, that frame must be finished
     /// whatever happens.
     begun: usize,
-    /// What is left to write of the chunks.
-    bytes: usize,
     /// A ping that goes out at the next frame boundary.
     ping: bool,
     /// The answer to the peer's last ping, likewise; a later one takes its place (RFC 6455, section
     /// 5.5.3), so that a peer that pings and does not read costs nothing.
     pong: Option<ControlPayload>,
-    /// A drained buffer, for the next small frame.
-    spare: Vec<u8>,
 }
 
+/// A frame that may be taken out again.
 #[derive(Debug)]
-enum Chunk {
-    Own(Vec<u8>),
-    Shared(Bytes),
+struct Keyed {
+    frame: u64,
+    tag: Tag,
 }
 
 impl Outgoing {
@@ -65,16 +67,16 @@ impl Outgoing {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes == 0 && !self.has_controls()
+        self.chunks.left() == 0 && !self.has_controls()
     }
 
     pub(super) fn is_full(&self, bound: Bound) -> bool {
-        bound.is_reached(self.lengths.len(), self.bytes)
+        bound.is_reached(self.lengths.len(), self.chunks.left())
     }
 
     /// Whether this many frames more stay within the bound, all of them.
     pub(super) fn fits(&self, frames: usize, bytes: usize, bound: Bound) -> bool {
-        self.lengths.len() + frames <= bound.count && self.bytes + bytes <= bound.bytes
+        self.lengths.len() + frames <= bound.count && self.chunks.left() + bytes <= bound.bytes
     }
 
     /// Appends a frame with this payload; a large one is shared.
@@ -83,32 +85,56 @@ impl Outgoing {
         let header = header(opcode, bytes.len());
         let length = header.len() + bytes.len();
         if bytes.len() <= COPIED {
-            encode_into(self.own_chunk(length), opcode, bytes);
+            self.chunks
+                .copy(length, |own| encode_into(own, opcode, bytes));
         } else {
-            self.own_chunk(header.len()).extend_from_slice(&header);
-            self.chunks.push_back(Chunk::Shared(payload.into()));
+            self.chunks
+                .copy(header.len(), |own| own.extend_from_slice(&header));
+            self.chunks.share(payload.into());
         }
-        self.count(length);
+        self.lengths.push_back(short(length));
     }
 
     /// Appends a ready frame; a large one is shared.
     pub(super) fn push_wire(&mut self, wire: &Bytes) {
-        self.append(wire);
-        self.count(wire.len());
+        self.chunks.push(wire);
+        self.lengths.push_back(short(wire.len()));
+    }
+
+    /// Appends a ready frame, in the place of an older one with the same tag; `false` where there is no room for it.
+    ///
+    /// The older one stays where the newer finds no room. Where it is no larger, it always does.
+    pub(super) fn offer(&mut self, wire: &Bytes, tag: Option<&Tag>, bound: Bound) -> bool {
+        let older = tag.and_then(|tag| self.position(tag));
+        let freed = older.map_or(0, |(_, frame)| self.lengths[frame] as usize);
+        let count = self.lengths.len() - usize::from(older.is_some());
+        if bound.is_reached(count, self.chunks.left() - freed)
+            && (older.is_none() || wire.len() > freed)
+        {
+            return false;
+        }
+        if let Some((keyed, frame)) = older {
+            self.remove(keyed, frame);
+        }
+        if let Some(tag) = tag {
+            let frame = self.first.wrapping_add(self.lengths.len() as u64);
+            let tag = tag.clone();
+            self.keyed.push_back(Keyed { frame, tag });
+        }
+        self.push_wire(wire);
+        true
     }
 
     /// Appends frames that stand in one buffer.
     pub(super) fn push_batch(&mut self, wire: &Bytes, lengths: &[u32]) {
-        self.append(wire);
+        self.chunks.push(wire);
         self.lengths.extend(lengths);
-        self.bytes += wire.len();
     }
 
     /// Appends, to an empty queue, the rest of a frame whose first bytes are on the wire already.
     pub(super) fn push_begun(&mut self, wire: &Bytes, written: usize) {
-        self.append(&wire.slice(written..));
-        self.count(wire.len());
-        self.bytes -= written;
+        self.chunks.push(&wire.slice(written..));
+        self.lengths.push_back(short(wire.len()));
         self.begun = written;
     }
 
@@ -122,21 +148,9 @@ impl Outgoing {
 
     /// Drops every frame that is not begun.
     pub(super) fn discard(&mut self) {
-        let keep = self.rest_of_begun();
-        if keep == 0 {
-            // Nor does a buffer stay of which all is written.
-            self.chunks.clear();
-            self.offset = 0;
-        }
-        let mut left = keep + self.offset;
-        self.chunks.retain_mut(|chunk| {
-            let kept = left.min(chunk.len());
-            chunk.truncate(kept);
-            left -= kept;
-            kept > 0
-        });
+        self.chunks.keep(self.rest_of_begun());
         self.lengths.truncate(usize::from(self.begun > 0));
-        self.bytes = keep;
+        self.keyed.clear();
         self.ping = false;
         self.pong = None;
     }
@@ -146,9 +160,11 @@ impl Outgoing {
         &mut self,
         write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let result = if self.chunks.len() == 1 && !self.has_controls() {
+        let result = if let Some(only) = self.chunks.only()
+            && !self.has_controls()
+        {
             // As nearly always: what a hook sent.
-            write(&[IoSlice::new(&self.chunks[0].as_slice()[self.offset..])])
+            write(&[IoSlice::new(only)])
         } else {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = self.slices(&mut slices);
@@ -167,47 +183,57 @@ impl Outgoing {
         if self.begun == 0 {
             self.place_controls();
         }
-        let mut left = if self.has_controls() {
+        let most = if self.has_controls() {
             self.rest_of_begun()
         } else {
             usize::MAX
         };
-        let mut skip = self.offset;
-        let mut filled = 0;
-        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-            let bytes = &chunk.as_slice()[skip..];
-            let bytes = &bytes[..bytes.len().min(left)];
-            if bytes.is_empty() {
-                break;
-            }
-            *slice = IoSlice::new(bytes);
-            left -= bytes.len();
-            skip = 0;
-            filled += 1;
-        }
-        filled
+        self.chunks.slices(slices, most)
     }
 
     /// Takes away what was written.
     fn advance(&mut self, written: usize) {
-        if written == self.bytes {
+        if written == self.chunks.left() {
             return self.drained();
         }
-        self.bytes -= written;
-        self.offset += written;
-        while let Some(first) = self.chunks.front()
-            && self.offset >= first.len()
-        {
-            self.offset -= first.len();
-            self.drop_first_chunk();
-        }
+        self.chunks.advance(written);
         self.begun += written;
         while let Some(&length) = self.lengths.front()
             && self.begun >= length as usize
         {
             self.begun -= length as usize;
             self.lengths.pop_front();
+            self.first = self.first.wrapping_add(1);
         }
+        let unbegun = usize::from(self.begun > 0)..self.lengths.len();
+        while let Some(oldest) = self.keyed.front()
+            && !unbegun.contains(&self.place(oldest))
+        {
+            self.keyed.pop_front();
+        }
+    }
+
+    /// Where a waiting frame with this tag stands: among the keyed ones, and among all.
+    fn position(&self, tag: &Tag) -> Option<(usize, usize)> {
+        let keyed = self.keyed.iter().position(|keyed| keyed.tag == *tag)?;
+        Some((keyed, self.place(&self.keyed[keyed])))
+    }
+
+    /// Which of the waiting frames it is; beyond all of them once it is written.
+    fn place(&self, keyed: &Keyed) -> usize {
+        let place = keyed.frame.wrapping_sub(self.first);
+        usize::try_from(place).unwrap_or(usize::MAX)
+    }
+
+    /// Takes a frame out that is not begun.
+    fn remove(&mut self, keyed: usize, frame: usize) {
+        self.keyed.remove(keyed);
+        for later in self.keyed.range_mut(keyed..) {
+            later.frame = later.frame.wrapping_sub(1);
+        }
+        let before: usize = self.lengths.range(..frame).map(|&n| n as usize).sum();
+        let length = self.lengths.remove(frame).unwrap_or_default() as usize;
+        self.chunks.cut(before - self.begun, length);
     }
 
     /// Bytes of the heap in its buffers, shared ones included, and how many of them wait.
@@ -241,105 +267,37 @@ impl Outgoing {
         if let Some(payload) = self.pong.take() {
             encode_into(&mut frames, OpCode::Pong, &payload);
             self.lengths.push_front(short(frames.len()));
+            self.first = self.first.wrapping_sub(1);
         }
         if std::mem::take(&mut self.ping) {
             let before = frames.len();
             encode_into(&mut frames, OpCode::Ping, b"");
             self.lengths.push_front(short(frames.len() - before));
+            self.first = self.first.wrapping_sub(1);
             frames.rotate_left(before);
         }
-        if let Some(first) = self.chunks.front_mut() {
-            first.advance(self.offset);
-        }
-        self.offset = 0;
-        self.bytes += frames.len();
-        self.chunks.push_front(Chunk::Own(frames));
-    }
-
-    fn append(&mut self, wire: &Bytes) {
-        if wire.len() <= COPIED {
-            self.own_chunk(wire.len()).extend_from_slice(wire);
-        } else {
-            self.chunks.push_back(Chunk::Shared(wire.clone()));
-        }
-    }
-
-    fn count(&mut self, length: usize) {
-        self.lengths.push_back(short(length));
-        self.bytes += length;
-    }
-
-    /// The buffer behind all others that takes this many bytes more.
-    fn own_chunk(&mut self, more: usize) -> &mut Vec<u8> {
-        let takes = |chunk: &Chunk| matches!(chunk, Chunk::Own(own) if own.len() + more <= OWN);
-        if !self.chunks.back().is_some_and(takes) {
-            self.chunks
-                .push_back(Chunk::Own(std::mem::take(&mut self.spare)));
-        }
-        match self.chunks.back_mut() {
-            Some(Chunk::Own(own)) => own,
-            _ => unreachable!("an own chunk was just found or pushed"),
-        }
-    }
-
-    fn drop_first_chunk(&mut self) {
-        if let Some(Chunk::Own(mut own)) = self.chunks.pop_front()
-            && own.capacity() > self.spare.capacity()
-            && own.capacity() <= OWN
-        {
-            own.clear();
-            self.spare = own;
-        }
+        self.chunks.put_first(frames);
     }
 
     /// All is written, or given up; a control frame may still wait.
     fn drained(&mut self) {
-        while !self.chunks.is_empty() {
-            self.drop_first_chunk();
-        }
+        self.chunks.clear();
         self.lengths.clear();
-        self.offset = 0;
+        self.keyed.clear();
         self.begun = 0;
-        self.bytes = 0;
     }
 
     fn clear(&mut self) {
         self.drained();
-        if self.chunks.capacity() > 8 {
-            self.chunks.shrink_to(8);
-        }
+        self.chunks.shrink();
         if self.lengths.capacity() > 64 {
             self.lengths.shrink_to(64);
         }
+        if self.keyed.capacity() > 0 {
+            self.keyed = VecDeque::new();
+        }
         self.ping = false;
         self.pong = None;
-    }
-}
-
-impl Chunk {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Own(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.as_slice().len()
-    }
-
-    fn truncate(&mut self, len: usize) {
-        match self {
-            Self::Own(bytes) => bytes.truncate(len),
-            Self::Shared(bytes) => bytes.truncate(len),
-        }
-    }
-
-    fn advance(&mut self, written: usize) {
-        match self {
-            Self::Own(bytes) => drop(bytes.drain(..written)),
-            Self::Shared(bytes) => bytes.advance(written),
-        }
     }
 }
 
@@ -355,15 +313,13 @@ thread_local! {
 
 /// How many buffers one write takes together.
 const SLICES: usize = 16;
-/// Up to this many bytes a copy is cheaper than one more slice to write.
-const COPIED: usize = 2048;
-/// The most that small frames are copied behind each other.
-const OWN: usize = 16 * 1024;
 /// Queues kept per thread; 16 KiB each at the most.
 const POOLED: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
     use std::io::IoSlice;
 
     use bytes::Bytes;
@@ -375,13 +331,20 @@ mod tests {
     use proptest::strategy::Strategy;
     use proptest::test_runner::TestCaseError;
 
+    use crate::config::Config;
     use crate::websocket::ControlPayload;
     use crate::websocket::OpCode;
     use crate::websocket::encode_into;
     use crate::websocket::frame;
 
     use super::Outgoing;
+    use super::Tag;
     use super::short;
+
+    fn tag(key: usize) -> Tag {
+        let (group, key) = ("map".try_into().unwrap(), key.to_string());
+        Tag::new(&group, &key.try_into().unwrap(), false)
+    }
 
     /// Writes up to `most` bytes, as a socket would.
     fn write(queue: &mut Outgoing, most: usize, wire: &mut Vec<u8>) {
@@ -447,11 +410,60 @@ mod tests {
         assert_eq!(wire.len(), frames[0].len() + 4);
     }
 
+    /// Payloads, whose frames are two bytes more; the bound is two frames or 100 bytes.
+    struct Row {
+        older: usize,
+        other: usize,
+        newer: usize,
+        taken: bool,
+    }
+
+    #[rustfmt::skip]
+    const ROWS: [Row; 7] = [
+        Row { older: 1, other: 1, newer: 1, taken: true },
+        Row { older: 1, other: 1, newer: 125, taken: true },
+        Row { older: 38, other: 60, newer: 39, taken: true },
+        // The other alone reaches the bound.
+        Row { older: 50, other: 98, newer: 49, taken: true },
+        Row { older: 50, other: 98, newer: 50, taken: true },
+        Row { older: 50, other: 98, newer: 51, taken: false },
+        Row { older: 50, other: 125, newer: 51, taken: false },
+    ];
+
+    #[test]
+    fn a_replaced_value_frees_its_room_and_one_that_finds_none_leaves_the_older() {
+        let bound = Config::new().outgoing(2, 100).outgoing;
+        for (at, row) in ROWS.iter().enumerate() {
+            let mut queue = Outgoing::default();
+            let frame = |size, byte| frame(OpCode::Binary, &vec![byte; size]);
+            let [older, other, newer] = [
+                frame(row.older, 1),
+                frame(row.other, 2),
+                frame(row.newer, 3),
+            ];
+            assert!(queue.offer(&older, Some(&tag(1)), bound), "row {at}");
+            queue.push_wire(&other);
+            let of_another_key = queue.offer(&newer, Some(&tag(2)), bound);
+            assert!(!of_another_key, "row {at}");
+            let taken = queue.offer(&newer, Some(&tag(1)), bound);
+            assert_eq!(taken, row.taken, "row {at}");
+            let mut wire = Vec::new();
+            write(&mut queue, usize::MAX, &mut wire);
+            let expected = if taken {
+                [other, newer]
+            } else {
+                [older, other]
+            };
+            assert_eq!(wire, expected.concat(), "row {at}");
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Push(usize),
         Wire(usize),
         Batch(Vec<usize>),
+        Latest(usize, usize),
         Pong,
         Write(usize),
         Discard,
@@ -462,21 +474,26 @@ mod tests {
         let step = prop_oneof![
             size.clone().prop_map(Step::Push),
             size.clone().prop_map(Step::Wire),
-            vec(size, 1..4).prop_map(Step::Batch),
+            vec(size.clone(), 1..4).prop_map(Step::Batch),
+            (size.clone(), KEYS).prop_map(|(size, key)| Step::Latest(size, key)),
+            (size, KEYS).prop_map(|(size, key)| Step::Latest(size, key)),
             Just(Step::Pong),
             (0..5000_usize).prop_map(Step::Write),
             Just(Step::Discard),
         ];
         vec(step, 0..60)
     }
+    const KEYS: std::ops::Range<usize> = 0..4;
 
     proptest! {
         /// Whatever is pushed and however it is written: whole frames, in order, none lost but by a
-        /// discard; controls between them.
+        /// discard or, before its first byte is written, by a newer value of its key; controls between them.
         #[test]
         fn what_comes_out_is_what_went_in(steps in steps()) {
             let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
             let mut pushed: Vec<Vec<u8>> = Vec::new();
+            // The key of each of the pushed.
+            let mut keys: Vec<Option<usize>> = Vec::new();
             let mut next = 0_u8;
             let mut payload = |size: usize| {
                 next = next.wrapping_add(1);
@@ -500,6 +517,19 @@ mod tests {
                         queue.push_batch(&Bytes::from(frames.concat()), &lengths);
                         pushed.extend(frames.iter().map(|frame| frame.to_vec()));
                     }
+                    Step::Latest(size, key) => {
+                        let frame = frame(OpCode::Binary, &payload(size));
+                        let begun = begun(&wire, &pushed);
+                        keys.resize(pushed.len(), None);
+                        if let Some(older) = (begun..keys.len()).find(|&at| keys[at] == Some(key)) {
+                            pushed.remove(older);
+                            keys.remove(older);
+                        }
+                        let bound = Config::new().outgoing(usize::MAX, usize::MAX).outgoing;
+                        prop_assert!(queue.offer(&frame, Some(&tag(key)), bound));
+                        pushed.push(frame.to_vec());
+                        keys.push(Some(key));
+                    }
                     Step::Pong => queue.set_pong(ControlPayload::new(b"pong")),
                     Step::Write(most) => write(&mut queue, most, &mut wire),
                     Step::Discard => {
@@ -512,6 +542,7 @@ mod tests {
                         check(&wire, &pushed, false)?;
                         wire.clear();
                         pushed.clear();
+                        keys.clear();
                     }
                 }
             }
@@ -520,6 +551,20 @@ mod tests {
             }
             check(&wire, &pushed, true)?;
         }
+    }
+
+    /// Of how many frames at least one byte is on the wire.
+    fn begun(mut wire: &[u8], pushed: &[Vec<u8>]) -> usize {
+        let pong = frame(OpCode::Pong, b"pong");
+        let mut frames = pushed.iter();
+        while let Some(first) = wire.first() {
+            let whole = match *first == pong[0] {
+                true => pong.len(),
+                false => frames.next().map_or(0, Vec::len),
+            };
+            wire = &wire[whole.min(wire.len())..];
+        }
+        pushed.len() - frames.len()
     }
 
     /// The wire holds the pushed frames, or a beginning of them, with pongs between.
