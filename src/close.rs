@@ -172,9 +172,11 @@ pub enum Cause {
     RateLimit,
     /// No answer to a ping, or no progress in writing, within the deadline.
     TimeOut,
-    /// The queue of outgoing frames was full (4008).
+    /// The queue of outgoing frames was full, or the longest when the
+    /// [node's budget](crate::ChannelLayer::budget) was used up (4008).
     SlowReader,
-    /// The queue of events waiting for the hook was full (1013).
+    /// The queue of events waiting for the hook was full; or that of events or messages was the longest when the
+    /// [node's budget](crate::ChannelLayer::budget) was used up (1013).
     SlowHook,
     /// A hook ran longer than [`Config::hook_limit`](crate::config::Config::hook_limit) and was dropped (1011).
     HookLimit,

@@ -16,6 +16,7 @@ use crate::handshake::Origins;
 use crate::handshake::Reject;
 use crate::handshake::check;
 use crate::layer::ChannelLayer;
+use crate::mailbox::Terms;
 use crate::route::Endpoint;
 use crate::route::Options;
 use crate::scope::Mount;
@@ -373,7 +374,7 @@ pub(crate) struct Settled {
     checks: Vec<Check>,
     origins: Origins,
     pub(crate) mount: Arc<Mount>,
-    pub(crate) config: Arc<Config>,
+    pub(crate) terms: Arc<Terms>,
     pub(crate) layer: ChannelLayer,
 }
 
@@ -384,13 +385,14 @@ impl Settled {
             parameters: route.pattern.parameters().map(str::to_owned).collect(),
             state: route.options.state,
         };
+        let layer = route.options.layer.unwrap_or_else(ChannelLayer::memory);
         Self {
             endpoint: route.endpoint,
             checks: route.options.checks,
             origins: route.options.origins.unwrap_or_default(),
             mount: Arc::new(mount),
-            config: Arc::new(route.options.config.unwrap_or_default()),
-            layer: route.options.layer.unwrap_or_else(ChannelLayer::memory),
+            terms: layer.terms(route.options.config.unwrap_or_default()),
+            layer,
         }
     }
 

@@ -224,7 +224,7 @@ impl WebSocketService {
             consumer,
             scope,
             layer: route.layer.clone(),
-            config: route.config.clone(),
+            terms: route.terms.clone(),
             guard,
         };
         let session = open(admission).ok_or_else(restarting)?;

@@ -15,7 +15,9 @@ use crate::config::Config;
 use crate::config::Overflow;
 use crate::error::Error;
 use crate::event::encode;
+use crate::mailbox::Budget;
 use crate::mailbox::Mailbox;
+use crate::mailbox::Terms;
 use crate::message::Message;
 use crate::name::ChannelName;
 use crate::name::GroupName;
@@ -58,8 +60,9 @@ pub struct ChannelLayer(Arc<Node>);
 struct Node {
     backend: Arc<dyn Backend>,
     registry: Arc<Registry>,
-    /// The bounds of channels without a socket.
-    config: Arc<Config>,
+    budget: Arc<Budget>,
+    /// Of channels without a socket.
+    terms: Arc<Terms>,
 }
 
 impl ChannelLayer {
@@ -82,10 +85,12 @@ impl ChannelLayer {
     pub(crate) fn unstarted(backend: Arc<dyn Backend>) -> (Self, Sink) {
         let registry = Arc::new(Registry::new());
         let sink = Sink::new(registry.clone());
+        let budget = Budget::of_machine();
         let node = Node {
             backend,
             registry,
-            config: Arc::new(Config::new()),
+            terms: Terms::new(Config::new(), budget.clone()),
+            budget,
         };
         (Self(Arc::new(node)), sink)
     }
@@ -98,6 +103,31 @@ impl ChannelLayer {
     pub fn overflow(self, pattern: &str, overflow: Overflow) -> Self {
         self.0.registry.set_overflow(pattern, overflow);
         self
+    }
+
+    /// How many bytes may wait in all queues of this node together: frames to be written, events and messages for hooks, of
+    /// every connection whose router has this layer. It holds for this layer and all its clones. Default: a quarter of the
+    /// machine's memory, or of the lowest limit of the control groups that the process runs in; 256 MiB where the system does
+    /// not tell (other than Linux).
+    ///
+    /// Where more waits, the slowest are closed, the one that most waits for first, until a sixteenth of the budget is free:
+    /// 4008 for a slow reader, 1013 for a slow hook, whatever the [`overflow`](Self::overflow) of their groups; a
+    /// [`Channel`](super::Channel) loses and [counts](super::Channel::dropped) what waits for it. Each
+    /// [`Closed`](crate::Closed) says so, and a warning is logged, every 10 s at the most.
+    ///
+    /// The first 16 KiB of a queue are not counted, and from there on the queue is, in steps of 16 KiB. Memory: that many bytes,
+    /// and up to 32 KiB for each queue that is not empty. What many queues hold together, such as a broadcast, counts once; a
+    /// copy, and what a consumer sends of its own, counts at each. `usize::MAX` is no budget.
+    #[must_use]
+    pub fn budget(self, bytes: usize) -> Self {
+        self.0.budget.set_limit(bytes);
+        self
+    }
+
+    /// How many bytes of the [budget](Self::budget) are used now: for a metric, or a look at a server that is in trouble.
+    #[must_use]
+    pub fn budget_used(&self) -> usize {
+        self.0.budget.used()
     }
 
     /// Sends an event to every member of a group: to the `event` hook of those that joined plainly,
@@ -167,7 +197,7 @@ impl ChannelLayer {
     /// A channel without a socket.
     #[must_use]
     pub fn new_channel(&self) -> Channel {
-        let mailbox = Mailbox::channel(self.0.config.clone());
+        let mailbox = Mailbox::channel(self.0.terms.clone());
         let name = self.0.registry.register(&mailbox);
         Channel::new(self.clone(), mailbox, name)
     }
@@ -176,6 +206,11 @@ impl ChannelLayer {
     #[must_use]
     pub fn guarantees(&self) -> super::backend::Guarantees {
         self.0.backend.guarantees()
+    }
+
+    /// What connections of a route with these limits are granted.
+    pub(crate) fn terms(&self, config: Config) -> Arc<Terms> {
+        Terms::new(config, self.0.budget.clone())
     }
 
     pub(super) async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {

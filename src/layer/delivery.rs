@@ -202,6 +202,7 @@ mod tests {
     use crate::mailbox::Mailbox;
     use crate::mailbox::Parcel;
     use crate::mailbox::Tag;
+    use crate::mailbox::Terms;
     use crate::name::GroupName;
 
     use super::CHUNK;
@@ -218,9 +219,9 @@ mod tests {
     }
 
     fn members(group: &Arc<Group>, count: usize) -> Vec<Arc<Mailbox>> {
-        let config = Arc::new(Config::new().events(usize::MAX, usize::MAX));
+        let terms = Terms::of(Config::new().events(usize::MAX, usize::MAX));
         let mailboxes: Vec<_> = (0..count)
-            .map(|_| Mailbox::channel(config.clone()))
+            .map(|_| Mailbox::channel(terms.clone()))
             .collect();
         for mailbox in &mailboxes {
             group.join(mailbox.clone(), false);

@@ -283,6 +283,7 @@ mod tests {
     use crate::mailbox::Mailbox;
     use crate::mailbox::Parcel;
     use crate::mailbox::Tag;
+    use crate::mailbox::Terms;
     use crate::name::GroupName;
 
     use super::Group;
@@ -294,7 +295,7 @@ mod tests {
         let name = GroupName::try_from("room").unwrap();
         let group = Arc::new(Group::new(name, Overflow::Close));
         let entered = runtime.enter();
-        group.join(Mailbox::channel(Arc::new(Config::new())), false);
+        group.join(Mailbox::channel(Terms::of(Config::new())), false);
         drop(entered);
         (runtime, group)
     }
@@ -356,7 +357,7 @@ mod tests {
         let mut room = pin!(group.room());
         assert!(room.as_mut().now_or_never().is_none());
         // Members come and go, and none of them makes room.
-        group.join(Mailbox::channel(Arc::new(Config::new())), false);
+        group.join(Mailbox::channel(Terms::of(Config::new())), false);
         assert!(room.as_mut().now_or_never().is_none());
         runtime.block_on(yield_now());
         assert!(room.as_mut().now_or_never().is_some());

@@ -133,7 +133,6 @@ const INDEXED: usize = 32;
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Arc;
 
     use proptest::collection::vec;
     use proptest::prelude::Just;
@@ -147,13 +146,14 @@ mod tests {
 
     use crate::config::Config;
     use crate::mailbox::Mailbox;
+    use crate::mailbox::Terms;
 
     use super::Member;
     use super::Members;
 
     fn member() -> Member {
         Member {
-            mailbox: Mailbox::channel(Arc::new(Config::new())),
+            mailbox: Mailbox::channel(Terms::of(Config::new())),
             relay: false,
             since: 0,
         }

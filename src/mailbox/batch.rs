@@ -1,14 +1,22 @@
 //! [`Batch`]: frames that are handed to a member together, joined for one write.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::budget::Budget;
+use super::chunks::COPIED;
 use super::parcel::Parcel;
+use super::shared::Shared;
 use super::tag::Tag;
 
 /// Frames one behind the other in one buffer. A clone shares the bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
-    wire: Bytes,
+    wire: Shared,
+    /// Made for the first queue that lags.
+    counted: OnceCell<Shared>,
     /// The length of each frame, in order; their sum is the buffer's.
     lengths: Vec<u32>,
     /// Each frame once more, where one of them may take an older one's place. They wait one by one, so that each can be taken
@@ -37,7 +45,8 @@ impl Batch {
             false => Vec::new(),
         };
         Self {
-            wire,
+            wire: Shared::new(wire),
+            counted: OnceCell::new(),
             lengths,
             single,
         }
@@ -48,7 +57,16 @@ impl Batch {
     }
 
     pub(crate) fn wire(&self) -> &Bytes {
-        &self.wire
+        self.wire.bytes()
+    }
+
+    /// What waits: in queues that lag it is counted once for all. What they copy is not.
+    pub(super) fn waiting(&self, lags: bool, budget: &Arc<Budget>) -> &Shared {
+        if lags && self.wire().len() > COPIED {
+            self.counted.get_or_init(|| self.wire.counted(budget))
+        } else {
+            &self.wire
+        }
     }
 
     pub(crate) fn lengths(&self) -> &[u32] {
@@ -60,13 +78,23 @@ impl Batch {
         !self.single.is_empty()
     }
 
-    /// The frame at this place, which begins at this byte of the buffer.
-    pub(super) fn frame(&self, at: usize, start: usize) -> (Bytes, Option<&Tag>) {
+    /// The frame at this place, which begins at this byte of the buffer, as it waits.
+    pub(super) fn frame(
+        &self,
+        at: usize,
+        start: usize,
+        lags: bool,
+        budget: &Arc<Budget>,
+    ) -> (Shared, Option<&Tag>) {
+        let length = self.lengths[at] as usize;
         match self.single.get(at) {
-            Some(parcel) => (parcel.encoded.wire().clone(), parcel.latest.as_ref()),
+            Some(parcel) => {
+                let waiting = parcel.waiting(lags && length > COPIED, budget);
+                (waiting.shared().clone(), parcel.latest.as_ref())
+            }
             None => {
-                let end = start + self.lengths[at] as usize;
-                (self.wire.slice(start..end), None)
+                let range = start..start + length;
+                (self.waiting(lags, budget).slice(range), None)
             }
         }
     }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::Buf;
-use bytes::Bytes;
+
+use super::shared::Shared;
 
 /// Small pieces are copied one behind the other, large ones shared. Frames are the queue's affair, not known here.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(super) struct Chunks {
     offset: usize,
     /// What is left to write.
     left: usize,
+    /// The bytes of those buffers that are counted elsewhere.
+    counted: usize,
     /// A drained buffer, for the next small piece.
     spare: Vec<u8>,
 }
@@ -21,7 +24,7 @@ pub(super) struct Chunks {
 #[derive(Debug)]
 enum Chunk {
     Own(Vec<u8>),
-    Shared(Bytes),
+    Shared(Shared),
 }
 
 impl Chunks {
@@ -30,12 +33,18 @@ impl Chunks {
         self.left
     }
 
+    /// What is held in memory for this queue alone, about.
+    pub(super) fn own(&self) -> usize {
+        self.left + self.offset - self.counted + self.chunks.len() * size_of::<Chunk>()
+    }
+
     /// Appends bytes: a copy of few, a share in many.
-    pub(super) fn push(&mut self, bytes: &Bytes) {
+    pub(super) fn push(&mut self, shared: &Shared) {
+        let bytes = shared.bytes();
         if bytes.len() <= COPIED {
             self.copy(bytes.len(), |own| own.extend_from_slice(bytes));
         } else {
-            self.share(bytes.clone());
+            self.share(shared.clone());
         }
     }
 
@@ -46,15 +55,19 @@ impl Chunks {
     }
 
     /// Appends bytes as they are.
-    pub(super) fn share(&mut self, bytes: Bytes) {
-        self.left += bytes.len();
-        self.chunks.push_back(Chunk::Shared(bytes));
+    pub(super) fn share(&mut self, shared: Shared) {
+        self.left += shared.bytes().len();
+        let chunk = Chunk::Shared(shared);
+        self.counted += chunk.counted();
+        self.chunks.push_back(chunk);
     }
 
     /// Puts bytes before all that is left.
     pub(super) fn put_first(&mut self, bytes: Vec<u8>) {
         if let Some(first) = self.chunks.front_mut() {
+            self.counted -= first.counted();
             first.advance(self.offset);
+            self.counted += first.counted();
         }
         self.offset = 0;
         self.left += bytes.len();
@@ -67,6 +80,12 @@ impl Chunks {
             1 => Some(&self.chunks[0].as_slice()[self.offset..]),
             _ => None,
         }
+    }
+
+    /// A copy of the last bytes, which were appended as one and are few.
+    pub(super) fn last(&self, length: usize) -> Vec<u8> {
+        let last = self.chunks.back().map_or(&[][..], Chunk::as_slice);
+        last[last.len().saturating_sub(length)..].to_vec()
     }
 
     /// Fills `slices` with what to write next, up to so many bytes, and says how many it filled.
@@ -100,21 +119,30 @@ impl Chunks {
         }
     }
 
-    /// Keeps so many bytes, and drops what is behind them.
+    /// Keeps so many bytes, and drops what is behind them. The beginning of a buffer is copied, so that the rest is not held.
     pub(super) fn keep(&mut self, bytes: usize) {
-        if bytes == 0 {
-            // Nor does a buffer stay of which all is written.
-            self.chunks.clear();
-            self.offset = 0;
+        let chunks = std::mem::take(&mut self.chunks);
+        let mut written = std::mem::take(&mut self.offset);
+        self.left = 0;
+        self.counted = 0;
+        for chunk in chunks {
+            let missing = bytes - self.left;
+            let rest = chunk.len() - written;
+            if missing == 0 {
+                break;
+            }
+            if rest <= missing {
+                // Only the first has something written, and is the first again.
+                self.offset += written;
+                self.left += rest;
+                self.counted += chunk.counted();
+                self.chunks.push_back(chunk);
+            } else {
+                let beginning = &chunk.as_slice()[written..written + missing];
+                self.copy(missing, |own| own.extend_from_slice(beginning));
+            }
+            written = 0;
         }
-        let mut left = bytes + self.offset;
-        self.chunks.retain_mut(|chunk| {
-            let kept = left.min(chunk.len());
-            chunk.truncate(kept);
-            left -= kept;
-            kept > 0
-        });
-        self.left = bytes;
     }
 
     /// Takes out `length` bytes, `at` bytes behind the next to be written: part of a buffer of its own, or all of a shared one.
@@ -131,6 +159,7 @@ impl Chunks {
             return;
         };
         self.left -= length;
+        self.counted -= self.chunks[place].counted();
         let rest = match &mut self.chunks[place] {
             Chunk::Own(own) => {
                 own.drain(at..at + length);
@@ -156,6 +185,7 @@ impl Chunks {
         }
         self.offset = 0;
         self.left = 0;
+        self.counted = 0;
     }
 
     /// Gives back room that a long queue took.
@@ -179,7 +209,9 @@ impl Chunks {
     }
 
     fn drop_first(&mut self) {
-        if let Some(Chunk::Own(mut own)) = self.chunks.pop_front()
+        let first = self.chunks.pop_front();
+        self.counted -= first.as_ref().map_or(0, Chunk::counted);
+        if let Some(Chunk::Own(mut own)) = first
             && own.capacity() > self.spare.capacity()
             && own.capacity() <= OWN
         {
@@ -204,7 +236,7 @@ impl Chunk {
     fn as_slice(&self) -> &[u8] {
         match self {
             Self::Own(bytes) => bytes,
-            Self::Shared(bytes) => bytes,
+            Self::Shared(shared) => shared.bytes(),
         }
     }
 
@@ -212,17 +244,18 @@ impl Chunk {
         self.as_slice().len()
     }
 
-    fn truncate(&mut self, len: usize) {
+    /// How many of its bytes are counted elsewhere.
+    fn counted(&self) -> usize {
         match self {
-            Self::Own(bytes) => bytes.truncate(len),
-            Self::Shared(bytes) => bytes.truncate(len),
+            Self::Shared(shared) if shared.is_counted() => shared.bytes().len(),
+            Self::Own(_) | Self::Shared(_) => 0,
         }
     }
 
     fn advance(&mut self, written: usize) {
         match self {
             Self::Own(bytes) => drop(bytes.drain(..written)),
-            Self::Shared(bytes) => bytes.advance(written),
+            Self::Shared(shared) => shared.bytes_mut().advance(written),
         }
     }
 }
@@ -246,13 +279,17 @@ mod tests {
     use proptest::proptest;
     use proptest::sample::Index;
 
+    use crate::mailbox::budget::Budget;
+
+    use super::Chunk;
     use super::Chunks;
     use super::OWN;
+    use super::Shared;
 
     #[test]
     fn what_is_left_of_many_buffers_is_joined() {
         let mut chunks = Chunks::default();
-        let piece = Bytes::from_static(&[7; 100]);
+        let piece = Shared::new(Bytes::from_static(&[7; 100]));
         (0..500).for_each(|_| chunks.push(&piece));
         // All but the first ones move on in each round, so that a buffer is left behind with little in it.
         for round in 0..500 {
@@ -271,6 +308,7 @@ mod tests {
         #[test]
         fn many_buffers_behave_as_one(steps in vec((any::<Index>(), prop_oneof![0..4000_usize, Just(20_000)], 0..6_u8), 0..80)) {
             let mut chunks = Chunks::default();
+            let budget = Budget::new(usize::MAX);
             let mut model: VecDeque<u8> = VecDeque::new();
             // What was pushed as one and is not begun: where it begins in the model, and how long it is.
             let mut pieces: Vec<(usize, usize)> = Vec::new();
@@ -300,8 +338,9 @@ mod tests {
                         (0..3).for_each(|_| model.push_front(n));
                         pieces.iter_mut().for_each(|(start, _)| *start += 3);
                     }
-                    _ => {
-                        chunks.push(&vec![n; size].into());
+                    what => {
+                        let shared = Shared::new(vec![n; size].into());
+                        chunks.push(&if what == 4 { shared.counted(&budget) } else { shared });
                         if size > 0 {
                             pieces.push((model.len(), size));
                         }
@@ -311,7 +350,11 @@ mod tests {
                 let bytes: Vec<u8> = chunks.chunks.iter().flat_map(|chunk| chunk.as_slice()).copied().collect();
                 prop_assert!(model.iter().eq(&bytes[chunks.offset..]), "other bytes");
                 prop_assert_eq!(chunks.left(), model.len());
+                let counted: usize = chunks.chunks.iter().map(Chunk::counted).sum();
+                prop_assert_eq!(chunks.counted, counted);
             }
+            drop(chunks);
+            prop_assert_eq!(budget.used(), 0);
         }
     }
 }

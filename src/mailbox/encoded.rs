@@ -1,41 +1,59 @@
 //! [`Encoded`]: a message as a frame, made once per node and shared by all who get it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::message::Message;
 use crate::websocket::OpCode;
 use crate::websocket::frame;
 
+use super::budget::Budget;
+use super::shared::Shared;
+
 /// A whole frame. A clone shares the bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Encoded(Bytes);
+pub(crate) struct Encoded(Shared);
 
 impl Encoded {
     pub(crate) fn message(message: &Message) -> Self {
         match message {
-            Message::Text(text) => Self(frame(OpCode::Text, text.as_bytes())),
-            Message::Binary(bytes) => Self(frame(OpCode::Binary, bytes)),
+            Message::Text(text) => Self::frame(OpCode::Text, text.as_bytes()),
+            Message::Binary(bytes) => Self::frame(OpCode::Binary, bytes),
         }
     }
 
     /// An event's JSON, as the text frame that a relaying or forwarding member sends.
     pub(crate) fn event(json: &[u8]) -> Self {
-        Self(frame(OpCode::Text, json))
+        Self::frame(OpCode::Text, json)
+    }
+
+    fn frame(opcode: OpCode, payload: &[u8]) -> Self {
+        Self(Shared::new(frame(opcode, payload)))
+    }
+
+    /// The same frame, counted once for all queues that it waits in.
+    pub(super) fn counted(&self, budget: &Arc<Budget>) -> Self {
+        Self(self.0.counted(budget))
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
     }
 
     /// Header and payload.
     pub(crate) fn wire(&self) -> &Bytes {
-        &self.0
+        self.0.bytes()
     }
 
     /// What stands behind the header, whose second byte tells its length (RFC 6455, section 5.2).
     pub(crate) fn payload(&self) -> &[u8] {
-        let header = match self.0.get(1) {
+        let header = match self.wire().get(1) {
             Some(127) => 10,
             Some(126) => 4,
             _ => 2,
         };
-        self.0.get(header..).unwrap_or_default()
+        self.wire().get(header..).unwrap_or_default()
     }
 
     /// The payload of an event, whose JSON is text.

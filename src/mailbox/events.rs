@@ -1,10 +1,16 @@
 //! [`Events`]: what waits for a consumer's `event` hook, or for a channel's `recv`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::config::Bound;
 
+use super::account::Account;
+use super::account::FREE;
+use super::budget::Queue;
+use super::chunks::COPIED;
 use super::encoded::Encoded;
+use super::mailbox::Mailbox;
 use super::tag::Tag;
 
 /// A bounded queue of events, in the order of their arrival.
@@ -12,6 +18,9 @@ use super::tag::Tag;
 pub(super) struct Events {
     queue: VecDeque<Waiting>,
     bytes: usize,
+    /// Those of the bytes that are counted elsewhere.
+    counted: usize,
+    account: Account,
 }
 
 #[derive(Debug)]
@@ -32,10 +41,12 @@ impl Events {
         if bound.is_reached(count, self.bytes - freed) && (older.is_none() || length > freed) {
             return false;
         }
-        if let Some(place) = older {
-            self.queue.remove(place);
+        if let Some(older) = older.and_then(|place| self.queue.remove(place)) {
+            self.bytes -= freed;
+            self.counted -= counted(&older.event);
         }
-        self.bytes = self.bytes - freed + length;
+        self.bytes += length;
+        self.counted += counted(&event);
         let tag = tag.cloned();
         self.queue.push_back(Waiting { event, tag });
         true
@@ -44,7 +55,29 @@ impl Events {
     pub(super) fn pop(&mut self) -> Option<Encoded> {
         let event = self.queue.pop_front()?.event;
         self.bytes -= event.payload().len();
+        self.counted -= counted(&event);
+        self.account.shrunk(self.bytes, self.own());
         Some(event)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether the queue lags with so many bytes more: then what others hold, too, is to be counted once for all. As is, from
+    /// the beginning, what is large: a hook may forward it, and then it waits among the frames.
+    pub(super) fn lags_with(&self, more: usize) -> bool {
+        more > COPIED || self.bytes + more > FREE
+    }
+
+    /// Counts what waits, after something was added; `true` where that is more than the node may hold.
+    pub(super) fn grown(&mut self, mailbox: &Arc<Mailbox>) -> bool {
+        let own = self.own();
+        self.account.grown(self.bytes, own, mailbox, Queue::Events)
+    }
+
+    fn own(&self) -> usize {
+        self.bytes - self.counted + self.queue.len() * size_of::<Waiting>()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -54,5 +87,12 @@ impl Events {
     fn position(&self, tag: &Tag) -> Option<usize> {
         let has_it = |waiting: &Waiting| waiting.tag.as_ref() == Some(tag);
         self.queue.iter().position(has_it)
+    }
+}
+
+fn counted(event: &Encoded) -> usize {
+    match event.shared().is_counted() {
+        true => event.payload().len(),
+        false => 0,
     }
 }

@@ -19,7 +19,6 @@ use std::task::Waker;
 
 use tokio::net::TcpStream;
 
-use crate::close::Cause;
 use crate::close::CloseCode;
 use crate::config::Config;
 use crate::config::Overflow;
@@ -30,6 +29,8 @@ use crate::websocket::ControlPayload;
 use crate::websocket::OpCode;
 
 use super::batch::Batch;
+use super::budget::Budget;
+use super::budget::Queue;
 use super::encoded::Encoded;
 use super::outgoing::Outgoing;
 use super::parcel::Parcel;
@@ -38,6 +39,7 @@ use super::state::CloseRequest;
 use super::state::Door;
 use super::state::OUTPUT;
 use super::state::State;
+use super::terms::Terms;
 use super::transmit::transmit;
 
 /// What waits at one connection, or at one channel without a socket.
@@ -54,7 +56,7 @@ pub(crate) struct Mailbox {
     /// which is woken instead.
     stream: OnceLock<TcpStream>,
     id: u64,
-    config: Arc<Config>,
+    terms: Arc<Terms>,
 }
 
 /// What a session finds at its mailbox.
@@ -66,22 +68,22 @@ pub(crate) enum Taken {
 
 impl Mailbox {
     /// The mailbox of a connection whose handshake has begun.
-    pub(crate) fn connection(config: Arc<Config>) -> Arc<Self> {
-        Self::new(config, Door::Opening)
+    pub(crate) fn connection(terms: Arc<Terms>) -> Arc<Self> {
+        Self::new(terms, Door::Opening)
     }
 
     /// A mailbox for events only: a channel's.
-    pub(crate) fn channel(config: Arc<Config>) -> Arc<Self> {
-        Self::new(config, Door::Shut)
+    pub(crate) fn channel(terms: Arc<Terms>) -> Arc<Self> {
+        Self::new(terms, Door::Shut)
     }
 
-    fn new(config: Arc<Config>, door: Door) -> Arc<Self> {
+    fn new(terms: Arc<Terms>, door: Door) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State::new(door)),
             waiting: AtomicU8::new(ATTENTION),
             stream: OnceLock::new(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            config,
+            terms,
         })
     }
 
@@ -90,8 +92,18 @@ impl Mailbox {
         self.id
     }
 
-    pub(crate) fn config(&self) -> &Arc<Config> {
-        &self.config
+    pub(crate) fn config(&self) -> &Config {
+        &self.terms.config
+    }
+
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.terms.budget
+    }
+
+    /// Closes the slowest of the node, where so much waits that its budget is used up. Takes their locks: to be called without
+    /// one.
+    pub(crate) fn relieve(&self) {
+        self.budget().relieve();
     }
 
     /// The TCP stream, which others may write to as well.
@@ -151,7 +163,7 @@ impl Drop for Locked<'_> {
 impl Mailbox {
     /// Hands over frames of a group: written at once, or queued, or treated as the group's policy
     /// says. Never waits.
-    pub(crate) fn deliver(&self, batch: &Batch, policy: Overflow) {
+    pub(crate) fn deliver(self: &Arc<Self>, batch: &Batch, policy: Overflow) {
         let mut state = self.lock();
         if state.door == Door::Shut {
             return;
@@ -170,46 +182,77 @@ impl Mailbox {
         let before = state.dropped;
         self.queue(&mut state, batch, written, policy);
         let dropped = state.dropped - before;
+        let is_exceeded = self.grown(&mut state);
         wake(state);
         frames_dropped(dropped);
+        if is_exceeded {
+            self.relieve();
+        }
     }
 
     /// Hands over an event of a group for the hook. Never waits.
-    pub(crate) fn deliver_event(&self, event: &Parcel, policy: Overflow) {
+    pub(crate) fn deliver_event(self: &Arc<Self>, event: &Parcel, policy: Overflow) {
         let mut state = self.lock();
         if !state.takes_events {
             return;
         }
         let events = state.events.get_or_insert_default();
-        let (encoded, tag) = (event.encoded.clone(), event.latest.as_ref());
-        if events.offer(encoded, tag, self.config.events) {
-            return wake(state);
+        let lags = events.lags_with(event.encoded.wire().len());
+        let waiting = event.waiting(lags, self.budget());
+        if events.offer(waiting, event.latest.as_ref(), self.config().events) {
+            let is_exceeded = events.grown(self);
+            wake(state);
+            if is_exceeded {
+                self.relieve();
+            }
+            return;
         }
         // A channel without a socket cannot be closed for being slow; its owner is told by the count.
         if policy == Overflow::Drop || state.door == Door::Shut {
-            state.dropped = state.dropped.saturating_add(1);
+            state.count_dropped(1);
             drop(state);
             return event_dropped();
         }
-        let reason = "too slow for the events sent to it";
-        state.close(CloseRequest {
-            code: CloseCode::TRY_AGAIN_LATER,
-            reason: reason.to_owned(),
-            cause: Cause::SlowHook,
-        });
+        state.close_slow_hook("too slow for the events sent to it");
         wake(state);
     }
 
     /// Hands over an event sent to this channel alone; `false` where there is no room for it.
-    pub(crate) fn offer_event(&self, event: Encoded) -> bool {
+    pub(crate) fn offer_event(self: &Arc<Self>, event: Encoded) -> bool {
         let mut state = self.lock();
         if !state.takes_events {
             return true;
         }
         let events = state.events.get_or_insert_default();
-        let accepted = events.offer(event, None, self.config.events);
+        let accepted = events.offer(event, None, self.config().events);
+        let is_exceeded = events.grown(self);
         wake(state);
+        if is_exceeded {
+            self.relieve();
+        }
         accepted
+    }
+
+    /// One of its queues is the slowest of the node, whose budget is used up: what waits is dropped, and the connection closed,
+    /// whatever the policy of its groups. To be called without a lock of another mailbox.
+    pub(super) fn end_slowest(&self, queue: Queue) {
+        let mut state = self.lock();
+        match queue {
+            // It closes already; what was to go out before the close frame does not any more.
+            Queue::Frames if state.door == Door::Shut => {
+                if let Some(queue) = &mut state.outgoing {
+                    queue.discard_all_but_last();
+                }
+            }
+            Queue::Frames => state.close_slow_reader(SLOWEST),
+            // A channel without a socket.
+            Queue::Events if state.door == Door::Shut => {
+                let dropped = state.events.take().map_or(0, |events| events.len());
+                state.count_dropped(dropped);
+            }
+            Queue::Events | Queue::Messages => state.close_slow_hook(SLOWEST),
+        }
+        wake(state);
     }
 
     /// Asks the session to close once it is between two hooks; an earlier request stays.
@@ -229,16 +272,17 @@ impl Mailbox {
     }
 
     fn queue(&self, state: &mut State, batch: &Batch, written: usize, policy: Overflow) {
-        let bound = self.config.outgoing;
+        let bound = self.config().outgoing;
         let (wire, lengths) = (batch.wire(), batch.lengths());
         let queue = state.outgoing();
+        let lags = queue.lags_with(wire.len());
         if written == 0 && !batch.has_tags() && queue.fits(lengths.len(), wire.len(), bound) {
-            return queue.push_batch(wire, lengths);
+            return queue.push_batch(batch.waiting(lags, self.budget()), lengths);
         }
         let mut start = 0;
         for (at, &length) in lengths.iter().enumerate() {
             let end = start + length as usize;
-            let (frame, tag) = batch.frame(at, start);
+            let (frame, tag) = batch.frame(at, start, lags, self.budget());
             let queue = state.outgoing();
             if start < written {
                 // All of it is on the wire already, or its rest must follow.
@@ -247,12 +291,18 @@ impl Mailbox {
                 }
             } else if !queue.offer(&frame, tag, bound) {
                 if policy != Overflow::Drop {
-                    return state.close_slow_reader();
+                    return state.close_slow_reader("too slow for the messages sent to it");
                 }
-                state.dropped = state.dropped.saturating_add(1);
+                state.count_dropped(1);
             }
             start = end;
         }
+    }
+
+    /// Counts the frames that wait; see [`Outgoing::grown`].
+    fn grown(self: &Arc<Self>, state: &mut State) -> bool {
+        let queue = state.outgoing.as_mut();
+        queue.is_some_and(|queue| queue.grown(self))
     }
 }
 
@@ -264,7 +314,7 @@ impl Mailbox {
     /// writing stands still. In `connect`, where nobody writes yet, a full queue is an error. To a
     /// connection that ends, a message is dropped.
     pub(crate) fn poll_send(
-        &self,
+        self: &Arc<Self>,
         message: &mut Option<Outbound>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), QueueFull>> {
@@ -273,7 +323,7 @@ impl Mailbox {
             return Poll::Ready(Ok(()));
         }
         if let Some(queue) = &state.outgoing
-            && queue.is_full(self.config.outgoing)
+            && queue.is_full(self.config().outgoing)
         {
             if state.door == Door::Opening {
                 return Poll::Ready(Err(QueueFull));
@@ -285,9 +335,10 @@ impl Mailbox {
         match message.take() {
             Some(Outbound::Message(Message::Text(text))) => queue.push(OpCode::Text, text),
             Some(Outbound::Message(Message::Binary(bytes))) => queue.push(OpCode::Binary, bytes),
-            Some(Outbound::Ready(frame)) => queue.push_wire(frame.wire()),
+            Some(Outbound::Ready(frame)) => queue.push_wire(frame.shared()),
             None => {}
         }
+        let is_exceeded = self.grown(&mut state);
         // Outside of the session's task nobody else sees to it that the frame is written.
         if state
             .waker
@@ -295,6 +346,11 @@ impl Mailbox {
             .is_some_and(|session| !session.will_wake(cx.waker()))
         {
             wake(state);
+        } else {
+            drop(state);
+        }
+        if is_exceeded {
+            self.relieve();
         }
         Poll::Ready(Ok(()))
     }
@@ -525,3 +581,6 @@ impl fmt::Debug for Mailbox {
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Said to the peer and to the consumer.
+const SLOWEST: &str = "too slow: there is no more room for what waits";

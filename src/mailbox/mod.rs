@@ -3,20 +3,32 @@
 //!
 //! A [`Mailbox`] is the one block that a connection's session shares with everybody who sends to it.
 
+mod account;
 mod batch;
+mod budget;
 mod chunks;
 mod encoded;
 mod events;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod keyed;
+mod machine;
 mod mailbox;
 mod outgoing;
 mod parcel;
+mod shared;
 mod state;
 mod tag;
+mod terms;
 mod transmit;
 
+#[cfg(test)]
+mod tests;
+
+pub(crate) use account::Account;
 pub(crate) use batch::Batch;
+pub(crate) use budget::Budget;
+pub(crate) use budget::Queue;
 pub(crate) use encoded::Encoded;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use mailbox::Outbound;
@@ -25,4 +37,5 @@ pub(crate) use mailbox::Taken;
 pub(crate) use parcel::Parcel;
 pub(crate) use state::CloseRequest;
 pub(crate) use tag::Tag;
+pub(crate) use terms::Terms;
 pub(crate) use transmit::transmit;

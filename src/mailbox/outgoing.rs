@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -14,8 +15,14 @@ use crate::websocket::OpCode;
 use crate::websocket::encode_into;
 use crate::websocket::header;
 
+use super::account::Account;
+use super::account::FREE;
+use super::budget::Queue;
 use super::chunks::COPIED;
 use super::chunks::Chunks;
+use super::keyed::Keyed;
+use super::mailbox::Mailbox;
+use super::shared::Shared;
 use super::tag::Tag;
 
 /// Frames in the order they will be written, in as few buffers as possible: small ones are copied
@@ -26,10 +33,8 @@ pub(super) struct Outgoing {
     chunks: Chunks,
     /// The length of each frame; the first may be begun.
     lengths: VecDeque<u32>,
-    /// The frames that a newer value may take the place of, in order. None of them is begun.
-    keyed: VecDeque<Keyed>,
-    /// The number of the first frame. Numbers go up, and around.
-    first: u64,
+    /// None of these frames is begun.
+    keyed: Keyed,
     /// How much of the first frame is written. Where it is not zero, that frame must be finished
     /// whatever happens.
     begun: usize,
@@ -38,13 +43,7 @@ pub(super) struct Outgoing {
     /// The answer to the peer's last ping, likewise; a later one takes its place (RFC 6455, section
     /// 5.5.3), so that a peer that pings and does not read costs nothing.
     pong: Option<ControlPayload>,
-}
-
-/// A frame that may be taken out again.
-#[derive(Debug)]
-struct Keyed {
-    frame: u64,
-    tag: Tag,
+    account: Account,
 }
 
 impl Outgoing {
@@ -79,6 +78,21 @@ impl Outgoing {
         self.lengths.len() + frames <= bound.count && self.chunks.left() + bytes <= bound.bytes
     }
 
+    /// Whether the queue lags with so many bytes more: then what others hold, too, is to be counted once for all.
+    pub(super) fn lags_with(&self, more: usize) -> bool {
+        self.chunks.left() + more > FREE
+    }
+
+    /// Counts what waits, after something was added; `true` where that is more than the node may hold.
+    pub(super) fn grown(&mut self, mailbox: &Arc<Mailbox>) -> bool {
+        let (waiting, own) = (self.chunks.left(), self.chunks.own());
+        self.account.grown(waiting, own, mailbox, Queue::Frames)
+    }
+
+    fn shrunk(&mut self) {
+        self.account.shrunk(self.chunks.left(), self.chunks.own());
+    }
+
     /// Appends a frame with this payload; a large one is shared.
     pub(super) fn push(&mut self, opcode: OpCode, payload: impl Into<Bytes> + AsRef<[u8]>) {
         let bytes = payload.as_ref();
@@ -90,51 +104,51 @@ impl Outgoing {
         } else {
             self.chunks
                 .copy(header.len(), |own| own.extend_from_slice(&header));
-            self.chunks.share(payload.into());
+            self.chunks.share(Shared::new(payload.into()));
         }
         self.lengths.push_back(short(length));
     }
 
     /// Appends a ready frame; a large one is shared.
-    pub(super) fn push_wire(&mut self, wire: &Bytes) {
+    pub(super) fn push_wire(&mut self, wire: &Shared) {
         self.chunks.push(wire);
-        self.lengths.push_back(short(wire.len()));
+        self.lengths.push_back(short(wire.bytes().len()));
     }
 
     /// Appends a ready frame, in the place of an older one with the same tag; `false` where there is no room for it.
     ///
     /// The older one stays where the newer finds no room. Where it is no larger, it always does.
-    pub(super) fn offer(&mut self, wire: &Bytes, tag: Option<&Tag>, bound: Bound) -> bool {
-        let older = tag.and_then(|tag| self.position(tag));
-        let freed = older.map_or(0, |(_, frame)| self.lengths[frame] as usize);
-        let count = self.lengths.len() - usize::from(older.is_some());
-        if bound.is_reached(count, self.chunks.left() - freed)
-            && (older.is_none() || wire.len() > freed)
+    pub(super) fn offer(&mut self, wire: &Shared, tag: Option<&Tag>, bound: Bound) -> bool {
+        let older = tag.and_then(|tag| self.keyed.place(tag));
+        let freed = older.map_or(0, |place| self.lengths[place] as usize);
+        let (count, left) = (self.lengths.len(), self.chunks.left() - freed);
+        let length = wire.bytes().len();
+        if bound.is_reached(count - usize::from(older.is_some()), left)
+            && (older.is_none() || length > freed)
         {
             return false;
         }
-        if let Some((keyed, frame)) = older {
-            self.remove(keyed, frame);
+        if let Some(place) = older {
+            self.remove(place);
         }
         if let Some(tag) = tag {
-            let frame = self.first.wrapping_add(self.lengths.len() as u64);
-            let tag = tag.clone();
-            self.keyed.push_back(Keyed { frame, tag });
+            self.keyed.push(self.lengths.len(), tag.clone());
         }
         self.push_wire(wire);
         true
     }
 
     /// Appends frames that stand in one buffer.
-    pub(super) fn push_batch(&mut self, wire: &Bytes, lengths: &[u32]) {
+    pub(super) fn push_batch(&mut self, wire: &Shared, lengths: &[u32]) {
         self.chunks.push(wire);
         self.lengths.extend(lengths);
     }
 
     /// Appends, to an empty queue, the rest of a frame whose first bytes are on the wire already.
-    pub(super) fn push_begun(&mut self, wire: &Bytes, written: usize) {
-        self.chunks.push(&wire.slice(written..));
-        self.lengths.push_back(short(wire.len()));
+    pub(super) fn push_begun(&mut self, wire: &Shared, written: usize) {
+        let length = wire.bytes().len();
+        self.chunks.push(&wire.slice(written..length));
+        self.lengths.push_back(short(length));
         self.begun = written;
     }
 
@@ -153,6 +167,19 @@ impl Outgoing {
         self.keyed.clear();
         self.ping = false;
         self.pong = None;
+        self.shrunk();
+    }
+
+    /// Drops every frame that is not begun but the last one, which closes.
+    pub(super) fn discard_all_but_last(&mut self) {
+        let Some(length) = self.lengths.back().map(|&length| length as usize) else {
+            return;
+        };
+        if self.lengths.len() > usize::from(self.begun > 0) {
+            let last = self.chunks.last(length);
+            self.discard();
+            self.push_wire(&Shared::new(last.into()));
+        }
     }
 
     /// Writes what is next by means of `write`, and takes away what that has written.
@@ -172,6 +199,7 @@ impl Outgoing {
         };
         if let Poll::Ready(Ok(written)) = result {
             self.advance(written);
+            self.shrunk();
         }
         result
     }
@@ -198,41 +226,22 @@ impl Outgoing {
         }
         self.chunks.advance(written);
         self.begun += written;
+        let before = self.lengths.len();
         while let Some(&length) = self.lengths.front()
             && self.begun >= length as usize
         {
             self.begun -= length as usize;
             self.lengths.pop_front();
-            self.first = self.first.wrapping_add(1);
         }
         let unbegun = usize::from(self.begun > 0)..self.lengths.len();
-        while let Some(oldest) = self.keyed.front()
-            && !unbegun.contains(&self.place(oldest))
-        {
-            self.keyed.pop_front();
-        }
-    }
-
-    /// Where a waiting frame with this tag stands: among the keyed ones, and among all.
-    fn position(&self, tag: &Tag) -> Option<(usize, usize)> {
-        let keyed = self.keyed.iter().position(|keyed| keyed.tag == *tag)?;
-        Some((keyed, self.place(&self.keyed[keyed])))
-    }
-
-    /// Which of the waiting frames it is; beyond all of them once it is written.
-    fn place(&self, keyed: &Keyed) -> usize {
-        let place = keyed.frame.wrapping_sub(self.first);
-        usize::try_from(place).unwrap_or(usize::MAX)
+        self.keyed.advance(before - self.lengths.len(), unbegun);
     }
 
     /// Takes a frame out that is not begun.
-    fn remove(&mut self, keyed: usize, frame: usize) {
-        self.keyed.remove(keyed);
-        for later in self.keyed.range_mut(keyed..) {
-            later.frame = later.frame.wrapping_sub(1);
-        }
-        let before: usize = self.lengths.range(..frame).map(|&n| n as usize).sum();
-        let length = self.lengths.remove(frame).unwrap_or_default() as usize;
+    fn remove(&mut self, place: usize) {
+        self.keyed.remove(place);
+        let before: usize = self.lengths.range(..place).map(|&n| n as usize).sum();
+        let length = self.lengths.remove(place).unwrap_or_default() as usize;
         self.chunks.cut(before - self.begun, length);
     }
 
@@ -267,13 +276,13 @@ impl Outgoing {
         if let Some(payload) = self.pong.take() {
             encode_into(&mut frames, OpCode::Pong, &payload);
             self.lengths.push_front(short(frames.len()));
-            self.first = self.first.wrapping_sub(1);
+            self.keyed.put_first();
         }
         if std::mem::take(&mut self.ping) {
             let before = frames.len();
             encode_into(&mut frames, OpCode::Ping, b"");
             self.lengths.push_front(short(frames.len() - before));
-            self.first = self.first.wrapping_sub(1);
+            self.keyed.put_first();
             frames.rotate_left(before);
         }
         self.chunks.put_first(frames);
@@ -293,11 +302,10 @@ impl Outgoing {
         if self.lengths.capacity() > 64 {
             self.lengths.shrink_to(64);
         }
-        if self.keyed.capacity() > 0 {
-            self.keyed = VecDeque::new();
-        }
+        self.keyed.shrink();
         self.ping = false;
         self.pong = None;
+        self.account = Account::default();
     }
 }
 
@@ -322,7 +330,6 @@ mod tests {
 
     use std::io::IoSlice;
 
-    use bytes::Bytes;
     use proptest::collection::vec;
     use proptest::prelude::Just;
     use proptest::prop_assert;
@@ -338,6 +345,7 @@ mod tests {
     use crate::websocket::frame;
 
     use super::Outgoing;
+    use super::Shared;
     use super::Tag;
     use super::short;
 
@@ -364,7 +372,7 @@ mod tests {
     fn a_pong_goes_at_the_next_boundary_and_replaces_an_older_one() {
         let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
         let first = frame(OpCode::Text, b"first");
-        queue.push_wire(&first);
+        queue.push_wire(&Shared::new(first.clone()));
         queue.push(OpCode::Text, "second");
         write(&mut queue, 3, &mut wire);
         queue.set_pong(ControlPayload::new(b"old"));
@@ -401,7 +409,7 @@ mod tests {
         let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
         let frames: Vec<_> = (0..3).map(|_| frame(OpCode::Binary, &[7; 1000])).collect();
         let lengths: Vec<_> = frames.iter().map(|frame| short(frame.len())).collect();
-        queue.push_batch(&Bytes::from(frames.concat()), &lengths);
+        queue.push_batch(&Shared::new(frames.concat().into()), &lengths);
         write(&mut queue, frames[0].len(), &mut wire);
         queue.discard();
         queue.push(OpCode::Close, vec![0x0f, 0xa8]);
@@ -435,7 +443,7 @@ mod tests {
         let bound = Config::new().outgoing(2, 100).outgoing;
         for (at, row) in ROWS.iter().enumerate() {
             let mut queue = Outgoing::default();
-            let frame = |size, byte| frame(OpCode::Binary, &vec![byte; size]);
+            let frame = |size, byte| Shared::new(frame(OpCode::Binary, &vec![byte; size]));
             let [older, other, newer] = [
                 frame(row.older, 1),
                 frame(row.other, 2),
@@ -449,12 +457,13 @@ mod tests {
             assert_eq!(taken, row.taken, "row {at}");
             let mut wire = Vec::new();
             write(&mut queue, usize::MAX, &mut wire);
-            let expected = if taken {
+            let [one, next] = if taken {
                 [other, newer]
             } else {
                 [older, other]
             };
-            assert_eq!(wire, expected.concat(), "row {at}");
+            let expected = [&one.bytes()[..], next.bytes()].concat();
+            assert_eq!(wire, expected, "row {at}");
         }
     }
 
@@ -509,12 +518,12 @@ mod tests {
                     Step::Wire(size) => {
                         let frame = frame(OpCode::Binary, &payload(size));
                         pushed.push(frame.to_vec());
-                        queue.push_wire(&frame);
+                        queue.push_wire(&Shared::new(frame));
                     }
                     Step::Batch(sizes) => {
                         let frames: Vec<_> = sizes.into_iter().map(|size| frame(OpCode::Binary, &payload(size))).collect();
                         let lengths: Vec<_> = frames.iter().map(|frame| short(frame.len())).collect();
-                        queue.push_batch(&Bytes::from(frames.concat()), &lengths);
+                        queue.push_batch(&Shared::new(frames.concat().into()), &lengths);
                         pushed.extend(frames.iter().map(|frame| frame.to_vec()));
                     }
                     Step::Latest(size, key) => {
@@ -526,7 +535,7 @@ mod tests {
                             keys.remove(older);
                         }
                         let bound = Config::new().outgoing(usize::MAX, usize::MAX).outgoing;
-                        prop_assert!(queue.offer(&frame, Some(&tag(key)), bound));
+                        prop_assert!(queue.offer(&Shared::new(frame.clone()), Some(&tag(key)), bound));
                         pushed.push(frame.to_vec());
                         keys.push(Some(key));
                     }

@@ -119,15 +119,28 @@ impl State {
     }
 
     /// The frame already begun is finished, the rest makes room for the close frame.
-    pub(super) fn close_slow_reader(&mut self) {
+    pub(super) fn close_slow_reader(&mut self, reason: &str) {
         if let Some(queue) = &mut self.outgoing {
             queue.discard();
         }
         self.close(CloseRequest {
             code: CloseCode::SLOW_READER,
-            reason: "too slow for the messages sent to it".to_owned(),
+            reason: reason.to_owned(),
             cause: Cause::SlowReader,
         });
+    }
+
+    pub(super) fn close_slow_hook(&mut self, reason: &str) {
+        self.close(CloseRequest {
+            code: CloseCode::TRY_AGAIN_LATER,
+            reason: reason.to_owned(),
+            cause: Cause::SlowHook,
+        });
+    }
+
+    pub(super) fn count_dropped(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.dropped = self.dropped.saturating_add(count);
     }
 
     /// Queues the last frame.

@@ -1,8 +1,12 @@
 //! [`Backlog`]: messages that were read while a hook ran.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::config::Bound;
+use crate::mailbox::Account;
+use crate::mailbox::Mailbox;
+use crate::mailbox::Queue;
 use crate::message::Message;
 
 /// Messages in order, until the hook takes them.
@@ -10,22 +14,48 @@ use crate::message::Message;
 pub(super) struct Backlog {
     queue: VecDeque<Message>,
     bytes: usize,
+    account: Account,
+    /// The connection is closed for it, and no hook will take what comes.
+    is_given_up: bool,
 }
 
 impl Backlog {
-    pub(super) fn push(&mut self, message: Message) {
+    /// Appends a message. What this makes too much for the node is relieved at once.
+    pub(super) fn push(&mut self, message: Message, mailbox: &Arc<Mailbox>) {
         self.bytes += message.len();
         self.queue.push_back(message);
+        let own = self.own();
+        if self
+            .account
+            .grown(self.bytes, own, mailbox, Queue::Messages)
+        {
+            mailbox.relieve();
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<Message> {
         let message = self.queue.pop_front()?;
         self.bytes -= message.len();
+        self.account.shrunk(self.bytes, self.own());
         Some(message)
     }
 
     /// Whether no more is to be read for now.
     pub(super) fn is_full(&self, bound: Bound) -> bool {
-        bound.is_reached(self.queue.len(), self.bytes)
+        self.is_given_up || bound.is_reached(self.queue.len(), self.bytes)
+    }
+
+    /// Drops what waits, where it was the slowest of the node: then its connection is being closed.
+    pub(super) fn give_up_if_chosen(&mut self) {
+        if self.account.is_chosen() {
+            *self = Self {
+                is_given_up: true,
+                ..Self::default()
+            };
+        }
+    }
+
+    fn own(&self) -> usize {
+        self.bytes + self.queue.len() * size_of::<Message>()
     }
 }

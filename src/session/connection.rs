@@ -400,10 +400,10 @@ impl Connection {
     fn fill_backlog(&mut self, cx: &mut Context<'_>) {
         let bound = self.config().messages;
         loop {
-            let paused = self
-                .backlog
-                .as_ref()
-                .is_some_and(|backlog| backlog.is_full(bound));
+            let paused = self.backlog.as_mut().is_some_and(|backlog| {
+                backlog.give_up_if_chosen();
+                backlog.is_full(bound)
+            });
             self.clock.as_mut().pause(paused || self.end.is_some());
             if paused && self.is_mute {
                 if self.mailbox().has_output() {
@@ -421,7 +421,8 @@ impl Connection {
                 return;
             }
             if let Some(message) = self.decode() {
-                self.backlog.get_or_insert_default().push(message);
+                let backlog = self.backlog.get_or_insert_default();
+                backlog.push(message, self.wire.mailbox());
             } else if self.end.is_some() || self.poll_read(cx).is_pending() {
                 return;
             }

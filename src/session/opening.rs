@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use crate::close::Cause;
 use crate::close::CloseCode;
 use crate::close::Closed;
-use crate::config::Config;
 use crate::consumer::Context;
 use crate::consumer::DynConsumer;
 use crate::error::Error;
@@ -29,6 +28,7 @@ use crate::handshake::Refusal;
 use crate::handshake::Reject;
 use crate::layer::ChannelLayer;
 use crate::mailbox::Mailbox;
+use crate::mailbox::Terms;
 use crate::metrics::connection_closed;
 use crate::metrics::connection_opened;
 use crate::metrics::handshake_refused;
@@ -49,7 +49,7 @@ pub(crate) struct Admission {
     pub(crate) consumer: Box<dyn DynConsumer>,
     pub(crate) scope: Scope,
     pub(crate) layer: ChannelLayer,
-    pub(crate) config: Arc<Config>,
+    pub(crate) terms: Arc<Terms>,
     /// The place it has taken.
     pub(crate) guard: Guard,
 }
@@ -67,7 +67,7 @@ pub(crate) struct Answer {
 pub(crate) fn open(admission: Admission) -> Option<Answer> {
     let (answer_sender, answer) = oneshot::channel();
     let (stream, stream_receiver) = oneshot::channel();
-    let mailbox = Mailbox::connection(admission.config);
+    let mailbox = Mailbox::connection(admission.terms);
     let guard = admission.guard.register(mailbox.clone())?;
     let opening = Opening {
         consumer: admission.consumer,
@@ -122,7 +122,7 @@ impl Opening {
     /// Runs `connect` within its limit; within its grace once nobody waits for the answer.
     async fn connect(&mut self) -> HookEnd<Result<Accept, Reject>> {
         let mailbox = self.ctx.mailbox();
-        let config = mailbox.config().clone();
+        let config = mailbox.config();
         let limit = after(Instant::now(), config.connect_timeout);
         let mut sleep = pin!(sleep_until(limit));
         let mut hook = self.consumer.connect(&self.ctx);

@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
+mod budget;
 mod client;
 mod latest;

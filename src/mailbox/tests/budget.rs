@@ -1,0 +1,303 @@
+//! What the budget counts at whole mailboxes, and whom it closes.
+
+#![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
+use std::thread;
+
+use proptest::collection::vec;
+use proptest::prelude::Just;
+use proptest::prop_assert;
+use proptest::prop_assert_eq;
+use proptest::prop_oneof;
+use proptest::proptest;
+use proptest::strategy::Strategy;
+
+use crate::close::Cause;
+use crate::close::CloseCode;
+use crate::config::Config;
+use crate::config::Overflow;
+use crate::mailbox::Batch;
+use crate::mailbox::Budget;
+use crate::mailbox::CloseRequest;
+use crate::mailbox::Encoded;
+use crate::mailbox::Mailbox;
+use crate::mailbox::Outbound;
+use crate::mailbox::Parcel;
+use crate::mailbox::Tag;
+use crate::mailbox::Taken;
+use crate::mailbox::Terms;
+use crate::mailbox::budget::STEP;
+
+/// Connections that nobody reads from.
+fn connections(budget: &Arc<Budget>, count: usize) -> Vec<Arc<Mailbox>> {
+    let terms = Terms::new(Config::new(), budget.clone());
+    let connection = |_| {
+        let mailbox = Mailbox::connection(terms.clone());
+        mailbox.open(None);
+        mailbox
+    };
+    (0..count).map(connection).collect()
+}
+
+fn parcel(bytes: usize, key: Option<usize>) -> Parcel {
+    let tag = key.map(|key| {
+        let group = "map".try_into().unwrap();
+        Tag::new(&group, &key.to_string().try_into().unwrap(), true)
+    });
+    Parcel::new(Encoded::event(&vec![b'x'; bytes]), tag)
+}
+
+fn batch(sizes: &[usize]) -> Batch {
+    let parcels: Vec<_> = sizes.iter().map(|&size| parcel(size, None)).collect();
+    Batch::join(parcels.iter())
+}
+
+/// How this side closed it, once it has.
+fn closed(mailbox: &Mailbox) -> Option<(CloseCode, Cause)> {
+    let cx = Context::from_waker(Waker::noop());
+    loop {
+        match mailbox.poll_take(&cx) {
+            Poll::Ready(Taken::Event(_)) => {}
+            Poll::Ready(Taken::Close(request)) => return Some((request.code, request.cause)),
+            Poll::Pending => return None,
+        }
+    }
+}
+
+fn flush(mailbox: &Mailbox, most: usize) {
+    let mut left = most;
+    let _ = mailbox.poll_flush(|slices| {
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let written = total.min(left);
+        left -= written;
+        match written {
+            0 => Poll::Pending,
+            written => Poll::Ready(Ok(written)),
+        }
+    });
+}
+
+#[test]
+fn what_is_shared_counts_once_and_what_is_copied_at_each() {
+    let budget = Budget::new(usize::MAX);
+    let mailboxes = connections(&budget, 100);
+    let shared = batch(&[50_000, 50_000]);
+    let wire = shared.wire().len();
+    for mailbox in &mailboxes {
+        mailbox.deliver(&shared, Overflow::Close);
+    }
+    assert_eq!(budget.used(), wire);
+    let event = parcel(30_000, None);
+    for mailbox in &mailboxes {
+        mailbox.deliver_event(&event, Overflow::Close);
+    }
+    assert_eq!(budget.used(), wire + event.encoded.wire().len());
+    drop((shared, event));
+    // A small frame is copied; the first 16 KiB are free.
+    let small = batch(&[1000]);
+    for mailbox in &mailboxes {
+        (0..50).for_each(|_| mailbox.deliver(&small, Overflow::Close));
+    }
+    let copied = budget.used() - wire - 30_004;
+    assert!(
+        (100 * 2 * STEP..=100 * 3 * STEP).contains(&copied),
+        "{copied}"
+    );
+    mailboxes.iter().for_each(|mailbox| mailbox.end());
+    assert_eq!(budget.used(), 0);
+    assert!(budget.knows_nobody());
+}
+
+#[test]
+fn who_keeps_up_is_not_known_to_the_budget() {
+    let budget = Budget::new(0);
+    let mailboxes = connections(&budget, 2);
+    for _ in 0..1000 {
+        for mailbox in &mailboxes {
+            mailbox.deliver(&batch(&[1000, 3000]), Overflow::Close);
+            mailbox.deliver_event(&parcel(1000, None), Overflow::Close);
+            flush(mailbox, usize::MAX);
+            assert_eq!(closed(mailbox), None);
+        }
+        assert_eq!(budget.used(), 0);
+    }
+}
+
+#[test]
+fn the_one_that_most_waits_for_is_closed_first_and_no_more_than_needed() {
+    let budget = Budget::new(600_000);
+    let mailboxes = connections(&budget, 20);
+    // Shared by all, then less and less by some.
+    for n in 0..20 {
+        let batch = batch(&[25_000]);
+        for mailbox in &mailboxes[n..] {
+            mailbox.deliver(&batch, Overflow::Drop);
+        }
+    }
+    assert_eq!(budget.used(), 20 * 25_004);
+    mailboxes[3].deliver(&batch(&[120_000]), Overflow::Drop);
+    // The last one had most; what it held alone was not enough.
+    let ended: Vec<_> = (0..20)
+        .filter(|&at| closed(&mailboxes[at]) == Some((CloseCode::SLOW_READER, Cause::SlowReader)))
+        .collect();
+    assert_eq!(ended, [17, 18, 19]);
+    assert_eq!(budget.used(), 17 * 25_004 + 120_010);
+    drop(mailboxes);
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_slow_hook_is_closed_with_1013_and_a_channel_counts_what_it_loses() {
+    let budget = Budget::new(100_000);
+    let mailbox = &connections(&budget, 1)[0];
+    let channel = Mailbox::channel(Terms::new(Config::new(), budget.clone()));
+    (0..4).for_each(|_| mailbox.deliver_event(&parcel(30_000, None), Overflow::Drop));
+    let slow_hook = (CloseCode::TRY_AGAIN_LATER, Cause::SlowHook);
+    assert_eq!(closed(mailbox), Some(slow_hook));
+    assert_eq!(budget.used(), 0);
+    (0..4).for_each(|_| channel.deliver_event(&parcel(30_000, None), Overflow::Drop));
+    assert_eq!((channel.take_dropped(), budget.used()), (4, 0));
+    // It goes on.
+    channel.deliver_event(&parcel(30_000, None), Overflow::Drop);
+    assert_eq!((channel.take_dropped(), budget.used()), (0, 30_004));
+    channel.end();
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn who_closes_already_keeps_its_close_frame() {
+    let budget = Budget::new(100_000);
+    let mailboxes = connections(&budget, 2);
+    let [mailbox, other] = &mailboxes[..] else {
+        panic!("two");
+    };
+    mailbox.deliver(&batch(&[3000]), Overflow::Close);
+    flush(mailbox, 10);
+    mailbox.deliver(&batch(&[60_000]), Overflow::Close);
+    mailbox.close(CloseRequest {
+        code: CloseCode::NORMAL,
+        reason: "as wanted".to_owned(),
+        cause: Cause::Server,
+    });
+    other.deliver(&batch(&[50_000]), Overflow::Close);
+    let mut wire = Vec::new();
+    let _ = mailbox.poll_flush(|slices| {
+        let before = wire.len();
+        slices
+            .iter()
+            .for_each(|slice| wire.extend_from_slice(slice));
+        Poll::Ready(Ok(wire.len() - before))
+    });
+    // The rest of the begun frame, then the close frame.
+    let close = [&[0x88, 11, 0x03, 0xe8], &b"as wanted"[..]].concat();
+    assert_eq!(wire.len(), 3004 - 10 + close.len());
+    assert!(wire.ends_with(&close));
+    assert_eq!(closed(mailbox), Some((CloseCode::NORMAL, Cause::Server)));
+    assert_eq!(closed(other), None);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Deliver(Vec<usize>),
+    Latest(usize, usize),
+    Event(usize, Option<usize>),
+    Send(usize),
+    Flush(usize),
+    Take,
+    Close,
+    Cut,
+    End,
+}
+
+fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
+    let size = || prop_oneof![0..3000_usize, Just(20_000), Just(100_000)];
+    let step = prop_oneof![
+        4 => vec(size(), 1..5).prop_map(Step::Deliver),
+        2 => (size(), 0..3_usize).prop_map(|(size, key)| Step::Latest(size, key)),
+        4 => (size(), 0..6_usize).prop_map(|(size, key)| Step::Event(size, (key < 3).then_some(key))),
+        2 => size().prop_map(Step::Send),
+        2 => (0..100_000_usize).prop_map(Step::Flush),
+        2 => Just(Step::Take),
+        1 => Just(Step::Close),
+        1 => Just(Step::Cut),
+        1 => Just(Step::End),
+    ];
+    vec((0..8_usize, step), 0..120)
+}
+
+proptest! {
+    /// Whatever waits and however it ends: never more than the budget but what is begun, and at last nothing.
+    #[test]
+    fn all_is_given_back(steps in steps()) {
+        let budget = Budget::new(400_000);
+        let mailboxes = connections(&budget, 8);
+        let cx = Context::from_waker(Waker::noop());
+        for (at, step) in steps {
+            // What goes to groups goes to all from this one on.
+            let (one, rest) = (&mailboxes[at], &mailboxes[at..]);
+            let policy = if at % 2 == 0 { Overflow::Close } else { Overflow::Drop };
+            match step {
+                Step::Deliver(sizes) => {
+                    let batch = batch(&sizes);
+                    rest.iter().for_each(|mailbox| mailbox.deliver(&batch, policy));
+                }
+                Step::Latest(size, key) => {
+                    let batch = Batch::join([parcel(size, Some(key)), parcel(10, None)].iter());
+                    rest.iter().for_each(|mailbox| mailbox.deliver(&batch, policy));
+                }
+                Step::Event(size, key) => {
+                    let event = parcel(size, key);
+                    rest.iter().for_each(|mailbox| mailbox.deliver_event(&event, policy));
+                }
+                Step::Send(size) => {
+                    let message = Outbound::Ready(parcel(size, None).encoded);
+                    let _ = one.poll_send(&mut Some(message), &cx);
+                }
+                Step::Flush(most) => flush(one, most),
+                Step::Take => drop(one.poll_take(&cx)),
+                Step::Close => drop(closed(one)),
+                Step::Cut => one.cut(),
+                Step::End => one.end(),
+            }
+            // Each may hold the rest of one frame, and what was not enough to be counted.
+            prop_assert!(budget.used() <= 400_000 + 8 * 100_000, "{}", budget.used());
+        }
+        for mailbox in &mailboxes {
+            while let Poll::Ready(Taken::Event(_)) = mailbox.poll_take(&cx) {}
+            flush(mailbox, usize::MAX);
+        }
+        prop_assert_eq!(budget.used(), 0);
+        prop_assert!(budget.knows_nobody());
+    }
+}
+
+#[test]
+fn many_threads_at_once_leave_nothing_behind() {
+    let budget = Budget::new(2_000_000);
+    let mailboxes = connections(&budget, 40);
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let mailboxes = &mailboxes;
+            scope.spawn(move || {
+                for n in 0..400 {
+                    let batch = batch(&[(n * 37) % 9000, 500]);
+                    let event = parcel((n * 91) % 5000, (n % 2 == 0).then_some(n % 7));
+                    for mailbox in mailboxes.iter().skip(thread) {
+                        mailbox.deliver(&batch, Overflow::Close);
+                        mailbox.deliver_event(&event, Overflow::Drop);
+                    }
+                    flush(&mailboxes[n % 40], 100_000);
+                }
+            });
+        }
+    });
+    assert!(budget.used() <= budget.limit());
+    assert!(mailboxes.iter().any(|mailbox| mailbox.is_shut()));
+    drop(mailboxes);
+    assert_eq!(budget.used(), 0);
+    assert!(budget.knows_nobody());
+}

@@ -1,0 +1,3 @@
+//! What holds for the queues of a node together.
+
+mod budget;
