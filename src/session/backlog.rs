@@ -59,3 +59,46 @@ impl Backlog {
         self.bytes + self.queue.len() * size_of::<Message>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use crate::mailbox::Budget;
+    use crate::mailbox::Mailbox;
+    use crate::mailbox::Terms;
+    use crate::message::Message;
+
+    use super::Backlog;
+
+    #[test]
+    fn the_slowest_drops_what_waits_and_reads_no_more() {
+        let budget = Budget::new(40_000);
+        let mailbox = Mailbox::connection(Terms::new(Config::new(), budget.clone()));
+        let bound = Config::new().messages;
+        let mut backlog = Backlog::default();
+        let message = || Message::from("x".repeat(10_000));
+        for n in 1..=7 {
+            backlog.give_up_if_chosen();
+            assert!(!backlog.is_full(bound), "{n}");
+            backlog.push(message(), &mailbox);
+        }
+        assert!(mailbox.is_shut());
+        backlog.give_up_if_chosen();
+        assert!(backlog.is_full(bound));
+        assert_eq!(backlog.pop(), None);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_is_given_back() {
+        let budget = Budget::new(usize::MAX);
+        let mailbox = Mailbox::connection(Terms::new(Config::new(), budget.clone()));
+        let mut backlog = Backlog::default();
+        for n in 0..30 {
+            backlog.push(Message::from("x".repeat(n * 500)), &mailbox);
+        }
+        assert!(budget.used() > 150_000);
+        while backlog.pop().is_some() {}
+        assert_eq!(budget.used(), 0);
+    }
+}
