@@ -179,12 +179,12 @@ impl Budget {
         let Some(mailbox) = laggard.mailbox.upgrade() else {
             return false;
         };
-        mailbox.end_slowest(laggard.queue);
+        let is_ended = mailbox.end_slowest(laggard.queue);
         if laggard.queue == Queue::Messages {
             // Its session drops them as soon as it runs.
             self.write_off(laggard);
         }
-        true
+        is_ended
     }
 
     fn unchosen(&self) -> Vec<Arc<Laggard>> {

@@ -76,6 +76,10 @@ impl Events {
         self.account.grown(self.bytes, own, mailbox, Queue::Events)
     }
 
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
     fn own(&self) -> usize {
         self.bytes - self.counted + self.queue.len() * size_of::<Waiting>()
     }

@@ -234,9 +234,13 @@ impl Mailbox {
     }
 
     /// One of its queues is the slowest of the node, whose budget is used up: what waits is dropped, and the connection closed,
-    /// whatever the policy of its groups. To be called without a lock of another mailbox.
-    pub(super) fn end_slowest(&self, queue: Queue) {
+    /// whatever the policy of its groups; `false` where it has caught up meanwhile. To be called without a lock of another
+    /// mailbox.
+    pub(super) fn end_slowest(&self, queue: Queue) -> bool {
         let mut state = self.lock();
+        if !state.is_chosen(queue) {
+            return false;
+        }
         match queue {
             // It closes already; what was to go out before the close frame does not any more.
             Queue::Frames if state.door == Door::Shut => {
@@ -253,6 +257,7 @@ impl Mailbox {
             Queue::Events | Queue::Messages => state.close_slow_hook(SLOWEST),
         }
         wake(state);
+        true
     }
 
     /// Asks the session to close once it is between two hooks; an earlier request stays.

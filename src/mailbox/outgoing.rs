@@ -89,6 +89,10 @@ impl Outgoing {
         self.account.grown(waiting, own, mailbox, Queue::Frames)
     }
 
+    pub(super) fn account(&self) -> &Account {
+        &self.account
+    }
+
     fn shrunk(&mut self) {
         self.account.shrunk(self.chunks.left(), self.chunks.own());
     }

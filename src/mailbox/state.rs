@@ -7,6 +7,8 @@ use crate::close::CloseCode;
 use crate::websocket::OpCode;
 use crate::websocket::close_payload;
 
+use super::account::Account;
+use super::budget::Queue;
 use super::encoded::Encoded;
 use super::events::Events;
 use super::outgoing::Outgoing;
@@ -128,6 +130,16 @@ impl State {
             reason: reason.to_owned(),
             cause: Cause::SlowReader,
         });
+    }
+
+    /// Whether this queue is still the one that was found to be the slowest. Messages wait elsewhere.
+    pub(super) fn is_chosen(&self, queue: Queue) -> bool {
+        let account = match queue {
+            Queue::Frames => self.outgoing.as_deref().map(Outgoing::account),
+            Queue::Events => self.events.as_deref().map(Events::account),
+            Queue::Messages => return true,
+        };
+        account.is_some_and(Account::is_chosen)
     }
 
     pub(super) fn close_slow_hook(&mut self, reason: &str) {
