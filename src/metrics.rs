@@ -68,10 +68,13 @@ pub(crate) fn frames_dropped(frames: u32) {
     let _ = frames;
 }
 
-/// An event found a full queue, in a group whose policy is to drop or at a channel without a socket.
-pub(crate) fn event_dropped() {
+/// Events found a full queue, in a group whose policy is to drop or at a channel without a socket; or waited at such a channel
+/// when the node's budget was used up.
+pub(crate) fn events_dropped(events: u32) {
     #[cfg(feature = "metrics")]
-    counter!(EVENTS_DROPPED).increment(1);
+    counter!(EVENTS_DROPPED).increment(events.into());
+    #[cfg(not(feature = "metrics"))]
+    let _ = events;
 }
 
 /// An event did not decode into the consumer's type.

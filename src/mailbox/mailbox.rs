@@ -23,7 +23,7 @@ use crate::close::CloseCode;
 use crate::config::Config;
 use crate::config::Overflow;
 use crate::message::Message;
-use crate::metrics::event_dropped;
+use crate::metrics::events_dropped;
 use crate::metrics::frames_dropped;
 use crate::websocket::ControlPayload;
 use crate::websocket::OpCode;
@@ -211,7 +211,7 @@ impl Mailbox {
         if policy == Overflow::Drop || state.door == Door::Shut {
             state.count_dropped(1);
             drop(state);
-            return event_dropped();
+            return events_dropped(1);
         }
         state.close_slow_hook("too slow for the events sent to it");
         wake(state);
@@ -241,6 +241,7 @@ impl Mailbox {
         if !state.is_chosen(queue) {
             return false;
         }
+        let before = state.dropped;
         match queue {
             // It closes already; what was to go out before the close frame does not any more.
             Queue::Frames if state.door == Door::Shut => {
@@ -256,7 +257,9 @@ impl Mailbox {
             }
             Queue::Events | Queue::Messages => state.close_slow_hook(SLOWEST),
         }
+        let dropped = state.dropped - before;
         wake(state);
+        events_dropped(dropped);
         true
     }
 
