@@ -199,6 +199,7 @@ impl Cause {
             Self::Protocol => "protocol",
             Self::RateLimit => "rate_limit",
             Self::TimeOut => "time_out",
+            Self::HookLimit => "hook_limit",
             Self::SlowReader => "slow_reader",
             Self::SlowHook => "slow_hook",
             Self::Drain => "drain",

@@ -1,6 +1,5 @@
 //! What must hold of the opening handshake for any request at all.
 
-use std::borrow::Cow;
 use std::str;
 use std::sync::Arc;
 
@@ -53,7 +52,7 @@ pub fn handshake(data: &[u8]) {
     let Some(path) = path else {
         return;
     };
-    let scope = scope(&mut request, path);
+    let scope = scope(&mut request, &path);
     check_subprotocols(&scope);
     check_origins(&scope, &String::from_utf8_lossy(list));
 }
@@ -148,7 +147,7 @@ fn check_refusal(reject: Reject) {
     }
 }
 
-fn scope(request: &mut Parts, path: Cow<'_, str>) -> Scope {
+fn scope(request: &mut Parts, path: &str) -> Scope {
     let decoded = path.clone().into_owned();
     let scope = Scope::new(request, path, Params::default(), Arc::default());
     assert_eq!(scope.path(), decoded);

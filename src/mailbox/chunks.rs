@@ -38,6 +38,16 @@ impl Chunks {
         self.left + self.offset - self.counted + self.chunks.len() * size_of::<Chunk>()
     }
 
+    /// Bytes of the heap in its buffers, shared ones included.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn held(&self) -> usize {
+        let capacities = self.chunks.iter().map(|chunk| match chunk {
+            Chunk::Own(bytes) => bytes.capacity(),
+            Chunk::Shared(shared) => shared.bytes().len(),
+        });
+        capacities.sum::<usize>() + self.spare.capacity()
+    }
+
     /// Appends bytes: a copy of few, a share in many.
     pub(super) fn push(&mut self, shared: &Shared) {
         let bytes = shared.bytes();

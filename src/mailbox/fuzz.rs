@@ -11,6 +11,7 @@ use crate::websocket::OpCode;
 use crate::websocket::frame;
 
 use super::outgoing::Outgoing;
+use super::shared::Shared;
 
 /// Runs a program of pushes, writes of any length, pings, pongs and discards against a plain list of frames: two bytes make a
 /// step.
@@ -76,7 +77,7 @@ fn push(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
 
 fn push_wire(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
     let frame = frame(OpCode::Text, &payload(number, size));
-    queue.push_wire(&frame);
+    queue.push_wire(&Shared::new(frame.clone()));
     model.push(frame);
 }
 
@@ -86,7 +87,7 @@ fn push_batch(queue: &mut Outgoing, model: &mut Model, number: usize, sizes: &[u
         .map(|(&size, number)| frame(OpCode::Binary, &payload(number, size)))
         .collect();
     let lengths: Vec<_> = frames.iter().map(|frame| frame.len() as u32).collect();
-    queue.push_batch(&Bytes::from(frames.concat()), &lengths);
+    queue.push_batch(&Shared::new(frames.concat().into()), &lengths);
     frames.into_iter().for_each(|frame| model.push(frame));
 }
 
@@ -94,7 +95,7 @@ fn push_batch(queue: &mut Outgoing, model: &mut Model, number: usize, sizes: &[u
 fn push_begun(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
     let frame = frame(OpCode::Binary, &payload(number, 8 * size));
     let written = 1 + number % (frame.len() - 1);
-    queue.push_begun(&frame, written);
+    queue.push_begun(&Shared::new(frame.clone()), written);
     model.push(frame);
     model.begun = written;
 }

@@ -252,12 +252,7 @@ impl Outgoing {
     /// Bytes of the heap in its buffers, shared ones included, and how many of them wait.
     #[cfg(any(test, fuzzing))]
     pub(super) fn held(&self) -> (usize, usize) {
-        let capacities = self.chunks.iter().map(|chunk| match chunk {
-            Chunk::Own(bytes) => bytes.capacity(),
-            Chunk::Shared(bytes) => bytes.len(),
-        });
-        let held = capacities.sum::<usize>() + self.spare.capacity();
-        (held, self.bytes)
+        (self.chunks.held(), self.chunks.left())
     }
 
     fn has_controls(&self) -> bool {
