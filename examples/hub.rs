@@ -1,18 +1,33 @@
 //! What the benchmarks measure: echo, and groups in each of the three ways an event reaches a socket.
 //!
 //! ```sh
-//! cargo run --release --example hub -- [--listen ADDR] [--max-message BYTES]
+//! cargo run --release --example hub -- [--listen ADDR] [--max-message BYTES] [--outgoing BYTES] [--drain-window SECONDS] [--threads N|current]
 //! ```
 //!
 //! - `/echo` sends every message back.
-//! - `/group/<name>/` joins the group; a text message is broadcast to it as it is, its sender included.
+//! - `/group/<name>/` joins the group; a text message is broadcast to it as it is, its sender included. A binary one is read and goes
+//!   nowhere.
 //! - `/events/<name>/` joins the group; a text message that is a JSON object with a `"type"` is sent to it as an event, and the `event` hook of
 //!   every member forwards it.
 //! - `/relay/<name>/` is the same, joined with `.relay()`: no hook runs.
+//! - `/stats` answers every message with the ends so far, by close code and cause: `{"1000 Client":2,"4008 SlowReader":10}`.
+//!
+//! On SIGTERM or Ctrl-C it closes every socket, spread over `--drain-window` (default none). Its last line, on the standard output, is
+//! the ends once more. `--threads current` is a runtime without workers; else it has `N`, by default one for each core.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::io::Write;
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use strait::Accept;
+use strait::Closed;
 use strait::Consumer;
 use strait::Context;
 use strait::Event;
@@ -24,6 +39,9 @@ use strait::Server;
 use strait::config::Config;
 use strait::handshake::Origins;
 use strait::layer::GroupName;
+use strait::service::Drain;
+use tokio::runtime::Builder;
+use tokio::runtime::Runtime;
 
 struct Echo;
 
@@ -31,6 +49,10 @@ impl Consumer for Echo {
     async fn receive(&mut self, ctx: &Context, message: Message) -> strait::Result {
         ctx.send(message).await?;
         Ok(())
+    }
+
+    async fn disconnect(&mut self, ctx: &Context, closed: Closed) {
+        ctx.state::<Ends>().count(&closed);
     }
 }
 
@@ -52,9 +74,14 @@ impl Consumer for Broadcast {
     }
 
     async fn receive(&mut self, ctx: &Context, message: Message) -> strait::Result {
-        let text = message.into_text()?;
-        ctx.layer().group_broadcast(&self.group, text).await?;
+        if let Message::Text(text) = message {
+            ctx.layer().group_broadcast(&self.group, text).await?;
+        }
         Ok(())
+    }
+
+    async fn disconnect(&mut self, ctx: &Context, closed: Closed) {
+        ctx.state::<Ends>().count(&closed);
     }
 }
 
@@ -99,6 +126,36 @@ impl Consumer for Events {
         ctx.forward().await?;
         Ok(())
     }
+
+    async fn disconnect(&mut self, ctx: &Context, closed: Closed) {
+        ctx.state::<Ends>().count(&closed);
+    }
+}
+
+struct Stats;
+
+impl Consumer for Stats {
+    async fn receive(&mut self, ctx: &Context, _message: Message) -> strait::Result {
+        // Encoded before it is awaited, so that no lock is held meanwhile.
+        let ends = ctx.send_json(&*ctx.state::<Ends>().lock());
+        ends.await?;
+        Ok(())
+    }
+}
+
+/// How many `disconnect` hooks ran, by what each was told. Those of `/stats` are not among them.
+#[derive(Clone, Default)]
+struct Ends(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Ends {
+    fn count(&self, closed: &Closed) {
+        let end = format!("{} {:?}", closed.code(), closed.cause());
+        *self.lock().entry(end).or_default() += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A slug of 100 characters is one, but no group name.
@@ -110,6 +167,15 @@ fn group(scope: &Scope) -> Result<GroupName, Reject> {
 struct Options {
     listen: String,
     config: Config,
+    drain: Drain,
+    threads: Threads,
+}
+
+#[derive(Clone, Copy)]
+enum Threads {
+    OnePerCore,
+    Workers(usize),
+    Current,
 }
 
 impl Options {
@@ -117,37 +183,64 @@ impl Options {
         let mut options = Self {
             listen: "127.0.0.1:8000".to_owned(),
             config: Config::new(),
+            drain: Drain::new(),
+            threads: Threads::OnePerCore,
         };
         while let Some(flag) = arguments.next() {
             let mut value = || {
-                arguments
-                    .next()
-                    .ok_or_else(|| format!("{flag} needs a value"))
+                let value = arguments.next();
+                value.ok_or_else(|| format!("{flag} needs a value"))
             };
             match flag.as_str() {
                 "--listen" => options.listen = value()?,
                 "--max-message" => {
-                    let bytes = value()?;
-                    let bytes = bytes
-                        .parse()
-                        .map_err(|_| format!("--max-message {bytes}: not a number of bytes"))?;
+                    let bytes = number(&flag, &value()?)?;
                     options.config = options.config.max_message(bytes);
                 }
-                _ => {
-                    return Err(format!(
-                        "unknown flag {flag}; known are --listen ADDR and --max-message BYTES"
-                    ));
+                "--outgoing" => {
+                    let bytes = number(&flag, &value()?)?;
+                    options.config = options.config.outgoing(OUTGOING_FRAMES, bytes);
                 }
+                "--drain-window" => {
+                    let window = Duration::from_secs(number(&flag, &value()?)?);
+                    // What is queued and what runs has its time after the last closing, too.
+                    let deadline = window.saturating_add(DRAIN_REST);
+                    options.drain = options.drain.window(window).deadline(deadline);
+                }
+                "--threads" => {
+                    options.threads = match value()?.as_str() {
+                        "current" => Threads::Current,
+                        count => Threads::Workers(number::<usize>(&flag, count)?.max(1)),
+                    }
+                }
+                _ => return Err(format!("unknown flag {flag}; {KNOWN}")),
             }
         }
         Ok(options)
     }
 }
 
+fn number<T: FromStr>(flag: &str, value: &str) -> Result<T, String> {
+    let number = value.parse();
+    number.map_err(|_| format!("{flag} {value}: not a number that fits"))
+}
+
+impl Threads {
+    fn runtime(self) -> io::Result<Runtime> {
+        let mut builder = match self {
+            Self::OnePerCore | Self::Workers(_) => Builder::new_multi_thread(),
+            Self::Current => Builder::new_current_thread(),
+        };
+        if let Self::Workers(count) = self {
+            builder.worker_threads(count);
+        }
+        // With thousands of busy groups on one worker the default of 61 lets sockets wait behind a full queue of deliveries.
+        builder.event_interval(1024).enable_all().build()
+    }
+}
+
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(error) => {
@@ -155,30 +248,41 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let router = Router::new()
-        .path("echo", |_| Ok(Echo))
-        .path("group/<slug:name>/", Broadcast::new)
-        .path("events/<slug:name>/", Events::hooked)
-        .path("relay/<slug:name>/", Events::relayed)
-        .origins(Origins::any())
-        .config(options.config);
-    // With thousands of busy groups on one worker the default of 61 lets sockets wait behind a full queue of deliveries.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .event_interval(1024)
-        .enable_all()
-        .build();
-    let runtime = match runtime {
+    let runtime = match options.threads.runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("hub: cannot start a runtime: {error}");
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(Server::bind(options.listen).router(router).serve()) {
+    let ends = Ends::default();
+    let router = Router::new()
+        .path("echo", |_| Ok(Echo))
+        .path("group/<slug:name>/", Broadcast::new)
+        .path("events/<slug:name>/", Events::hooked)
+        .path("relay/<slug:name>/", Events::relayed)
+        .path("stats", |_| Ok(Stats))
+        .state(ends.clone())
+        .origins(Origins::any())
+        .config(options.config);
+    let server = Server::bind(options.listen)
+        .router(router)
+        .drain(options.drain);
+    if let Err(error) = runtime.block_on(server.serve()) {
+        eprintln!("hub: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    let ends = serde_json::json!(*ends.lock());
+    match writeln!(io::stdout(), "{ends}") {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hub: {error:#}");
+            eprintln!("hub: cannot say how connections ended: {error}");
             ExitCode::FAILURE
         }
     }
 }
+
+/// The default of [`Config::outgoing`], which `--outgoing` leaves as it is.
+const OUTGOING_FRAMES: usize = 1024;
+const DRAIN_REST: Duration = Duration::from_secs(10);
+const KNOWN: &str = "known are --listen ADDR, --max-message BYTES, --outgoing BYTES, --drain-window SECONDS and --threads N|current";

@@ -7,12 +7,12 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 
+use crate::common::poll::Poll;
+use crate::common::request;
+use crate::common::request::Headers;
+use crate::common::wire;
 use crate::fleet::Expected;
 use crate::fleet::PATIENCE;
-use crate::fleet::Poll;
-use crate::request;
-use crate::request::Headers;
-use crate::wire;
 
 /// Opens so many, and returns them open: closing is no part of it.
 pub(crate) fn burst(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>, String> {

@@ -13,28 +13,27 @@
 //! The server is pinned to one core and the load to another, so Linux and two cores are needed. CPU time is the scheduler's own count
 //! (`/proc/PID/task/*/schedstat`), read while the server rests. Each payload is compared; a lost, repeated or reordered one is an error.
 
+#[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "each benchmark uses a part of it")]
+mod common;
 mod fleet;
 mod handshakes;
-mod machine;
 mod measure;
 mod options;
+mod programs;
 mod report;
-mod request;
 mod rows;
-mod server;
 mod strace;
-#[path = "../peers/src/wire.rs"]
-#[allow(unreachable_pub, reason = "the file is the peers' own")]
-mod wire;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use machine::Cores;
+use common::machine;
+use common::machine::Cores;
 use measure::measure;
 use options::Options;
+use programs::Program;
 use report::Report;
-use server::Program;
 
 fn main() -> ExitCode {
     // Whatever else runs all targets, a test for one, should not wait for this.
@@ -72,7 +71,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
             // A different one begins in each round.
             for turn in 0..programs.len() {
                 let program = &programs[(round + turn) % programs.len()];
-                if options.sizes && !program.is_for_sizes() {
+                if !program.is_for(&row, options.sizes) {
                     continue;
                 }
                 eprintln!(

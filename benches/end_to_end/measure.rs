@@ -3,18 +3,18 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::common::machine::Cores;
+use crate::common::request::Headers;
+use crate::common::server::Server;
 use crate::fleet::Fleet;
 use crate::handshakes;
-use crate::machine::Cores;
 use crate::options::Options;
-use crate::request::Headers;
+use crate::programs::Program;
 use crate::rows::BURST;
 use crate::rows::Route;
 use crate::rows::Row;
 use crate::rows::Shape;
 use crate::rows::Work;
-use crate::server::Program;
-use crate::server::Server;
 use crate::strace::Strace;
 
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ pub(crate) fn measure(
     cores: &Cores,
     options: &Options,
 ) -> Result<Sample, String> {
-    let server = program.start(cores).map_err(|error| error.to_string())?;
+    let server = program.start(cores)?;
     let measured = match row.work {
         Work::Steady { shape, route } => steady(&server, program, shape, route, options),
         Work::Handshakes => bursts(&server, options),

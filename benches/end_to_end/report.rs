@@ -1,18 +1,18 @@
 //! The tables, in Markdown.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::io::Write;
 
-use crate::machine::Cores;
+use crate::common::machine::Cores;
+use crate::common::spread::Spread;
 use crate::measure::Sample;
 use crate::options::Options;
+use crate::programs::Kind;
+use crate::programs::Program;
 use crate::rows::Goal;
 use crate::rows::Row;
 use crate::rows::Work;
-use crate::server::Kind;
-use crate::server::Program;
 
 pub(crate) struct Report {
     rounds: usize,
@@ -83,17 +83,11 @@ impl Report {
     }
 
     fn print_conditions(&self, out: &mut impl Write, cores: &Cores) -> io::Result<()> {
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-        let load = fs::read_to_string("/proc/loadavg")?;
+        let quick = if self.quick { ", quick ones" } else { "" };
+        let (rounds, conditions) = (self.rounds, cores.conditions()?);
         writeln!(
             out,
-            "{} rounds{}, medians and spread; Linux {}, server on core {}, load on core {}; load average at the end {}.\n",
-            self.rounds,
-            if self.quick { ", quick ones" } else { "" },
-            kernel.trim(),
-            cores.server,
-            cores.load,
-            load.split(' ').next().unwrap_or_default(),
+            "{rounds} rounds{quick}, medians and spread; {conditions}.\n"
         )
     }
 
@@ -139,41 +133,23 @@ impl Report {
     }
 
     fn print_goals(&self, out: &mut impl Write, programs: &[Program]) -> io::Result<()> {
-        let Some(hub) = programs.iter().find(|program| program.kind == Kind::Hub) else {
-            return Ok(());
-        };
-        writeln!(out, "\n| work | hub | must reach | aims at | |")?;
-        writeln!(out, "| --- | --- | --- | --- | --- |")?;
-        for (index, row) in self.rows.iter().enumerate() {
-            let reached = match row.goal {
-                None => continue,
-                Some(Goal::Multiple { .. }) => self.multiples(index, hub, programs, Kind::Floor),
-                Some(Goal::Bytes { .. }) => self.spread(index, hub, |sample| Some(sample.cost)),
-            };
-            let Some(Spread { median, .. }) = reached else {
-                continue;
-            };
-            let (must, aim, decimals) = match row.goal {
-                Some(Goal::Multiple { must, aim }) => (must, aim, 2),
-                Some(Goal::Bytes { must, aim }) => (must, aim, 0),
-                None => continue,
-            };
-            // As it is shown, so that 1.10 does not miss 1.10.
-            let precision = 10_f64.powi(decimals);
-            let shown = (median * precision).round() / precision;
-            let verdict = if shown <= aim {
-                "as aimed"
-            } else if shown <= must {
-                "reached"
-            } else {
-                "**missed**"
-            };
-            let name = &row.name;
-            let digits = decimals as usize;
-            writeln!(
-                out,
-                "| {name} | {median:.digits$} | {must:.digits$} | {aim:.digits$} | {verdict} |"
-            )?;
+        writeln!(
+            out,
+            "\n| work | server | reached | must reach | aims at | |"
+        )?;
+        writeln!(out, "| --- | --- | --- | --- | --- | --- |")?;
+        let rows = self.rows.iter().enumerate();
+        for (index, row, goal) in rows.filter_map(|(at, row)| Some((at, row, row.goal?))) {
+            for hub in programs.iter().filter(|program| program.is_hub()) {
+                let reached = match goal {
+                    Goal::Multiple { .. } => self.multiples(index, hub, programs, Kind::Floor),
+                    Goal::Bytes { .. } => self.spread(index, hub, |sample| Some(sample.cost)),
+                };
+                if let Some(reached) = reached {
+                    let (row, hub) = (&row.name, hub.name);
+                    writeln!(out, "| {row} | {hub} | {} |", goal.judge(reached.median))?;
+                }
+            }
         }
         Ok(())
     }
@@ -214,32 +190,25 @@ impl Report {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<_> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let half = values.len() / 2;
-        let median = if values.len() % 2 == 0 {
-            (values.get(half.checked_sub(1)?)? + values.get(half)?) / 2.0
-        } else {
-            *values.get(half)?
+impl Goal {
+    /// What was reached, beside what should be, as cells.
+    fn judge(self, reached: f64) -> String {
+        let (must, aim, digits) = match self {
+            Self::Multiple { must, aim } => (must, aim, 2),
+            Self::Bytes { must, aim } => (must, aim, 0),
         };
-        Some(Self {
-            least: *values.first()?,
-            median,
-            most: *values.last()?,
-        })
-    }
-
-    fn range(self, show: impl Fn(f64) -> String) -> String {
-        format!("{}–{}", show(self.least), show(self.most))
+        // As it is shown, so that 1.10 does not miss 1.10.
+        let precision = 10_f64.powi(digits);
+        let shown = (reached * precision).round() / precision;
+        let verdict = if shown <= aim {
+            "as aimed"
+        } else if shown <= must {
+            "reached"
+        } else {
+            "**missed**"
+        };
+        let digits = digits as usize;
+        format!("{reached:.digits$} | {must:.digits$} | {aim:.digits$} | {verdict}")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::request::Headers;
+use crate::common::request::Headers;
 
 #[derive(Clone)]
 pub(crate) struct Row {
@@ -76,6 +76,13 @@ impl Row {
             name: name.into(),
             work: Work::Steady { shape, route },
             goal: Some(Goal::Multiple { must, aim }),
+        }
+    }
+
+    pub(crate) const fn in_flight(&self) -> usize {
+        match self.work {
+            Work::Steady { shape, .. } => shape.in_flight,
+            Work::Handshakes | Work::Idle { .. } => 1,
         }
     }
 

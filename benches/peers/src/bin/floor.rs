@@ -2,6 +2,8 @@
 //!
 //! It knows the frames of the benchmark and nothing of WebSocket: what a server must pay to the kernel, and no more. Only the sequence
 //! number is copied from the request, so that the load can tell a lost or reordered frame here too.
+//!
+//! With `--apart` it writes each frame on its own: what coalescing is worth.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,8 +21,13 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 fn main() -> io::Result<()> {
-    let listener = TcpListener::bind(listen::address()?)?;
-    Floor::new(listener)?.run()
+    let (address, more) = listen::arguments()?;
+    let apart = match more.as_slice() {
+        [] => false,
+        [flag] if flag == "--apart" => true,
+        other => return Err(io::Error::other(format!("unknown arguments: {other:?}"))),
+    };
+    Floor::new(TcpListener::bind(address)?, apart)?.run()
 }
 
 struct Floor {
@@ -33,6 +40,8 @@ struct Floor {
     read: Vec<u8>,
     /// As many replies as one read can ask for.
     replies: Vec<u8>,
+    /// The most that is written at once.
+    at_once: usize,
 }
 
 struct Socket {
@@ -48,7 +57,7 @@ enum State {
 }
 
 impl Floor {
-    fn new(listener: TcpListener) -> io::Result<Self> {
+    fn new(listener: TcpListener, apart: bool) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         listener.set_nonblocking(true)?;
         register(&epoll, &listener, LISTENER)?;
@@ -60,6 +69,7 @@ impl Floor {
             members: Vec::new(),
             read: vec![0; MOST * wire::REQUEST],
             replies: wire::reply(&wire::sequence(0)).repeat(MOST),
+            at_once: if apart { wire::REPLY } else { usize::MAX },
         })
     }
 
@@ -110,12 +120,17 @@ impl Floor {
             State::Handshake => self.open(token, length),
             State::Echo => {
                 let replies = answer(&self.read[..length], &mut self.replies)?;
-                write(&mut self.sockets[token], replies)
+                for part in replies.chunks(self.at_once) {
+                    write(&mut self.sockets[token], part)?;
+                }
+                Ok(())
             }
             State::Member { group } => {
                 let replies = answer(&self.read[..length], &mut self.replies)?;
-                for member in &self.members[group] {
-                    write(&mut self.sockets[*member], replies)?;
+                for part in replies.chunks(self.at_once) {
+                    for member in &self.members[group] {
+                        write(&mut self.sockets[*member], part)?;
+                    }
                 }
                 Ok(())
             }

@@ -1,5 +1,6 @@
-//! The cores that server and load are pinned to, and the limit of descriptors.
+//! The cores that server and load are pinned to, the limit of descriptors, and what a table should say of both.
 
+use std::fs;
 use std::io;
 
 use rustix::process::Resource;
@@ -26,6 +27,19 @@ impl Cores {
             return Err("two cores are needed, one for the server and one for the load".to_owned());
         };
         Ok(Self { server, load })
+    }
+
+    /// Under what conditions the numbers came about.
+    pub(crate) fn conditions(&self) -> io::Result<String> {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        let load = fs::read_to_string("/proc/loadavg")?;
+        Ok(format!(
+            "Linux {}, server on core {}, load on core {}; load average at the end {}",
+            kernel.trim(),
+            self.server,
+            self.load,
+            load.split(' ').next().unwrap_or_default(),
+        ))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::wire;
+use super::wire;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Headers {
