@@ -9,7 +9,7 @@ use rustix::event::epoll;
 use rustix::fd::AsFd;
 use rustix::fd::OwnedFd;
 
-/// Readiness to read, told once for each time that bytes come.
+/// Readiness, told once for each time that bytes come.
 pub(crate) struct Poll {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
@@ -23,10 +23,20 @@ impl Poll {
         })
     }
 
+    /// Tells when there is something to read.
     pub(crate) fn add(&self, source: impl AsFd, token: usize) -> io::Result<()> {
-        let token = epoll::EventData::new_u64(token as u64);
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        Ok(epoll::add(&self.epoll, source, token, flags)?)
+        Ok(epoll::add(&self.epoll, source, data(token), readable())?)
+    }
+
+    /// Tells when the socket is connected.
+    pub(crate) fn add_connecting(&self, source: impl AsFd, token: usize) -> io::Result<()> {
+        let flags = epoll::EventFlags::OUT | epoll::EventFlags::ET;
+        Ok(epoll::add(&self.epoll, source, data(token), flags)?)
+    }
+
+    /// From now on tells when there is something to read, and if there is already.
+    pub(crate) fn is_connected(&self, source: impl AsFd, token: usize) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, source, data(token), readable())?)
     }
 
     /// The tokens that are ready; none after this time.
@@ -40,4 +50,12 @@ impl Poll {
         let events = self.events.drain(..);
         Ok(events.map(|event| event.data.u64() as usize).collect())
     }
+}
+
+fn data(token: usize) -> epoll::EventData {
+    epoll::EventData::new_u64(token as u64)
+}
+
+fn readable() -> epoll::EventFlags {
+    epoll::EventFlags::IN | epoll::EventFlags::ET
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
+use std::process::ExitStatus;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -54,25 +55,21 @@ impl Server {
         self.child.id()
     }
 
-    /// Asks it to stop, as a service manager does.
-    pub(crate) fn terminate(&self) -> Result<(), String> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
         let id = id.ok_or("the server has no process")?;
-        kill_process(id, Signal::TERM).map_err(|error| format!("cannot stop the server: {error}"))
+        kill_process(id, signal).map_err(|error| format!("cannot signal the server: {error}"))
     }
 
-    /// Waits for its end after [`terminate`](Self::terminate); what it wrote to its standard output.
-    pub(crate) fn wait(mut self) -> Result<String, String> {
+    /// Waits for its end after a signal; how it ended, and what it wrote to its standard output.
+    pub(crate) fn wait(mut self) -> Result<(ExitStatus, String), String> {
         let mut output = String::new();
         if let Some(mut stdout) = self.child.stdout.take() {
             let read = stdout.read_to_string(&mut output);
             read.map_err(|error| error.to_string())?;
         }
-        match self.child.wait() {
-            Ok(status) if status.success() => Ok(output),
-            Ok(status) => Err(format!("the server ended with {status}")),
-            Err(error) => Err(error.to_string()),
-        }
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        Ok((status, output))
     }
 
     /// CPU time so far in nanoseconds, read once the server rests.
@@ -103,9 +100,16 @@ impl Server {
 
     pub(crate) fn resident(&self) -> io::Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        let kilobytes = kilobytes(&text, "Rss:");
         let kilobytes = kilobytes.ok_or_else(|| io::Error::other("no Rss in smaps_rollup"))?;
+        Ok(kilobytes * 1024)
+    }
+
+    /// The most that was resident so far.
+    pub(crate) fn peak(&self) -> Result<u64, String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.map_err(|error| error.to_string())?;
+        let kilobytes = kilobytes(&status, "VmHWM:").ok_or("no VmHWM in status")?;
         Ok(kilobytes * 1024)
     }
 
@@ -142,6 +146,12 @@ fn spawn(command: &mut Command, log: &Path, cores: &Cores) -> io::Result<Child> 
     let child = command.spawn();
     machine::pin(cores.load)?;
     child
+}
+
+/// The number beside a name, where `/proc` has one a line.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn free_address() -> io::Result<SocketAddr> {

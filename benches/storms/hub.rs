@@ -1,0 +1,63 @@
+//! `examples/hub`, which is put to the test.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::common::build;
+use crate::common::machine::Cores;
+use crate::common::server::Server;
+
+pub(crate) struct Hub {
+    path: PathBuf,
+    cores: Cores,
+}
+
+/// How many connections ended, by code and cause, as `hub` counts them.
+pub(crate) type Ends = BTreeMap<String, usize>;
+
+impl Hub {
+    pub(crate) fn build() -> Result<Self, String> {
+        Ok(Self {
+            path: build::hub()?,
+            cores: Cores::choose()?,
+        })
+    }
+
+    pub(crate) fn cores(&self) -> &Cores {
+        &self.cores
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Result<Server, String> {
+        self.start_under(Command::new(&self.path), arguments)
+    }
+
+    /// Starts it by way of a program whose last argument is the one to run.
+    pub(crate) fn start_through(
+        &self,
+        mut tool: Command,
+        arguments: &[&str],
+    ) -> Result<Server, String> {
+        tool.arg(&self.path);
+        self.start_under(tool, arguments)
+    }
+
+    fn start_under(&self, mut command: Command, arguments: &[&str]) -> Result<Server, String> {
+        command.args(arguments);
+        Server::start(command, &self.path.with_extension("log"), &self.cores)
+    }
+}
+
+pub(crate) fn ends(text: &str) -> Result<Ends, String> {
+    serde_json::from_str(text).map_err(|error| format!("{text:?} are no counts of hub: {error}"))
+}
+
+/// Waits until nothing runs, then what is resident.
+pub(crate) fn resident_at_rest(server: &Server) -> Result<u64, String> {
+    server.cpu_at_rest().map_err(|error| error.to_string())?;
+    server.resident().map_err(|error| error.to_string())
+}
+
+/// What is read of the server while a scenario waits for something of it.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
