@@ -1,7 +1,8 @@
 //! What the benchmarks measure: echo, and groups in each of the three ways an event reaches a socket.
 //!
 //! ```sh
-//! cargo run --release --example hub -- [--listen ADDR] [--max-message BYTES] [--outgoing BYTES] [--drain-window SECONDS] [--threads N|current]
+//! cargo run --release --example hub -- [--listen ADDR] [--max-message BYTES] [--outgoing BYTES] [--send-buffer BYTES] \
+//!     [--drain-window SECONDS] [--threads N|current]
 //! ```
 //!
 //! - `/echo` sends every message back.
@@ -13,11 +14,13 @@
 //! - `/stats` answers every message with the ends so far, by close code and cause: `{"1000 Client":2,"4008 SlowReader":10}`.
 //!
 //! On SIGTERM or Ctrl-C it closes every socket, spread over `--drain-window` (default none). Its last line, on the standard output, is
-//! the ends once more. `--threads current` is a runtime without workers; else it has `N`, by default one for each core.
+//! the ends once more. `--send-buffer` is what the kernel may hold for each socket before anything waits in `--outgoing`; its own measure
+//! grows to some megabytes. `--threads current` is a runtime without workers; else it has `N`, by default one for each core.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::io::Write;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -26,7 +29,9 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use strait::Accept;
+use strait::BoxError;
 use strait::Closed;
 use strait::Consumer;
 use strait::Context;
@@ -166,6 +171,7 @@ fn group(scope: &Scope) -> Result<GroupName, Reject> {
 
 struct Options {
     listen: String,
+    send_buffer: Option<usize>,
     config: Config,
     drain: Drain,
     threads: Threads,
@@ -182,6 +188,7 @@ impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             listen: "127.0.0.1:8000".to_owned(),
+            send_buffer: None,
             config: Config::new(),
             drain: Drain::new(),
             threads: Threads::OnePerCore,
@@ -201,6 +208,7 @@ impl Options {
                     let bytes = number(&flag, &value()?)?;
                     options.config = options.config.outgoing(OUTGOING_FRAMES, bytes);
                 }
+                "--send-buffer" => options.send_buffer = Some(number(&flag, &value()?)?),
                 "--drain-window" => {
                     let window = Duration::from_secs(number(&flag, &value()?)?);
                     // What is queued and what runs has its time after the last closing, too.
@@ -265,10 +273,15 @@ fn main() -> ExitCode {
         .state(ends.clone())
         .origins(Origins::any())
         .config(options.config);
-    let server = Server::bind(options.listen)
-        .router(router)
-        .drain(options.drain);
-    if let Err(error) = runtime.block_on(server.serve()) {
+    let served = runtime.block_on(async {
+        let server = match options.send_buffer {
+            Some(bytes) => Server::from_std(listener(&options.listen, bytes)?),
+            None => Server::bind(options.listen),
+        };
+        server.router(router).drain(options.drain).serve().await?;
+        Ok::<_, BoxError>(())
+    });
+    if let Err(error) = served {
         eprintln!("hub: {error:#}");
         return ExitCode::FAILURE;
     }
@@ -282,7 +295,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Accepted sockets have the size of its buffer.
+fn listener(address: &str, send_buffer: usize) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    sockopt::set_socket_send_buffer_size(&listener, send_buffer)?;
+    Ok(listener)
+}
+
 /// The default of [`Config::outgoing`], which `--outgoing` leaves as it is.
 const OUTGOING_FRAMES: usize = 1024;
 const DRAIN_REST: Duration = Duration::from_secs(10);
-const KNOWN: &str = "known are --listen ADDR, --max-message BYTES, --outgoing BYTES, --drain-window SECONDS and --threads N|current";
+const KNOWN: &str = "known are --listen ADDR, --max-message BYTES, --outgoing BYTES, --send-buffer BYTES, --drain-window SECONDS and --threads N|current";

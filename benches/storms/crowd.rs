@@ -1,5 +1,6 @@
 //! Many sockets at once: opened, written to, and read frame by frame.
 
+use std::fmt;
 use std::io;
 use std::io::ErrorKind;
 use std::io::Read;
@@ -48,6 +49,18 @@ pub(crate) enum Came<'a> {
     Frame(Frame<'a>),
     /// The end of the stream, by the other side or by an error.
     End,
+}
+
+impl fmt::Display for Came<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(Frame { opcode, payload }) => {
+                let begin = payload[..payload.len().min(40)].escape_ascii();
+                write!(f, "a frame {opcode:#x} that begins with \"{begin}\"")
+            }
+            Self::End => f.write_str("the end of its stream"),
+        }
+    }
 }
 
 /// Whether to go on.

@@ -28,10 +28,10 @@ pub(crate) fn everyone_gets(crowd: &mut Crowd, length: usize) -> Result<(), Stri
             text.compare(frame.payload, (socket / TEN) as u64)?;
             Ok(Go::Stop)
         }
-        _ => Err(format!("socket {socket} has something else than the text")),
+        other => Err(format!("socket {socket} has {other}, not the text")),
     })?;
-    crowd.read_until(Instant::now(), &mut |socket, _| {
-        Err(format!("socket {socket} has more than was sent"))
+    crowd.read_until(Instant::now(), &mut |socket, more| {
+        Err(format!("socket {socket} has {more}, which was not sent"))
     })?;
     Ok(())
 }

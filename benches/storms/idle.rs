@@ -180,7 +180,7 @@ fn everyone_sends(crowd: &mut Crowd, first: usize) -> Result<(), String> {
     }
     crowd.read_all(crowd.len(), |socket, came| match came {
         Came::Frame(frame) if frame.opcode == PONG && frame.payload == b"read?" => Ok(Go::Stop),
-        _ => Err(format!("socket {socket} has something else than the pong")),
+        other => Err(format!("socket {socket} has {other}, not the pong")),
     })
 }
 

@@ -50,11 +50,19 @@ pub(crate) struct Plan {
     pub(crate) length: usize,
     pub(crate) pace: Duration,
     pub(crate) time: Duration,
+    /// `Config::outgoing`, in bytes.
     pub(crate) outgoing: usize,
+    /// What the kernel may hold for each socket besides.
+    pub(crate) send_buffer: usize,
 }
 
 pub(crate) fn run(hub: &Hub, plan: Plan, they_stop: bool) -> Result<Run, String> {
-    let server = hub.start(&["--outgoing", &plan.outgoing.to_string()])?;
+    let server = hub.start(&[
+        "--outgoing",
+        &plan.outgoing.to_string(),
+        "--send-buffer",
+        &plan.send_buffer.to_string(),
+    ])?;
     let mut load = Load::open(&server, plan)?;
     load.publish(WARM_UP, |_| Ok(()))?;
     load.finish()?;
@@ -197,7 +205,7 @@ impl Book {
         let is_due = match came {
             Came::Frame(frame) if frame.opcode == TEXT => self.message(token, frame)?,
             came if self.stopped.contains(&token) => self.end(token, came)?,
-            _ => return Err(format!("socket {token} has something else than a message")),
+            other => return Err(format!("socket {token} has {other}, not a message")),
         };
         self.due -= usize::from(is_due);
         Ok(if self.due == 0 { Go::Stop } else { Go::On })
