@@ -27,9 +27,15 @@ pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(
         return Ok(());
     }
     let members = options.size(1000, 200);
-    for (name, headers) in [("short", Headers::Short), ("a browser's", Headers::Browser)] {
-        let places = profile(hub, members, headers)?;
-        table(name, &places, members, report);
+    report.line(format_args!(
+        "On the heap of a server with {} members of groups of 10, less what is there with {members}, for each member.",
+        2 * members
+    ));
+    for (name, headers) in [("Short", Headers::Short), ("A browser's", Headers::Browser)] {
+        let less = kinds(&profile(hub, members, headers)?);
+        let more = kinds(&profile(hub, 2 * members, headers)?);
+        report.line(format_args!("\n{name} request:"));
+        table(&less, &more, members, report);
     }
     Ok(())
 }
@@ -59,74 +65,109 @@ fn profile(hub: &Hub, members: usize, headers: Headers) -> Result<Vec<Place>, St
     places
 }
 
-/// Blocks of one size from one place of ours.
-#[derive(Default)]
+/// What, and where.
+type Label = (String, String);
+
+/// Blocks that one line of ours allocated.
+#[derive(Clone, Copy, Default)]
 struct Kind {
     bytes: f64,
+    /// As the allocator takes them.
+    taken: f64,
     blocks: f64,
 }
 
-fn table(request: &str, places: &[Place], members: usize, report: &mut Report) {
-    let members = members as f64;
-    let mut kinds: BTreeMap<(String, u64), Kind> = BTreeMap::new();
+fn kinds(places: &[Place]) -> BTreeMap<Label, Kind> {
+    let mut kinds: BTreeMap<_, Kind> = BTreeMap::new();
     for place in places {
-        let size = (place.bytes / place.blocks).round();
-        let kind = kinds.entry((label(&place.calls), size as u64)).or_default();
+        let kind = kinds.entry(label(&place.calls)).or_default();
         kind.bytes += place.bytes;
+        kind.taken += place.blocks * taken(place.bytes / place.blocks);
         kind.blocks += place.blocks;
     }
-    // What there is once for a group of ten belongs to its members, what there is once or twice does not.
-    kinds.retain(|_, kind| kind.blocks >= members / (2 * TEN) as f64);
-    let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by(|(_, a), (_, b)| b.bytes.total_cmp(&a.bytes));
-    report.line("");
-    report.line(format_args!(
-        "{request} request, on the heap for each of {members} members of groups of 10:"
-    ));
+    kinds
+}
+
+fn table(
+    less: &BTreeMap<Label, Kind>,
+    more: &BTreeMap<Label, Kind>,
+    members: usize,
+    report: &mut Report,
+) {
+    let each = |more: f64, less: f64| (more - less) / members as f64;
+    let difference = |(label, more): (&Label, &Kind)| {
+        let less = less.get(label).copied().unwrap_or_default();
+        let kind = Kind {
+            bytes: each(more.bytes, less.bytes),
+            taken: each(more.taken, less.taken),
+            blocks: each(more.blocks, less.blocks),
+        };
+        (label.clone(), kind)
+    };
+    let mut kinds: Vec<_> = more.iter().map(difference).collect();
+    kinds.sort_by(|(_, a), (_, b)| b.taken.total_cmp(&a.taken));
+    let sum = |of: fn(&Kind) -> f64| kinds.iter().map(|(_, kind)| of(kind)).sum::<f64>();
+    let together = Kind {
+        bytes: sum(|kind| kind.bytes),
+        taken: sum(|kind| kind.taken),
+        blocks: sum(|kind| kind.blocks),
+    };
     report.head([
         "bytes",
-        "as malloc takes it",
+        "as malloc takes them",
         "blocks",
-        "of bytes",
-        "allocated by",
+        "what",
+        "allocated in",
     ]);
-    let (mut bytes, mut taken, mut blocks) = (0.0, 0.0, 0.0);
-    for ((place, size), kind) in kinds {
-        let each = malloc(size) as f64 * kind.blocks / members;
-        report.row([
-            format!("{:.0}", kind.bytes / members),
-            format!("{each:.0}"),
-            format!("{:.2}", kind.blocks / members),
-            size.to_string(),
-            format!("`{place}`"),
-        ]);
-        bytes += kind.bytes / members;
-        taken += each;
-        blocks += kind.blocks / members;
-    }
-    report.row([
-        &format!("**{bytes:.0}**"),
-        &format!("**{taken:.0}**"),
-        &format!("{blocks:.2}"),
-        "",
-        "together",
-    ]);
-}
-
-/// The innermost call in this crate, or in the one that is the nearest.
-fn label(calls: &[String]) -> String {
-    let of = |names: &[&str]| {
-        calls.iter().find(|call| {
-            let call = call.trim_start_matches(['<', '&']);
-            names.iter().any(|name| call.starts_with(name))
-        })
+    let mut row = |what: &str, place: &str, kind: &Kind| {
+        let [bytes, taken] = [kind.bytes, kind.taken].map(|bytes| format!("{bytes:.0}"));
+        report.row([&bytes, &taken, &format!("{:.2}", kind.blocks), what, place]);
     };
-    let call = of(&["strait::"]).or_else(|| of(&["tokio::", "hyper::", "hub::", "std::thread"]));
-    call.or(calls.first()).cloned().unwrap_or_default()
+    // The rest, hundreds of kinds, comes to nothing.
+    for ((what, place), kind) in &kinds {
+        if kind.taken.abs() >= LEAST {
+            row(&quoted(what), &quoted(place), kind);
+        }
+    }
+    row("all", "", &together);
 }
 
-/// What glibc's malloc takes for a block: eight bytes more, in steps of 16, at least 32.
-const fn malloc(size: u64) -> u64 {
-    let taken = (size + 8).next_multiple_of(16);
-    if taken < 32 { 32 } else { taken }
+/// What was allocated, where it says so, and the innermost call of this crate, else of another.
+fn label(calls: &[String]) -> (String, String) {
+    let boxed = calls.iter().find_map(|call| call.strip_prefix("new<"));
+    let what = boxed.and_then(|call| Some(without_paths(call.rsplit_once("> (")?.0)));
+    let is_of = |call: &&String, name: &str| call.trim_start_matches(['<', '&']).starts_with(name);
+    let place = ["strait::", "hub::", "tokio::", "hyper::"]
+        .into_iter()
+        .find_map(|name| calls.iter().find(|call| is_of(call, name)));
+    let place = place.or(calls.first()).cloned();
+    (what.unwrap_or_default(), place.unwrap_or_default())
 }
+
+fn quoted(code: &str) -> String {
+    if code.is_empty() {
+        return String::new();
+    }
+    format!("`{code}`")
+}
+
+/// `alloc::sync::ArcInner<strait::scope::Inner>` is `ArcInner<Inner>`.
+fn without_paths(name: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut short = String::new();
+    for part in name.split("::") {
+        // What stands before the colons was the name of a module.
+        short.truncate(short.trim_end_matches(is_word).len());
+        short.push_str(part);
+    }
+    short
+}
+
+/// What glibc's malloc takes for a block: eight bytes more, in steps of 16, at least 32. More where the block is aligned.
+fn taken(size: f64) -> f64 {
+    let size = size.round() as u64;
+    ((size + 8).next_multiple_of(16)).max(32) as f64
+}
+
+/// Bytes from which on a kind has a row of its own.
+const LEAST: f64 = 2.0;

@@ -160,9 +160,12 @@ impl Crowd {
 
     /// From now on this socket does not read, and has little room for what comes.
     pub(crate) fn pause(&mut self, token: usize) -> Result<(), String> {
-        let socket = &mut self.sockets[token];
-        socket.is_paused = true;
-        let set = sockopt::set_socket_recv_buffer_size(&socket.stream, LITTLE);
+        self.sockets[token].is_paused = true;
+        self.set_room(token, LITTLE)
+    }
+
+    fn set_room(&self, token: usize, bytes: usize) -> Result<(), String> {
+        let set = sockopt::set_socket_recv_buffer_size(&self.sockets[token].stream, bytes);
         set.map_err(|error| format!("socket {token}: {error}"))
     }
 
@@ -171,7 +174,10 @@ impl Crowd {
     where
         F: FnMut(usize, Came<'_>) -> Result<Go, String>,
     {
-        self.sockets[token].is_paused = false;
+        if std::mem::take(&mut self.sockets[token].is_paused) {
+            // In small windows the kernel would take seconds for what it holds.
+            self.set_room(token, USUAL)?;
+        }
         self.readable(token, on)
     }
 
@@ -304,5 +310,7 @@ impl Crowd {
 
 /// `SO_RCVBUF` of a socket that does not read.
 const LITTLE: usize = 4096;
+/// And of one that reads on.
+const USUAL: usize = 128 * 1024;
 /// Silence of so long means that nothing will come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
