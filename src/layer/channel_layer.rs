@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 use crate::config::Config;
 use crate::config::Overflow;
@@ -258,6 +260,20 @@ impl ChannelLayer {
         }
     }
 
+    /// Completes when what was published before this call is in the hands of all members here: written or queued. For a drain.
+    pub(crate) async fn settle(&self) {
+        for (group, messages) in self.0.registry.under_way() {
+            while !group.has_handed(messages) {
+                sleep(SETTLING).await;
+            }
+        }
+    }
+
+    /// Whether both are the same layer.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The name under which a mailbox can be sent to.
     pub(crate) fn register(&self, mailbox: &Arc<Mailbox>) -> ChannelName {
         self.0.registry.register(mailbox)
@@ -310,3 +326,6 @@ impl fmt::Debug for ChannelLayer {
             .finish()
     }
 }
+
+/// From one look to the next at a delivery that is waited for; one turn takes some milliseconds.
+const SETTLING: Duration = Duration::from_millis(1);

@@ -51,6 +51,8 @@ struct State {
     delivering: bool,
     /// How many messages were appended so far.
     sequence: u64,
+    /// How many of them every member was handed, as of the last look at `pending`.
+    handed: u64,
     /// The runtime of the first local member, until it ends: deliveries run there, so that threads
     /// without one can publish.
     runtime: Option<Handle>,
@@ -161,20 +163,35 @@ impl Group {
         self.room.notified()
     }
 
+    /// While somebody delivers: how many messages were appended so far.
+    pub(super) fn under_way(&self) -> Option<u64> {
+        let state = self.lock();
+        state.delivering.then_some(state.sequence)
+    }
+
+    /// Whether nobody waits to be handed the first so many messages.
+    pub(super) fn has_handed(&self, messages: u64) -> bool {
+        let state = self.lock();
+        !state.delivering || state.handed >= messages
+    }
+
     /// For the deliverer: all that is pending, or the end of its turn. Nobody is missed in between,
     /// since both happen under the lock that a publisher appends under.
     pub(super) fn take_pending(&self) -> Option<Taken> {
         let mut state = self.lock();
         state.members.compact();
+        // What was taken before is delivered.
+        let next = state.pending.first();
+        state.handed = next.map_or(state.sequence, |message| message.sequence);
         if state.pending.is_empty() {
             state.delivering = false;
             return None;
         }
         let messages = std::mem::take(&mut state.pending);
         state.pending_bytes = 0;
+        let first = state.handed;
         drop(state);
         self.room.notify_waiters();
-        let first = messages.first().map_or(0, |message| message.sequence);
         Some(Taken { messages, first })
     }
 

@@ -80,6 +80,16 @@ impl Registry {
         self.groups.of(name).get(name).cloned()
     }
 
+    /// Groups that are being delivered, each with how many messages were appended so far.
+    pub(super) fn under_way(&self) -> Vec<(Arc<Group>, u64)> {
+        let mut under_way = Vec::new();
+        for groups in self.groups.all() {
+            let groups = groups.values();
+            under_way.extend(groups.filter_map(|group| Some((group.clone(), group.under_way()?))));
+        }
+        under_way
+    }
+
     /// Takes an empty group out, unless somebody has joined it meanwhile.
     pub(super) fn forget(&self, group: &Arc<Group>) {
         let mut groups = self.groups.of(group.name());
@@ -210,6 +220,12 @@ impl<K: std::hash::Hash + Eq, V> Shards<K, V> {
         self.maps[shard]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One map after the other.
+    fn all(&self) -> impl Iterator<Item = MutexGuard<'_, HashMap<K, V>>> {
+        let maps = self.maps.iter();
+        maps.map(|map| map.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

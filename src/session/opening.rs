@@ -68,7 +68,9 @@ pub(crate) fn open(admission: Admission) -> Option<Answer> {
     let (answer_sender, answer) = oneshot::channel();
     let (stream, stream_receiver) = oneshot::channel();
     let mailbox = Mailbox::connection(admission.terms);
-    let guard = admission.guard.register(mailbox.clone())?;
+    let guard = admission
+        .guard
+        .register(mailbox.clone(), &admission.layer)?;
     let opening = Opening {
         consumer: admission.consumer,
         ctx: Context::new(mailbox, admission.scope, admission.layer),

@@ -24,6 +24,7 @@ use crate::handshake::Client;
 use crate::handshake::Limiter;
 use crate::handshake::Limits;
 use crate::handshake::Reject;
+use crate::layer::ChannelLayer;
 use crate::mailbox::CloseRequest;
 use crate::mailbox::Mailbox;
 
@@ -47,6 +48,8 @@ struct State {
     live: HashMap<u64, Arc<Mailbox>>,
     /// The places of these, and of handshakes under way.
     limiter: Limiter,
+    /// Those of all sessions so far, each once; most services have one.
+    layers: Vec<ChannelLayer>,
     draining: bool,
 }
 
@@ -100,18 +103,25 @@ impl Sockets {
 
     /// Ends all connections: new handshakes are answered 503; the open ones are closed with 1012,
     /// in random order spread over the window, with a reason such as `retry_after_ms=1500` that
-    /// spreads the clients' return. A running hook ends first, and what was queued goes out. At the
-    /// deadline running hooks are dropped. Every `disconnect` runs.
+    /// spreads the clients' return. What was published before goes out before; a running hook ends first, and
+    /// what was queued goes out. At the deadline running hooks are dropped. Every `disconnect` runs.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is ready, new handshakes stay refused, and connections that were not told
     /// yet stay open. Call it again.
     pub async fn drain(&self, drain: Drain) -> Drained {
-        let mailboxes = self.begin_drain();
+        let (mailboxes, layers) = self.begin_drain();
         let total = mailboxes.len();
+        let deadline = after(Instant::now(), drain.deadline);
+        // Who is closed first would miss what is just being delivered to one member after the other.
+        let settled = async {
+            for layer in &layers {
+                layer.settle().await;
+            }
+        };
+        let _ = timeout_at(deadline, settled).await;
         let start = Instant::now();
-        let deadline = after(start, drain.deadline);
         for (place, mailbox) in mailboxes.into_iter().enumerate() {
             let share = drain.window.mul_f64(place as f64 / total.max(1) as f64);
             let due = after(start, share);
@@ -175,15 +185,16 @@ impl Sockets {
         }
     }
 
-    /// Refuses newcomers, and lists who is there in random order.
-    fn begin_drain(&self) -> Vec<Arc<Mailbox>> {
+    /// Refuses newcomers, and lists who is there in random order, and their layers.
+    fn begin_drain(&self) -> (Vec<Arc<Mailbox>>, Vec<ChannelLayer>) {
         let mut state = self.lock();
         state.draining = true;
         let mut mailboxes: Vec<_> = state.live.values().cloned().collect();
+        let layers = state.layers.clone();
         drop(state);
         let random = RandomState::new();
         mailboxes.sort_by_cached_key(|mailbox| random.hash_one(mailbox.id()));
-        mailboxes
+        (mailboxes, layers)
     }
 
     async fn emptied(&self) {
@@ -261,11 +272,14 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Notes the session that the handshake has become; `None` during a drain, which would not tell it.
-    pub(super) fn register(mut self, mailbox: Arc<Mailbox>) -> Option<Self> {
+    pub(super) fn register(mut self, mailbox: Arc<Mailbox>, layer: &ChannelLayer) -> Option<Self> {
         self.id = NonZeroU64::new(mailbox.id());
         let mut state = self.sockets.lock();
         if state.draining {
             return None;
+        }
+        if !state.layers.iter().any(|known| known.is(layer)) {
+            state.layers.push(layer.clone());
         }
         state.live.insert(mailbox.id(), mailbox);
         drop(state);

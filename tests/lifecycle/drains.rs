@@ -5,8 +5,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio::time::sleep;
 
+use strait::Accept;
+use strait::ChannelLayer;
+use strait::Consumer;
+use strait::Context;
+use strait::Reject;
+use strait::Router;
 use strait::close::Cause;
 use strait::service::Drain;
+use strait::testing::Communicator;
 
 use super::raw::CLOSE;
 use super::raw::Raw;
@@ -338,6 +345,44 @@ async fn a_window_spreads_the_closings() {
     assert_eq!(seconds, (0..10).collect::<Vec<_>>());
     assert_ne!(seconds, in_order_of_connection, "the order is random");
     assert_eq!(stage.log.farewells().len(), 10);
+}
+
+struct Member;
+
+impl Consumer for Member {
+    async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
+        ctx.group_add("all").await?;
+        Ok(Accept::new())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_closed_first_has_what_was_published_before() {
+    let layer = ChannelLayer::memory();
+    let router = Router::new()
+        .path("", |_| Ok(Member))
+        .channel_layer(layer.clone());
+    let (service, sockets) = router.into_service();
+    let mut clients = Vec::new();
+    // So many that a delivery pauses before it has come to all.
+    for _ in 0..600 {
+        let mut client = Communicator::new(&service, "/");
+        client.connect().await.unwrap();
+        clients.push(client);
+    }
+    for text in ["first", "second"] {
+        layer.group_broadcast("all", text).await.unwrap();
+    }
+    let drain = tokio::spawn(async move { sockets.drain(Drain::new()).await });
+    for (at, client) in clients.iter_mut().enumerate() {
+        for text in ["first", "second"] {
+            let received = client.receive_text().await;
+            assert_eq!(received.ok().as_deref(), Some(text), "client {at}");
+        }
+        assert_eq!(client.expect_close().await.unwrap().0, 1012);
+    }
+    let drained = drain.await.unwrap();
+    assert_eq!((drained.closed, drained.abandoned), (600, 0));
 }
 
 #[tokio::test(start_paused = true)]
