@@ -23,7 +23,10 @@ pub(crate) fn peers() -> Result<PathBuf, String> {
 /// The folder that cargo builds into: this program is TARGET/release/deps/NAME-….
 fn target() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    Ok(own.ancestors().nth(3).unwrap_or_else(root).to_owned())
+    Ok(own
+        .ancestors()
+        .nth(3)
+        .map_or_else(|| root().to_owned(), Path::to_owned))
 }
 
 fn root() -> &'static Path {

@@ -1,4 +1,4 @@
-//! Many sockets at once: opened, written to, and read frame by frame.
+//! Many sockets at once: opened, written to, and read frame by frame; pings are answered.
 
 use std::fmt;
 use std::io;
@@ -18,6 +18,7 @@ use rustix::net::sockopt;
 use crate::common::poll::Poll;
 use crate::common::request;
 use crate::common::request::Headers;
+use crate::frames;
 use crate::frames::Frame;
 
 pub(crate) struct Crowd {
@@ -292,6 +293,12 @@ impl Crowd {
                 |bytes| Frame::first(bytes).map_err(|error| format!("socket {token}: {error}"));
             while let Some((frame, rest)) = first(bytes)? {
                 bytes = rest;
+                if frame.opcode == frames::PING {
+                    let pong = frames::request(frames::PONG, frame.payload);
+                    // Short, and on a connection that is read; where it has ended, that shows at the next look.
+                    let _ = socket.stream.write(&pong);
+                    continue;
+                }
                 if on(token, Came::Frame(frame))? == Go::Stop {
                     go = Go::Stop;
                 }
