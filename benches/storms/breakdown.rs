@@ -140,7 +140,7 @@ fn label(calls: &[String]) -> (String, String) {
     let place = ["strait::", "hub::", "tokio::", "hyper::"]
         .into_iter()
         .find_map(|name| calls.iter().find(|call| is_of(call, name)));
-    let place = place.or(calls.first()).cloned();
+    let place = place.or_else(|| calls.first()).cloned();
     (what.unwrap_or_default(), place.unwrap_or_default())
 }
 

@@ -159,15 +159,12 @@ impl Crowd {
         Ok(())
     }
 
-    /// From now on this socket does not read, and has little room for what comes.
-    pub(crate) fn pause(&mut self, token: usize) -> Result<(), String> {
+    /// From now on this socket does not read.
+    ///
+    /// Its buffer in the kernel stays as it is: made smaller now, it would drop what is on its way, and the server's kernel, which takes
+    /// that for a bad network, would send it again after ever longer pauses only.
+    pub(crate) fn pause(&mut self, token: usize) {
         self.sockets[token].is_paused = true;
-        self.set_room(token, LITTLE)
-    }
-
-    fn set_room(&self, token: usize, bytes: usize) -> Result<(), String> {
-        let set = sockopt::set_socket_recv_buffer_size(&self.sockets[token].stream, bytes);
-        set.map_err(|error| format!("socket {token}: {error}"))
     }
 
     /// Reads on, beginning with what waits.
@@ -175,10 +172,7 @@ impl Crowd {
     where
         F: FnMut(usize, Came<'_>) -> Result<Go, String>,
     {
-        if std::mem::take(&mut self.sockets[token].is_paused) {
-            // In small windows the kernel would take seconds for what it holds.
-            self.set_room(token, USUAL)?;
-        }
+        self.sockets[token].is_paused = false;
         self.readable(token, on)
     }
 
@@ -315,9 +309,5 @@ impl Crowd {
     }
 }
 
-/// `SO_RCVBUF` of a socket that does not read.
-const LITTLE: usize = 4096;
-/// And of one that reads on.
-const USUAL: usize = 128 * 1024;
 /// Silence of so long means that nothing will come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

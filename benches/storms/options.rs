@@ -14,7 +14,8 @@ impl Options {
             only: String::new(),
         };
         while let Some(flag) = arguments.next() {
-            let value = |value: Option<String>| value.ok_or(format!("{flag} needs a value"));
+            let value =
+                |value: Option<String>| value.ok_or_else(|| format!("{flag} needs a value"));
             match flag.as_str() {
                 // cargo's own.
                 "--bench" => {}

@@ -142,8 +142,8 @@ const PLAN: Plan = Plan {
     // Short enough that a queue holds a copy of its own.
     length: 2000,
     pace: Duration::from_millis(20),
-    // A queue is full after six.
-    time: Duration::from_secs(10),
+    // A queue is full after seven or eight.
+    time: Duration::from_secs(12),
     outgoing: 512 * 1024,
     // Else the kernel takes four megabytes for each first, and the runs are so much longer.
     send_buffer: 64 * 1024,

@@ -71,7 +71,7 @@ pub(crate) fn run(hub: &Hub, plan: Plan, they_stop: bool) -> Result<Run, String>
 
     let mut watch = Watch::begin(&server)?;
     if they_stop {
-        load.stop()?;
+        load.stop();
     }
     load.publish(plan.time, |load| {
         watch.look(&server, &mut load.book.ends)?;
@@ -118,13 +118,12 @@ impl Load {
         })
     }
 
-    fn stop(&mut self) -> Result<(), String> {
-        let stopped = self.book.fast.end..self.crowd.len();
-        self.book.due += stopped.len();
-        self.book.stopped = stopped.clone();
-        stopped
-            .into_iter()
-            .try_for_each(|token| self.crowd.pause(token))
+    fn stop(&mut self) {
+        self.book.stopped = self.book.fast.end..self.crowd.len();
+        self.book.due += self.book.stopped.len();
+        for token in self.book.stopped.clone() {
+            self.crowd.pause(token);
+        }
     }
 
     /// Lets them read on, all at once, the first time that this is called.
@@ -167,9 +166,13 @@ impl Load {
         if book.due == 0 {
             return Ok(());
         }
-        let (due, ended) = (book.due, book.ends.in_closed);
+        let sent = book.sent.len() as u64;
+        let behind = book.fast.clone().filter(|at| book.received[*at] < sent);
+        let (due, behind, ends) = (book.due, behind.count(), &book.ends);
         Err(format!(
-            "{due} messages or ends are missing; of those that stopped, {ended} were closed with 4008"
+            "{due} messages or ends are missing: {behind} readers that never stopped have not all messages; of those that did, {} were \
+             told 4008 in `Closed`, and {} had it on the wire",
+            ends.in_closed, ends.on_the_wire
         ))
     }
 }
