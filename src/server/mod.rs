@@ -5,6 +5,7 @@ mod accept;
 mod descriptors;
 mod fallback;
 mod http1;
+mod listen;
 mod server;
 mod signals;
 

@@ -10,8 +10,6 @@ use bytes::Bytes;
 use http::Request;
 use http::Response;
 use tokio::net::TcpListener;
-use tokio::net::TcpSocket;
-use tokio::net::lookup_host;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -32,6 +30,7 @@ use super::descriptors;
 use super::fallback::Fallback;
 use super::http1::App;
 use super::http1::serve;
+use super::listen;
 use super::signals;
 
 /// Serves a router, and optionally plain HTTP beside it on the same port.
@@ -165,7 +164,7 @@ impl Server {
     /// Dropped before it is ready, nothing is bound.
     pub async fn listen(self) -> Result<Listening, Error> {
         let listener = match self.listener {
-            Listener::Address(address) => bind(&address)
+            Listener::Address(address) => listen::on(&address)
                 .await
                 .map_err(|source| Error::io(format!("listen on {address}"), source))?,
             Listener::Bound(bound) => {
@@ -304,30 +303,6 @@ impl fmt::Debug for Listening {
     }
 }
 
-/// Listens on the first address of that name that can be had, with room for a storm of connections.
-async fn bind(address: &str) -> io::Result<TcpListener> {
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address has that name");
-    for address in lookup_host(address).await? {
-        match listen_on(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    // A restart need not wait for what the last process left behind; on Windows the option would mean something else.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
 /// Serves every connection that comes, until the sender of `stopped` is dropped. Returns those that are not over yet.
 async fn accept_all(
     listener: TcpListener,
@@ -350,8 +325,5 @@ async fn accept_all(
     }
 }
 
-/// Connections that may wait to be accepted. After a restart all clients come at once, and one that finds no room tries again a second
-/// later at the earliest. Linux takes no more than `net.core.somaxconn`, 4,096 unless it is set.
-const BACKLOG: u32 = 4096;
 /// What a request may still take after the drain.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);

@@ -77,6 +77,7 @@ impl Sockets {
             limits,
             state: Mutex::new(State {
                 live: HashMap::new(),
+                layers: Vec::new(),
                 limiter: Limiter::new(limits),
                 draining: false,
             }),
