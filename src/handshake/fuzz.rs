@@ -148,7 +148,7 @@ fn check_refusal(reject: Reject) {
 }
 
 fn scope(request: &mut Parts, path: &str) -> Scope {
-    let decoded = path.clone().into_owned();
+    let decoded = path.to_owned();
     let scope = Scope::new(request, path, Params::default(), Arc::default());
     assert_eq!(scope.path(), decoded);
     assert_eq!(scope.raw_path(), request.uri.path());

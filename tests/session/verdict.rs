@@ -54,6 +54,10 @@ fn models(stage: Stage, sequence: &Sequence) -> Vec<Model> {
 struct Verdict(Vec<String>);
 
 impl Verdict {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a claim reads best without ampersands"
+    )]
     fn equal<T: PartialEq + Debug>(&mut self, what: &str, found: T, expected: T) {
         if found != expected {
             self.0
