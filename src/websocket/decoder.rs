@@ -2,7 +2,10 @@
 
 use std::mem;
 
+use crate::websocket::extensions::Extensions;
 use crate::websocket::header;
+#[cfg(feature = "deflate")]
+use crate::websocket::header::Deflate;
 use crate::websocket::header::Expected;
 use crate::websocket::header::FrameHeader;
 use crate::websocket::header::MAX_HEADER;
@@ -26,6 +29,7 @@ pub(crate) struct Decoder {
     /// control frame that leaves nothing incomplete ends it; a violation stays for ever.
     partial: Option<Box<Partial>>,
     role: Role,
+    extensions: Extensions,
 }
 
 /// What began and has not ended.
@@ -76,7 +80,14 @@ impl Decoder {
             max_message,
             partial: None,
             role,
+            extensions: Extensions::default(),
         }
+    }
+
+    /// Reads what these extensions allow, too.
+    pub(crate) fn with(mut self, extensions: Extensions) -> Self {
+        self.extensions = extensions;
+        self
     }
 
     /// Reads from `input[*at..]`, advances `*at` and unmasks in place.
@@ -164,7 +175,18 @@ impl Decoder {
         if let Some(key) = header.mask {
             mask::apply(key, payload);
         }
+        #[cfg(feature = "deflate")]
+        if header.is_compressed {
+            return Some(self.inflate_whole(header, payload));
+        }
         Some(Incoming::from_frame(header.opcode, payload))
+    }
+
+    #[cfg(feature = "deflate")]
+    fn inflate_whole(&self, header: FrameHeader, payload: &[u8]) -> Result<Incoming, Violation> {
+        let mut message = Message::begin(header);
+        message.push(payload, None, self.max_message)?;
+        message.finish()
     }
 
     fn advance(&mut self, input: &mut [u8], at: &mut usize) -> Result<Option<Incoming>, Violation> {
@@ -258,14 +280,14 @@ impl Decoder {
         let message = self
             .partial()
             .message
-            .get_or_insert_with(|| Message::begin(header.opcode));
+            .get_or_insert_with(|| Message::begin(header));
         // More fragments may follow, but not beyond the limit.
         let still_to_come = if header.fin {
             rest
         } else {
             max_message.saturating_sub(message.len() + piece.len())
         };
-        message.push(piece, Some(still_to_come))
+        message.push(piece, Some(still_to_come), max_message)
     }
 
     /// Ends the message if this was its last frame.
@@ -283,6 +305,11 @@ impl Decoder {
             role: self.role,
             max_message: self.max_message,
             begun: message.map(Message::len),
+            #[cfg(feature = "deflate")]
+            deflate: Deflate {
+                is_agreed: self.extensions.deflate.is_some(),
+                has_begun: message.is_some_and(Message::is_compressed),
+            },
         }
     }
 

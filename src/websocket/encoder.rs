@@ -52,6 +52,14 @@ pub(crate) fn header(opcode: OpCode, payload_len: usize) -> Header {
     Header { bytes, len }
 }
 
+/// The header of a whole message whose payload is compressed.
+#[cfg(feature = "deflate")]
+pub(super) fn compressed_header(opcode: OpCode, payload_len: usize) -> Header {
+    let mut header = header(opcode, payload_len);
+    header.bytes[0] |= COMPRESSED;
+    header
+}
+
 /// Appends an unmasked frame, as a server sends it.
 #[inline]
 pub(crate) fn encode_into(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
@@ -91,3 +99,6 @@ pub(crate) fn frame(opcode: OpCode, payload: &[u8]) -> Bytes {
 
 const FIN: u8 = 0b1000_0000;
 const MASKED: u8 = 0b1000_0000;
+/// RSV1, which permessage-deflate has taken (RFC 7692, 6).
+#[cfg(feature = "deflate")]
+const COMPRESSED: u8 = 0b0100_0000;

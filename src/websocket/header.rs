@@ -1,6 +1,8 @@
 //! Reading one frame header (RFC 6455, 5.2), from its first byte on.
 
 use crate::websocket::control::ControlPayload;
+#[cfg(feature = "deflate")]
+use crate::websocket::deflate::most_compressed;
 use crate::websocket::opcode::OpCode;
 use crate::websocket::role::Role;
 use crate::websocket::violation::Violation;
@@ -10,6 +12,9 @@ use crate::websocket::violation::Violation;
 pub(super) struct FrameHeader {
     pub(super) opcode: OpCode,
     pub(super) fin: bool,
+    /// It begins a message that is compressed.
+    #[cfg(feature = "deflate")]
+    pub(super) is_compressed: bool,
     /// `None` for what a server sends.
     pub(super) mask: Option<[u8; 4]>,
     /// Length of the payload; of a data frame it is within the limit.
@@ -24,6 +29,18 @@ pub(super) struct Expected {
     pub(super) max_message: usize,
     /// Length of the fragmented message so far, `None` when none was begun.
     pub(super) begun: Option<usize>,
+    #[cfg(feature = "deflate")]
+    pub(super) deflate: Deflate,
+}
+
+/// What permessage-deflate changes for the next frame.
+#[cfg(feature = "deflate")]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deflate {
+    /// It was agreed on.
+    pub(super) is_agreed: bool,
+    /// The fragmented message is compressed: its length is that of the compressed form.
+    pub(super) has_begun: bool,
 }
 
 /// The longest header: two bytes, eight of length, four of mask.
@@ -58,6 +75,8 @@ pub(super) fn common(bytes: &[u8], expected: Expected) -> Option<(FrameHeader, u
     let header = FrameHeader {
         opcode,
         fin: true,
+        #[cfg(feature = "deflate")]
+        is_compressed: false,
         mask: Some(*key),
         len,
     };
@@ -77,7 +96,7 @@ pub(super) fn parse(
     let Some(&first) = bytes.first() else {
         return Ok(None);
     };
-    let (opcode, fin) = first_byte(first, expected.begun.is_some())?;
+    let (opcode, fin) = first_byte(first, expected)?;
     let Some(&second) = bytes.get(1) else {
         return Ok(None);
     };
@@ -85,7 +104,7 @@ pub(super) fn parse(
     let Some((len, taken)) = payload_len(second, &bytes[2..])? else {
         return Ok(None);
     };
-    let len = within_limit(len, opcode, expected)?;
+    let len = within_limit(len, first, opcode, expected)?;
     let at = 2 + taken;
     let (mask, size) = match expected.role {
         Role::Client => (None, at),
@@ -97,6 +116,8 @@ pub(super) fn parse(
     let header = FrameHeader {
         opcode,
         fin,
+        #[cfg(feature = "deflate")]
+        is_compressed: first & RSV1 != 0,
         mask,
         len,
     };
@@ -105,8 +126,8 @@ pub(super) fn parse(
 
 /// FIN, the reserved bits and the opcode.
 #[inline]
-fn first_byte(byte: u8, begun: bool) -> Result<(OpCode, bool), Violation> {
-    if byte & RESERVED_BITS != 0 {
+fn first_byte(byte: u8, expected: Expected) -> Result<(OpCode, bool), Violation> {
+    if byte & RESERVED_BITS != 0 && !begins_compressed(byte, expected) {
         return Err(Violation::reserved_bit(byte));
     }
     let bits = byte & OPCODE_BITS;
@@ -120,11 +141,26 @@ fn first_byte(byte: u8, begun: bool) -> Result<(OpCode, bool), Violation> {
         }
         return Ok((opcode, fin));
     }
-    match (opcode == OpCode::Continuation, begun) {
+    match (opcode == OpCode::Continuation, expected.begun.is_some()) {
         (true, false) => Err(Violation::orphan()),
         (false, true) => Err(Violation::unended(opcode)),
         (true, true) | (false, false) => Ok((opcode, fin)),
     }
+}
+
+/// RSV1 tells so at the first frame of a data message, where permessage-deflate was agreed on; it
+/// means nothing at any other (RFC 7692, 6).
+#[cfg(feature = "deflate")]
+fn begins_compressed(byte: u8, expected: Expected) -> bool {
+    let opcode = OpCode::from_bits(byte & OPCODE_BITS);
+    expected.deflate.is_agreed
+        && byte & RESERVED_BITS == RSV1
+        && matches!(opcode, Some(OpCode::Text | OpCode::Binary))
+}
+
+#[cfg(not(feature = "deflate"))]
+const fn begins_compressed(_byte: u8, _expected: Expected) -> bool {
+    false
 }
 
 /// The mask bit, and the length as far as it tells a control frame's.
@@ -166,22 +202,42 @@ fn payload_len(second: u8, after: &[u8]) -> Result<Option<(u64, usize)>, Violati
 
 /// The length as a number we can hold, once it fits what the message may still grow by.
 #[inline]
-fn within_limit(len: u64, opcode: OpCode, expected: Expected) -> Result<usize, Violation> {
+fn within_limit(
+    len: u64,
+    first: u8,
+    opcode: OpCode,
+    expected: Expected,
+) -> Result<usize, Violation> {
     let too_big = || Violation::too_big(expected.max_message);
     let len = usize::try_from(len).map_err(|_| too_big())?;
-    let room = expected
-        .max_message
-        .saturating_sub(expected.begun.unwrap_or(0));
+    let room = most(first, expected).saturating_sub(expected.begun.unwrap_or(0));
     if !opcode.is_control() && len > room {
         return Err(too_big());
     }
     Ok(len)
 }
 
+/// The most bytes that all frames of the message together may have.
+#[cfg(feature = "deflate")]
+fn most(first: u8, expected: Expected) -> usize {
+    if first & RSV1 != 0 || expected.deflate.has_begun {
+        return most_compressed(expected.max_message);
+    }
+    expected.max_message
+}
+
+#[cfg(not(feature = "deflate"))]
+const fn most(_first: u8, expected: Expected) -> usize {
+    expected.max_message
+}
+
 const FIN: u8 = 0b1000_0000;
 const FIN_TEXT: u8 = 0b1000_0001;
 const FIN_BINARY: u8 = 0b1000_0010;
 const RESERVED_BITS: u8 = 0b0111_0000;
+/// The one of them that permessage-deflate has taken.
+#[cfg(feature = "deflate")]
+const RSV1: u8 = 0b0100_0000;
 const OPCODE_BITS: u8 = 0b0000_1111;
 const MASKED: u8 = 0b1000_0000;
 const LEN_BITS: u8 = 0b0111_1111;

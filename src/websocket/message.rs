@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 
+#[cfg(feature = "deflate")]
+use crate::websocket::deflate::Inflater;
+use crate::websocket::header::FrameHeader;
 use crate::websocket::incoming::Incoming;
 use crate::websocket::opcode::OpCode;
 use crate::websocket::utf8::NotUtf8;
@@ -11,13 +14,83 @@ use crate::websocket::violation::Violation;
 /// A data message under construction. Its buffer grows with the bytes received, never by what a
 /// header declares, and becomes the message without being copied again.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) struct Message {
+    body: Body,
+    /// What turns the bytes received into those of the message, where it is compressed.
+    #[cfg(feature = "deflate")]
+    inflater: Option<Inflater>,
+}
+
+/// The bytes of a message, as far as they are here.
+#[derive(Debug)]
+pub(super) enum Body {
     Text(Utf8Text),
     Binary(Vec<u8>),
 }
 
 impl Message {
-    /// The message whose first frame has this opcode.
+    /// The message whose first frame has this header.
+    pub(super) fn begin(header: FrameHeader) -> Self {
+        Self {
+            body: Body::begin(header.opcode),
+            #[cfg(feature = "deflate")]
+            inflater: header.is_compressed.then(Inflater::new),
+        }
+    }
+
+    /// Bytes received so far: compressed ones, where it is compressed.
+    pub(super) fn len(&self) -> usize {
+        #[cfg(feature = "deflate")]
+        if let Some(inflater) = &self.inflater {
+            return inflater.taken();
+        }
+        self.body.len()
+    }
+
+    /// Bytes that fit without growing.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn capacity(&self) -> usize {
+        self.body.capacity()
+    }
+
+    #[cfg(feature = "deflate")]
+    pub(super) const fn is_compressed(&self) -> bool {
+        self.inflater.is_some()
+    }
+
+    /// Appends unmasked bytes. `still_to_come` is what follows them, if that is known: room beyond
+    /// it would be wasted. That they stay within `max_message` is seen to here where they are
+    /// compressed, and where they are not by who read their frame's header.
+    pub(super) fn push(
+        &mut self,
+        piece: &[u8],
+        still_to_come: Option<usize>,
+        max_message: usize,
+    ) -> Result<(), Violation> {
+        #[cfg(feature = "deflate")]
+        if let Some(inflater) = &mut self.inflater {
+            let room = max_message - self.body.len();
+            let body = &mut self.body;
+            return inflater.push(piece, room, max_message, |bytes| {
+                let still_to_come = max_message - body.len() - bytes.len();
+                body.push(bytes, Some(still_to_come))
+            });
+        }
+        debug_assert!(self.body.len() + piece.len() <= max_message);
+        self.body.push(piece, still_to_come)
+    }
+
+    /// The message, after its last frame.
+    pub(super) fn finish(self) -> Result<Incoming, Violation> {
+        #[cfg(feature = "deflate")]
+        if let Some(inflater) = self.inflater {
+            inflater.finish()?;
+        }
+        self.body.finish()
+    }
+}
+
+impl Body {
     pub(super) fn begin(opcode: OpCode) -> Self {
         if opcode == OpCode::Text {
             return Self::Text(Utf8Text::default());
@@ -25,7 +98,6 @@ impl Message {
         Self::Binary(Vec::new())
     }
 
-    /// Bytes received so far.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -42,8 +114,6 @@ impl Message {
         }
     }
 
-    /// Appends unmasked bytes. `still_to_come` is what follows them, if that is known: room beyond
-    /// it would be wasted.
     pub(super) fn push(
         &mut self,
         piece: &[u8],

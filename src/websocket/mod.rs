@@ -7,7 +7,10 @@
 mod close;
 mod control;
 mod decoder;
+#[cfg(feature = "deflate")]
+pub(crate) mod deflate;
 mod encoder;
+mod extensions;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod header;
@@ -29,6 +32,7 @@ pub(crate) use encoder::encode_into;
 pub(crate) use encoder::encode_masked_into;
 pub(crate) use encoder::frame;
 pub(crate) use encoder::header;
+pub(crate) use extensions::Extensions;
 pub(crate) use incoming::Incoming;
 pub(crate) use opcode::OpCode;
 pub(crate) use role::Role;

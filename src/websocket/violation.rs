@@ -10,7 +10,7 @@ use crate::websocket::opcode::OpCode;
 /// The reason names the offending byte, bit or number and always fits a close frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// 1002 (protocol error), 1007 (not UTF-8) or 1009 (message too big).
+    /// 1002 (protocol error), 1007 (not UTF-8, not DEFLATE) or 1009 (message too big).
     pub(crate) code: u16,
     /// What was wrong, in at most 123 bytes.
     pub(crate) reason: String,
@@ -22,7 +22,7 @@ impl Violation {
     #[cold]
     pub(super) fn reserved_bit(first: u8) -> Self {
         Self::protocol(format!(
-            "reserved bit set in first byte 0x{first:02x}, no extension was agreed"
+            "reserved bit set in first byte 0x{first:02x}, no extension was agreed for it"
         ))
     }
 
@@ -90,6 +90,15 @@ impl Violation {
     #[cold]
     pub(super) fn bad_text() -> Self {
         Self::not_utf8("text message is not valid UTF-8")
+    }
+
+    #[cfg(feature = "deflate")]
+    #[cold]
+    pub(super) fn bad_deflate() -> Self {
+        Self {
+            code: 1007,
+            reason: "compressed message is not whole, valid DEFLATE data".to_owned(),
+        }
     }
 
     #[cold]

@@ -18,7 +18,7 @@ use crate::websocket::OpCode;
 use crate::websocket::Role;
 use crate::websocket::Violation;
 use crate::websocket::mask;
-use crate::websocket::message::Message;
+use crate::websocket::message::Body;
 use crate::websocket::utf8::Utf8Text;
 
 proptest! {
@@ -80,7 +80,7 @@ proptest! {
         declared in select(vec![1 << 12, 1 << 16, usize::MAX >> 1]),
         opcode in select(vec![OpCode::Text, OpCode::Binary]),
     ) {
-        let mut message = Message::begin(opcode);
+        let mut message = Body::begin(opcode);
         let mut rest: usize = declared;
         let mut growths = 0;
         let mut before = 0;

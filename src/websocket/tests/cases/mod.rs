@@ -2,6 +2,8 @@
 
 mod closing;
 mod control;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod fragments;
 mod framing;
 mod lengths;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::websocket::ControlPayload;
 use crate::websocket::Decoder;
+use crate::websocket::Extensions;
 use crate::websocket::Incoming;
 use crate::websocket::Role;
 use crate::websocket::Violation;
@@ -14,7 +15,7 @@ use crate::websocket::tests::wire::text;
 /// What arrives and what must come out, for each reader it is meant for.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// Of RFC 6455.
+    /// Of RFC 6455, or of RFC 7692 where its extension is agreed on.
     pub(super) section: &'static str,
     pub(super) name: String,
     frames: Vec<Frame>,
@@ -25,6 +26,7 @@ pub(super) struct Row {
     /// The violation must be seen at the very last byte of the row, neither earlier nor later.
     at_last_byte: bool,
     saying: &'static str,
+    extensions: Extensions,
 }
 
 /// What is the matter after the last byte.
@@ -55,6 +57,7 @@ pub(super) fn reads<const F: usize, const M: usize>(
         end: End::Idle,
         at_last_byte: false,
         saying: "",
+        extensions: Extensions::default(),
     }
 }
 
@@ -112,6 +115,13 @@ impl Row {
         self
     }
 
+    /// permessage-deflate was agreed on.
+    #[cfg(feature = "deflate")]
+    pub(super) fn deflate(mut self) -> Self {
+        self.extensions.deflate = Some(crate::websocket::deflate::WindowBits::MAX);
+        self
+    }
+
     /// Tries the row whole, byte by byte and cut in two at every position.
     pub(super) fn run(&self) {
         for &reader in self.readers {
@@ -130,7 +140,7 @@ impl Row {
     }
 
     fn run_cut(&self, reader: Role, pieces: &[&[u8]]) {
-        let mut decoder = Decoder::new(reader, self.limit);
+        let mut decoder = Decoder::new(reader, self.limit).with(self.extensions);
         let mut got = Vec::new();
         let mut refused = None;
         for (index, piece) in pieces.iter().enumerate() {

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use crate::websocket::tests::cases::closing;
 use crate::websocket::tests::cases::control;
+#[cfg(feature = "deflate")]
+use crate::websocket::tests::cases::deflate;
 use crate::websocket::tests::cases::fragments;
 use crate::websocket::tests::cases::framing;
 use crate::websocket::tests::cases::lengths;
@@ -58,6 +60,12 @@ fn frames_follow_each_other() {
     run(sequences::rows());
 }
 
+#[cfg(feature = "deflate")]
+#[test]
+fn compressed_messages_are_inflated_or_refused() {
+    run(deflate::rows());
+}
+
 #[test]
 fn the_table_is_large_and_names_are_unique() {
     let tables = [
@@ -70,9 +78,12 @@ fn the_table_is_large_and_names_are_unique() {
         text::rows(),
         limits::rows(),
         sequences::rows(),
+        #[cfg(feature = "deflate")]
+        deflate::rows(),
     ];
     let rows: Vec<Row> = tables.into_iter().flatten().collect();
-    assert!(rows.len() >= 260, "{} rows", rows.len());
+    let least = if cfg!(feature = "deflate") { 360 } else { 260 };
+    assert!(rows.len() >= least, "{} rows", rows.len());
     let mut names = HashSet::new();
     for row in &rows {
         assert!(names.insert(&row.name), "two rows are named {}", row.name);

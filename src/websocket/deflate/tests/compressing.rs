@@ -1,0 +1,170 @@
+//! Frames that are compressed here, read by plain flate2 and by our own decoder.
+
+#![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+use flate2::Decompress;
+use flate2::FlushDecompress;
+use proptest::collection::vec;
+use proptest::prelude::Just;
+use proptest::prelude::ProptestConfig;
+use proptest::prelude::Strategy;
+use proptest::prelude::any;
+use proptest::prop_assert_eq;
+use proptest::prop_oneof;
+use proptest::proptest;
+
+use crate::websocket::Decoder;
+use crate::websocket::Extensions;
+use crate::websocket::Incoming;
+use crate::websocket::OpCode;
+use crate::websocket::Role;
+use crate::websocket::deflate::Compression;
+use crate::websocket::deflate::WindowBits;
+use crate::websocket::deflate::compressed_frame;
+use crate::websocket::deflate::compressions;
+
+#[test]
+fn every_window_and_level_is_read_with_a_window_of_that_size() {
+    let payloads = [
+        "a".repeat(300),
+        "Hello, world! ".repeat(1000),
+        (0..4000).map(|n| format!("{{\"id\":{n}}},")).collect(),
+    ];
+    for bits in 9..=15 {
+        for level in 1..=9 {
+            for payload in &payloads {
+                let compression = compression(bits, level);
+                let frame =
+                    compressed_frame(OpCode::Text, payload.as_bytes(), compression).unwrap();
+                assert_eq!(frame[0], 0b1100_0001, "FIN, RSV1, text");
+                assert!(frame.len() < payload.len(), "{bits} {level}");
+                let compressed = [payload_of(&frame), &[0, 0, 0xFF, 0xFF]].concat();
+                let inflated = inflated_with(bits, &compressed);
+                assert_eq!(inflated, payload.as_bytes(), "{bits} {level}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_would_not_be_shorter_is_left_as_it_is() {
+    let mut state = 1_u32;
+    let noise: Vec<u8> = (0..5000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    for payload in [&b""[..], b"a", b"Hello", &noise] {
+        let frame = compressed_frame(OpCode::Binary, payload, compression(15, 1));
+        assert!(frame.is_none(), "{} bytes", payload.len());
+    }
+    // And the compressor is as good as new.
+    assert!(compressed_frame(OpCode::Binary, &[0; 100], compression(15, 1)).is_some());
+}
+
+#[test]
+fn a_thread_compresses_with_any_number_of_kinds() {
+    let before = compressions();
+    for round in 0..3 {
+        for level in 1..=9 {
+            for bits in 9..=15 {
+                let frame = compressed_frame(OpCode::Text, &[b'x'; 999], compression(bits, level));
+                assert_eq!(read(&frame.unwrap(), 999), text(&[b'x'; 999]), "{round}");
+            }
+        }
+    }
+    assert_eq!(compressions() - before, 3 * 9 * 7);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Whatever is compressed inflates to the same, whole and in pieces, here and by flate2.
+    #[test]
+    fn what_is_compressed_inflates_to_the_same(
+        payload in payload(),
+        bits in 9_u8..=15,
+        level in 1_u8..=9,
+        piece in 1_usize..700,
+    ) {
+        let Some(frame) = compressed_frame(OpCode::Binary, &payload, compression(bits, level)) else {
+            return Ok(());
+        };
+        let compressed = [payload_of(&frame), &[0, 0, 0xFF, 0xFF]].concat();
+        prop_assert_eq!(&inflated_with(bits, &compressed), &payload);
+        let expected = Incoming::Binary(payload.into());
+        prop_assert_eq!(&read(&frame, frame.len()), &expected);
+        prop_assert_eq!(read(&frame, piece), expected);
+    }
+}
+
+/// Noise, repetitions, and both in turn.
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        vec(any::<u8>(), 0..200),
+        (any::<u8>(), 0_usize..5000).prop_map(|(byte, len)| std::vec![byte; len]),
+        (vec(any::<u8>(), 1..50), 1_usize..200).prop_map(|(bytes, times)| bytes.repeat(times)),
+        Just(b"{\"type\":\"order.updated\",\"order_id\":17}".to_vec()),
+    ];
+    vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+fn compression(bits: u8, level: u8) -> Compression {
+    Compression {
+        window: WindowBits::new(bits).unwrap(),
+        level,
+        min_len: 0,
+    }
+}
+
+fn payload_of(frame: &[u8]) -> &[u8] {
+    let header = match frame[1] {
+        127 => 10,
+        126 => 4,
+        _ => 2,
+    };
+    &frame[header..]
+}
+
+/// By an inflater that has no larger window than was agreed on, in small steps, so that it needs it.
+fn inflated_with(bits: u8, mut input: &[u8]) -> Vec<u8> {
+    let mut state = Decompress::new_with_window_bits(false, bits);
+    let mut inflated = Vec::new();
+    loop {
+        let mut step = [0; 64];
+        let (taken, made) = (state.total_in(), state.total_out());
+        state
+            .decompress(input, &mut step, FlushDecompress::None)
+            .unwrap();
+        input = &input[(state.total_in() - taken) as usize..];
+        let made = (state.total_out() - made) as usize;
+        inflated.extend(&step[..made]);
+        if input.is_empty() && made < step.len() {
+            return inflated;
+        }
+    }
+}
+
+/// By our own decoder, in pieces of this length.
+fn read(frame: &[u8], piece: usize) -> Incoming {
+    let deflate = Some(WindowBits::MAX);
+    let mut decoder = Decoder::new(Role::Client, 1 << 20).with(Extensions { deflate });
+    let mut got = Vec::new();
+    for piece in frame.chunks(piece) {
+        let (mut input, mut at) = (piece.to_vec(), 0);
+        while let Some(incoming) = decoder.decode(&mut input, &mut at).unwrap() {
+            got.push(incoming);
+        }
+    }
+    assert_eq!(got.len(), 1);
+    got.remove(0)
+}
+
+fn text(payload: &[u8]) -> Incoming {
+    Incoming::Text(String::from_utf8(payload.to_vec()).unwrap())
+}

@@ -1,0 +1,5 @@
+//! Negotiating, compressing and inflating, against tables and against plain flate2.
+
+mod compressing;
+mod inflating;
+mod negotiation;
