@@ -27,6 +27,8 @@ pub struct Config {
     pub(crate) hook_limit: Option<Duration>,
     pub(crate) write_timeout: Duration,
     pub(crate) close_timeout: Duration,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<Deflate>,
 }
 
 /// A bound of a queue: full at either, so that it overshoots by one item at most.
@@ -69,6 +71,8 @@ impl Config {
             hook_limit: None,
             write_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(2),
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 
@@ -175,9 +179,79 @@ impl Config {
         self.close_timeout = timeout;
         self
     }
+
+    /// Compresses messages to and from clients that offer to (permessage-deflate); browsers do. With the
+    /// crate's feature `deflate`; whether it pays is told in [the book](crate::docs::deflate). Memory: none for an idle
+    /// connection, see [`Deflate`]. Default: no compression.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, deflate: Deflate) -> Self {
+        self.deflate = Some(deflate);
+        self
+    }
 }
 
 impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How messages are compressed, with [`Config::deflate`].
+///
+/// Each message stands alone, in both directions (`no_context_takeover`), so that compressors belong to
+/// the worker threads and not to connections, and a broadcast is compressed once for all who use the same window.
+///
+/// Memory: about 380 KB for each worker thread and window in use, and 50 KB for each message that
+/// has arrived in part.
+///
+/// ```
+/// use strait::config::{Config, Deflate};
+///
+/// let config = Config::new().deflate(Deflate::new().min_len(1024));
+/// ```
+#[cfg(feature = "deflate")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Deflate {
+    pub(crate) level: u8,
+    pub(crate) min_len: usize,
+    pub(crate) max_window_bits: u8,
+}
+
+#[cfg(feature = "deflate")]
+impl Deflate {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            level: 1,
+            min_len: 256,
+            max_window_bits: 15,
+        }
+    }
+
+    /// From 1, the fastest, to 9, the smallest; what is beyond counts as the nearer of the two. Default: 1.
+    pub fn level(mut self, level: u8) -> Self {
+        self.level = level.clamp(1, 9);
+        self
+    }
+
+    /// From how many bytes on a message is compressed; a shorter one goes as it is, and so does one that compressing would not
+    /// make shorter. Default: 256.
+    pub fn min_len(mut self, bytes: usize) -> Self {
+        self.min_len = bytes;
+        self
+    }
+
+    /// The largest window that is compressed with, as a power of two: from 9, 512 bytes, to 15, 32 KiB; what is beyond counts
+    /// as the nearer of the two. A client may ask for less. A smaller one takes less memory and finds fewer repetitions. Default: 15.
+    pub fn max_window_bits(mut self, bits: u8) -> Self {
+        self.max_window_bits = bits.clamp(9, 15);
+        self
+    }
+}
+
+#[cfg(feature = "deflate")]
+impl Default for Deflate {
     fn default() -> Self {
         Self::new()
     }

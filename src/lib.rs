@@ -246,10 +246,11 @@
 //! - The wording of errors and log lines is no promise, and a default may change with a minor version.
 //! - **This version is for one process**: the [memory backend](backends::Memory) is the only one,
 //!   behind a [`Backend`](layer::Backend) trait that still grows. Not there yet: Redis and NATS,
-//!   compression, history and resume, presence, TLS, the client's address behind a proxy.
+//!   history and resume, presence, TLS, the client's address behind a proxy.
 //!
 //! # Cargo features
 //!
+//! - `deflate` (off by default): [compression](docs::deflate), permessage-deflate.
 //! - `metrics` (off by default): what happens to connections is [counted](docs::metrics) through the `metrics` facade.
 //!
 //! # The book
@@ -257,6 +258,7 @@
 //! - [From Django Channels](docs::from_channels): the same consumer in both, a table of names,
 //!   every difference.
 //! - [Close codes](docs::close_codes): when each is sent, and what a client should do.
+//! - [Compression](docs::deflate): whether it pays, what it costs.
 //! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, and what to look at before you go live.
 //! - [Metrics](docs::metrics): what is counted, and by which names.
 //! - [Architecture](docs::architecture): the floors of the source, the way of a message, who owns what.

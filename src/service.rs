@@ -67,6 +67,7 @@ use crate::error::chain;
 use crate::handshake::Opening;
 use crate::handshake::Refusal;
 use crate::handshake::Reject;
+use crate::handshake::agree_on_extensions;
 use crate::handshake::switching_protocols;
 use crate::metrics::describe;
 use crate::metrics::handshake_refused;
@@ -207,6 +208,8 @@ impl WebSocketService {
         let path = decode_path(uri.path()).ok_or_else(bad_path)?;
         let (route, params) = self.routes.find(&path).ok_or_else(Reject::not_found)?;
         let opening = Opening::parse(request)?;
+        let (extensions, extensions_answer) =
+            agree_on_extensions(&request.headers, route.terms.config())?;
         let address = request
             .extensions
             .get::<Peer>()
@@ -225,11 +228,15 @@ impl WebSocketService {
             scope,
             layer: route.layer.clone(),
             terms: route.terms.clone(),
+            extensions,
             guard,
         };
         let session = open(admission).ok_or_else(restarting)?;
         match session.answer.await {
-            Ok(Ok(headers)) => {
+            Ok(Ok(mut headers)) => {
+                if let Some(answer) = extensions_answer {
+                    headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, answer);
+                }
                 stream.hand_to(session.stream);
                 Ok(switching_protocols(opening, headers))
             }

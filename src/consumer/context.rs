@@ -148,6 +148,8 @@ impl Context {
     }
 
     fn queue(&self, message: Result<Outbound, Error>) -> Sending {
+        #[cfg(feature = "deflate")]
+        let message = message.map(|message| self.0.mailbox.compressed(message));
         Sending::new(self.0.mailbox.clone(), message)
     }
 }

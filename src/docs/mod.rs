@@ -2,6 +2,7 @@
 //!
 //! - [`from_channels`]: for who knows Django Channels.
 //! - [`close_codes`]: when each code is sent, and what a client should do.
+//! - [`deflate`]: whether compression pays, what it costs, how it is switched on.
 //! - [`defaults`]: the reason for every default, and the memory a limit implies.
 //! - [`metrics`]: what is counted, and by which names.
 //! - [`architecture`]: how the source is laid out, and what must hold in it.
@@ -14,6 +15,9 @@ pub mod close_codes {}
 
 #[doc = include_str!("defaults.md")]
 pub mod defaults {}
+
+#[doc = include_str!("deflate.md")]
+pub mod deflate {}
 
 #[doc = include_str!("from_channels.md")]
 pub mod from_channels {}

@@ -2,6 +2,7 @@
 
 mod accept;
 mod check;
+mod extensions;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod limits;
@@ -18,6 +19,7 @@ pub use crate::scope::Peer;
 
 pub(crate) use check::Check;
 pub(crate) use check::check;
+pub(crate) use extensions::agree_on_extensions;
 pub(crate) use limits::Client;
 pub(crate) use limits::Limiter;
 pub(crate) use reject::Refusal;

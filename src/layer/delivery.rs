@@ -8,7 +8,10 @@ use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use crate::mailbox::Batch;
+use crate::mailbox::Parcel;
 
+#[cfg(feature = "deflate")]
+use super::compressed::CompressedBatches;
 use super::group::Group;
 use super::group::Pending;
 use super::group::Taken;
@@ -36,6 +39,9 @@ struct Current {
     relayed: OnceCell<Batch>,
     /// The ready messages joined, for members whose hook gets the events.
     ready: OnceCell<Batch>,
+    /// Likewise, for members whose messages are compressed.
+    #[cfg(feature = "deflate")]
+    compressed: CompressedBatches,
 }
 
 impl Delivery {
@@ -112,6 +118,8 @@ impl Current {
             next: 0,
             relayed: OnceCell::new(),
             ready: OnceCell::new(),
+            #[cfg(feature = "deflate")]
+            compressed: CompressedBatches::default(),
         }
     }
 
@@ -124,6 +132,14 @@ impl Current {
             {
                 member.mailbox.deliver_event(&event.parcel, overflow);
             }
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(compression) = member.mailbox.compression() {
+            let messages = wanted(self.messages_for(id, member.since), member.relay);
+            let is_shared = self.is_for_everyone(id, member.since);
+            let deliver = |batch: &Batch| member.mailbox.deliver(batch, overflow);
+            let compressed = &self.compressed;
+            return compressed.deliver(messages, compression, member.relay, is_shared, deliver);
         }
         let own;
         let batch = if self.is_for_everyone(id, member.since) {
@@ -161,8 +177,16 @@ impl Current {
 }
 
 fn join<'a>(messages: impl Iterator<Item = &'a Pending> + Clone, relay: bool) -> Batch {
+    Batch::join(wanted(messages, relay))
+}
+
+/// The frames among the messages that go to the socket.
+fn wanted<'a>(
+    messages: impl Iterator<Item = &'a Pending> + Clone,
+    relay: bool,
+) -> impl Iterator<Item = &'a Parcel> + Clone {
     let wanted = messages.filter(move |message| relay || !message.is_event);
-    Batch::join(wanted.map(|message| &message.parcel))
+    wanted.map(|message| &message.parcel)
 }
 
 /// How many members are served before others may run: about two milliseconds of writing.

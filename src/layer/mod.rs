@@ -6,6 +6,8 @@
 mod backend;
 mod channel;
 mod channel_layer;
+#[cfg(feature = "deflate")]
+mod compressed;
 mod delivery;
 mod envelope;
 #[cfg(any(test, fuzzing))]

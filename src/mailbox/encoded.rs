@@ -9,11 +9,18 @@ use crate::websocket::OpCode;
 use crate::websocket::frame;
 
 use super::budget::Budget;
+#[cfg(feature = "deflate")]
+use super::compressed::Compressed;
 use super::shared::Shared;
 
 /// A whole frame. A clone shares the bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Encoded(Shared);
+pub(crate) struct Encoded {
+    frame: Shared,
+    /// What clones share of its compressed forms; `None` where nobody could want one.
+    #[cfg(feature = "deflate")]
+    pub(super) compressed: Option<Arc<Compressed>>,
+}
 
 impl Encoded {
     pub(crate) fn message(message: &Message) -> Self {
@@ -29,21 +36,38 @@ impl Encoded {
     }
 
     fn frame(opcode: OpCode, payload: &[u8]) -> Self {
-        Self(Shared::new(frame(opcode, payload)))
+        Self {
+            frame: Shared::new(frame(opcode, payload)),
+            #[cfg(feature = "deflate")]
+            compressed: Compressed::of(opcode, payload),
+        }
+    }
+
+    /// A frame that stays as it is.
+    #[cfg(feature = "deflate")]
+    pub(super) fn ready(frame: Shared) -> Self {
+        Self {
+            frame,
+            compressed: None,
+        }
     }
 
     /// The same frame, counted once for all queues that it waits in.
     pub(super) fn counted(&self, budget: &Arc<Budget>) -> Self {
-        Self(self.0.counted(budget))
+        Self {
+            frame: self.frame.counted(budget),
+            #[cfg(feature = "deflate")]
+            compressed: self.compressed.clone(),
+        }
     }
 
     pub(super) fn shared(&self) -> &Shared {
-        &self.0
+        &self.frame
     }
 
     /// Header and payload.
     pub(crate) fn wire(&self) -> &Bytes {
-        self.0.bytes()
+        self.frame.bytes()
     }
 
     /// What stands behind the header, whose second byte tells its length (RFC 6455, section 5.2).

@@ -26,12 +26,15 @@ use crate::message::Message;
 use crate::metrics::events_dropped;
 use crate::metrics::frames_dropped;
 use crate::websocket::ControlPayload;
+use crate::websocket::Extensions;
 use crate::websocket::OpCode;
 
 use super::batch::Batch;
 use super::budget::Budget;
 use super::budget::Queue;
 use super::encoded::Encoded;
+use super::outbound::Outbound;
+use super::outbound::QueueFull;
 use super::outgoing::Outgoing;
 use super::parcel::Parcel;
 use super::state::ATTENTION;
@@ -57,6 +60,8 @@ pub(crate) struct Mailbox {
     stream: OnceLock<TcpStream>,
     id: u64,
     terms: Arc<Terms>,
+    /// Agreed on in the handshake.
+    extensions: Extensions,
 }
 
 /// What a session finds at its mailbox.
@@ -68,22 +73,25 @@ pub(crate) enum Taken {
 
 impl Mailbox {
     /// The mailbox of a connection whose handshake has begun.
-    pub(crate) fn connection(terms: Arc<Terms>) -> Arc<Self> {
-        Self::new(terms, Door::Opening)
+    pub(crate) fn connection(terms: Arc<Terms>, extensions: Extensions) -> Arc<Self> {
+        #[cfg(feature = "deflate")]
+        Encoded::expect_compression(&terms.config, extensions);
+        Self::new(terms, extensions, Door::Opening)
     }
 
     /// A mailbox for events only: a channel's.
     pub(crate) fn channel(terms: Arc<Terms>) -> Arc<Self> {
-        Self::new(terms, Door::Shut)
+        Self::new(terms, Extensions::default(), Door::Shut)
     }
 
-    fn new(terms: Arc<Terms>, door: Door) -> Arc<Self> {
+    fn new(terms: Arc<Terms>, extensions: Extensions, door: Door) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State::new(door)),
             waiting: AtomicU8::new(ATTENTION),
             stream: OnceLock::new(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             terms,
+            extensions,
         })
     }
 
@@ -104,6 +112,10 @@ impl Mailbox {
     /// one.
     pub(crate) fn relieve(&self) {
         self.budget().relieve();
+    }
+
+    pub(crate) fn extensions(&self) -> Extensions {
+        self.extensions
     }
 
     /// The TCP stream, which others may write to as well.
@@ -543,17 +555,6 @@ impl Mailbox {
         Poll::Pending
     }
 }
-
-/// A message on its way into the queue.
-#[derive(Debug)]
-pub(crate) enum Outbound {
-    Message(Message),
-    Ready(Encoded),
-}
-
-/// There was no room, and nobody writes yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct QueueFull;
 
 /// Wakes the task once, after the lock is given back, so that it does not run into it. It leaves
 /// its waker again when it has looked at everything.

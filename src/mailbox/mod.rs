@@ -7,6 +7,8 @@ mod account;
 mod batch;
 mod budget;
 mod chunks;
+#[cfg(feature = "deflate")]
+mod compressed;
 mod encoded;
 mod events;
 #[cfg(any(test, fuzzing))]
@@ -14,6 +16,7 @@ pub(crate) mod fuzz;
 mod keyed;
 mod machine;
 mod mailbox;
+mod outbound;
 mod outgoing;
 mod parcel;
 mod shared;
@@ -31,9 +34,9 @@ pub(crate) use budget::Budget;
 pub(crate) use budget::Queue;
 pub(crate) use encoded::Encoded;
 pub(crate) use mailbox::Mailbox;
-pub(crate) use mailbox::Outbound;
-pub(crate) use mailbox::QueueFull;
 pub(crate) use mailbox::Taken;
+pub(crate) use outbound::Outbound;
+pub(crate) use outbound::QueueFull;
 pub(crate) use parcel::Parcel;
 pub(crate) use state::CloseRequest;
 pub(crate) use tag::Tag;

@@ -18,6 +18,10 @@ impl Terms {
         Arc::new(Self { config, budget })
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Without a budget.
     #[cfg(test)]
     pub(crate) fn of(config: Config) -> Arc<Self> {

@@ -67,13 +67,17 @@ mod tests {
     use crate::mailbox::Mailbox;
     use crate::mailbox::Terms;
     use crate::message::Message;
+    use crate::websocket::Extensions;
 
     use super::Backlog;
 
     #[test]
     fn the_slowest_drops_what_waits_and_reads_no_more() {
         let budget = Budget::new(40_000);
-        let mailbox = Mailbox::connection(Terms::new(Config::new(), budget.clone()));
+        let mailbox = Mailbox::connection(
+            Terms::new(Config::new(), budget.clone()),
+            Extensions::default(),
+        );
         let bound = Config::new().messages;
         let mut backlog = Backlog::default();
         let message = || Message::from("x".repeat(10_000));
@@ -92,7 +96,10 @@ mod tests {
     #[test]
     fn what_is_taken_is_given_back() {
         let budget = Budget::new(usize::MAX);
-        let mailbox = Mailbox::connection(Terms::new(Config::new(), budget.clone()));
+        let mailbox = Mailbox::connection(
+            Terms::new(Config::new(), budget.clone()),
+            Extensions::default(),
+        );
         let mut backlog = Backlog::default();
         for n in 0..30 {
             backlog.push(Message::from("x".repeat(n * 500)), &mailbox);

@@ -80,7 +80,8 @@ impl Connection {
     /// Takes over the stream; from now on others may write to it.
     pub(super) fn new(mailbox: Arc<Mailbox>, transport: Transport) -> Self {
         Self {
-            decoder: Decoder::new(Role::Server, mailbox.config().max_message),
+            decoder: Decoder::new(Role::Server, mailbox.config().max_message)
+                .with(mailbox.extensions()),
             clock: Clock::new(mailbox.config(), mailbox.id()),
             input: (!transport.early.is_empty()).then(|| Input::of(&transport.early)),
             backlog: None,

@@ -33,6 +33,7 @@ use crate::metrics::connection_closed;
 use crate::metrics::connection_opened;
 use crate::metrics::handshake_refused;
 use crate::scope::Scope;
+use crate::websocket::Extensions;
 
 use super::clock::after;
 use super::connection::Connection;
@@ -50,6 +51,7 @@ pub(crate) struct Admission {
     pub(crate) scope: Scope,
     pub(crate) layer: ChannelLayer,
     pub(crate) terms: Arc<Terms>,
+    pub(crate) extensions: Extensions,
     /// The place it has taken.
     pub(crate) guard: Guard,
 }
@@ -67,7 +69,7 @@ pub(crate) struct Answer {
 pub(crate) fn open(admission: Admission) -> Option<Answer> {
     let (answer_sender, answer) = oneshot::channel();
     let (stream, stream_receiver) = oneshot::channel();
-    let mailbox = Mailbox::connection(admission.terms);
+    let mailbox = Mailbox::connection(admission.terms, admission.extensions);
     let guard = admission
         .guard
         .register(mailbox.clone(), &admission.layer)?;

@@ -7,6 +7,7 @@ use tokio::io::DuplexStream;
 use crate::close::CloseCode;
 use crate::message::Message;
 use crate::websocket::Decoder;
+use crate::websocket::Extensions;
 use crate::websocket::Incoming;
 use crate::websocket::OpCode;
 use crate::websocket::Role;
@@ -27,10 +28,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(stream: DuplexStream) -> Self {
+    pub(super) fn new(stream: DuplexStream, extensions: Extensions) -> Self {
         Self {
             stream,
-            decoder: Decoder::new(Role::Client, usize::MAX),
+            decoder: Decoder::new(Role::Client, usize::MAX).with(extensions),
             unread: Vec::new(),
             at: 0,
             has_closed: false,

@@ -30,6 +30,7 @@ use crate::service::WebSocketService;
 use crate::service::endpoint;
 use crate::session::Handover;
 use crate::session::Transport;
+use crate::websocket::Extensions;
 use crate::websocket::OpCode;
 
 use super::answers::Accepted;
@@ -40,7 +41,7 @@ use super::client::Client;
 /// A client that talks to a router or to one consumer without a socket. (Channels' `WebsocketCommunicator`.)
 ///
 /// It answers pings and the server's close frame while it receives, and sends no `Origin` unless given one by
-/// [`header`](Self::header). Each wait is limited to [`timeout`](Self::timeout); what did
+/// [`header`](Self::header). It inflates what a server compresses, where a header offered that. Each wait is limited to [`timeout`](Self::timeout); what did
 /// not come in time can still be received later.
 #[derive(Debug)]
 pub struct Communicator {
@@ -153,7 +154,7 @@ impl Communicator {
         if let Some(session) = handover.take() {
             let _ = session.send(Transport::other(far, Bytes::new()));
         }
-        self.client = Some(Client::new(near));
+        self.client = Some(Client::new(near, extensions(&accepted)));
         Ok(accepted)
     }
 
@@ -425,6 +426,23 @@ async fn rejected(response: Response<Body>) -> Rejected {
         headers: parts.headers,
         body: String::from_utf8_lossy(&body).into_owned(),
     }
+}
+
+/// What the server has agreed to do beyond the protocol.
+#[cfg(feature = "deflate")]
+fn extensions(accepted: &Accepted) -> Extensions {
+    let answer = accepted.headers.get(header::SEC_WEBSOCKET_EXTENSIONS);
+    let is_deflate = |answer: &HeaderValue| answer.as_bytes().starts_with(b"permessage-deflate");
+    Extensions {
+        deflate: answer
+            .is_some_and(is_deflate)
+            .then_some(crate::websocket::deflate::WindowBits::MAX),
+    }
+}
+
+#[cfg(not(feature = "deflate"))]
+fn extensions(_accepted: &Accepted) -> Extensions {
+    Extensions::default()
 }
 
 /// What fits between the two ends: as much as a kernel's socket buffers would take, roughly.

@@ -31,12 +31,13 @@ use crate::mailbox::Tag;
 use crate::mailbox::Taken;
 use crate::mailbox::Terms;
 use crate::mailbox::budget::STEP;
+use crate::websocket::Extensions;
 
 /// Connections that nobody reads from.
 fn connections(budget: &Arc<Budget>, count: usize) -> Vec<Arc<Mailbox>> {
     let terms = Terms::new(Config::new(), budget.clone());
     let connection = |_| {
-        let mailbox = Mailbox::connection(terms.clone());
+        let mailbox = Mailbox::connection(terms.clone(), Extensions::default());
         mailbox.open(None);
         mailbox
     };

@@ -1,0 +1,242 @@
+//! [`CompressedBatches`]: what is delivered to members whose messages are compressed.
+
+use std::cell::RefCell;
+
+use crate::mailbox::Batch;
+use crate::mailbox::Parcel;
+use crate::websocket::deflate::Compression;
+
+/// The messages of one delivery, joined once for each kind of member that there is among those who
+/// compress: by the window above all. There are few kinds.
+#[derive(Debug, Default)]
+pub(super) struct CompressedBatches(RefCell<Vec<(Kind, Batch)>>);
+
+/// How messages are compressed, and whether the member relays events.
+type Kind = (Compression, bool);
+
+impl CompressedBatches {
+    /// Delivers to one member: what is shared with its kind, where it gets what everybody gets.
+    pub(super) fn deliver<'a>(
+        &self,
+        messages: impl Iterator<Item = &'a Parcel>,
+        compression: Compression,
+        relay: bool,
+        is_shared: bool,
+        deliver: impl Fn(&Batch),
+    ) {
+        let join = || {
+            let frames: Vec<_> = messages.map(|one| one.compressed(compression)).collect();
+            Batch::join(frames.iter())
+        };
+        if !is_shared {
+            return deliver_any(&join(), deliver);
+        }
+        let kind = (compression, relay);
+        let mut batches = self.0.borrow_mut();
+        let known = batches.iter().position(|(known, _)| *known == kind);
+        let at = known.unwrap_or_else(|| {
+            batches.push((kind, join()));
+            batches.len() - 1
+        });
+        deliver_any(&batches[at].1, deliver);
+    }
+}
+
+fn deliver_any(batch: &Batch, deliver: impl Fn(&Batch)) {
+    if !batch.is_empty() {
+        deliver(batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+    use std::io::IoSlice;
+    use std::sync::Arc;
+    use std::task::Poll;
+
+    use crate::config::Config;
+    use crate::config::Deflate;
+    use crate::config::Overflow;
+    use crate::layer::group::Group;
+    use crate::layer::group::Pending;
+    use crate::mailbox::Encoded;
+    use crate::mailbox::Mailbox;
+    use crate::mailbox::Parcel;
+    use crate::mailbox::Terms;
+    use crate::message::Message;
+    use crate::name::GroupName;
+    use crate::websocket::Decoder;
+    use crate::websocket::Extensions;
+    use crate::websocket::Incoming;
+    use crate::websocket::Role;
+    use crate::websocket::deflate::WindowBits;
+    use crate::websocket::deflate::compressions;
+
+    /// A member, whose frames wait for the end of its handshake; `None` for one that does not compress.
+    fn member(terms: &Arc<Terms>, window: Option<u8>) -> Arc<Mailbox> {
+        let deflate = window.map(|bits| WindowBits::new(bits).unwrap());
+        Mailbox::connection(terms.clone(), Extensions { deflate })
+    }
+
+    fn terms(deflate: Deflate) -> Arc<Terms> {
+        Terms::of(Config::new().deflate(deflate))
+    }
+
+    fn encoded(text: &str) -> Encoded {
+        Encoded::message(&Message::Text(text.to_owned()))
+    }
+
+    fn publish(group: &Arc<Group>, text: &str, except: Option<u64>) {
+        let message = Pending::new(Parcel::new(encoded(text), None), false, except);
+        assert!(group.append(message).is_ok());
+    }
+
+    /// The frames that wait at a member, and the messages in them.
+    fn waiting(mailbox: &Mailbox) -> (Vec<u8>, Vec<String>) {
+        let mut wire = Vec::new();
+        let flushed = mailbox.poll_flush(|slices: &[IoSlice<'_>]| {
+            let before = wire.len();
+            slices
+                .iter()
+                .for_each(|slice| wire.extend_from_slice(slice));
+            Poll::Ready(Ok(wire.len() - before))
+        });
+        assert!(matches!(flushed.1, Poll::Ready(Ok(()))));
+        let deflate = Some(WindowBits::MAX);
+        let mut decoder = Decoder::new(Role::Client, 1 << 20).with(Extensions { deflate });
+        let (mut input, mut at) = (wire.clone(), 0);
+        let mut texts = Vec::new();
+        while let Some(incoming) = decoder.decode(&mut input, &mut at).unwrap() {
+            let Incoming::Text(text) = incoming else {
+                panic!("{incoming:?}");
+            };
+            texts.push(text);
+        }
+        (wire, texts)
+    }
+
+    /// No runtime is entered, so that each message is delivered when it is published.
+    #[test]
+    fn a_broadcast_is_compressed_once_for_each_window_and_not_for_who_does_not_compress() {
+        let terms = terms(Deflate::new());
+        let group = Arc::new(Group::new(
+            GroupName::try_from("room").unwrap(),
+            Overflow::Close,
+        ));
+        let windows = [
+            Some(15),
+            None,
+            Some(15),
+            Some(12),
+            Some(9),
+            Some(12),
+            None,
+            Some(15),
+        ];
+        let members = windows.map(|window| member(&terms, window));
+        for mailbox in &members {
+            group.join(mailbox.clone(), false);
+        }
+        let texts = [
+            "short".to_owned(),
+            "a long one, ".repeat(500),
+            "b".repeat(256),
+        ];
+        let before = compressions();
+        for text in &texts {
+            publish(&group, text, None);
+        }
+        assert_eq!(
+            compressions() - before,
+            2 * 3,
+            "two long enough, three windows"
+        );
+
+        let got = members.each_ref().map(|mailbox| waiting(mailbox));
+        for ((wire, got), window) in got.iter().zip(windows) {
+            assert_eq!(got, &texts, "{window:?}");
+            assert_eq!(wire[0], 0x81, "a short one is sent as it is");
+            let is_compressed = wire[7] == 0xC1;
+            assert_eq!(is_compressed, window.is_some());
+            assert!(wire.len() > 6000 || window.is_some());
+            assert!(wire.len() < 500 || window.is_none());
+        }
+        assert_eq!(got[0].0, got[2].0);
+        assert_eq!(got[3].0, got[5].0);
+    }
+
+    #[test]
+    fn who_gets_other_messages_shares_what_was_compressed() {
+        let terms = terms(Deflate::new());
+        let group = Arc::new(Group::new(
+            GroupName::try_from("room").unwrap(),
+            Overflow::Close,
+        ));
+        let members = [Some(15), Some(15), None].map(|window| member(&terms, window));
+        for mailbox in &members {
+            group.join(mailbox.clone(), true);
+        }
+        let before = compressions();
+        let (first, second) = ("x".repeat(300), "y".repeat(300));
+        publish(&group, &first, Some(members[0].id()));
+        publish(&group, &second, None);
+        assert_eq!(compressions() - before, 2);
+        let both = [first, second];
+        assert_eq!(waiting(&members[0]).1, both[1..]);
+        assert_eq!(waiting(&members[1]).1, both);
+        assert_eq!(waiting(&members[2]).1, both);
+    }
+
+    #[test]
+    fn routes_with_their_own_options_get_their_own_forms() {
+        let group = Arc::new(Group::new(
+            GroupName::try_from("room").unwrap(),
+            Overflow::Close,
+        ));
+        let options = [
+            Deflate::new(),
+            Deflate::new().min_len(1000),
+            Deflate::new().level(9),
+            Deflate::new().min_len(1000).level(9),
+        ];
+        let members = options.map(|options| member(&terms(options), Some(15)));
+        for mailbox in &members {
+            group.join(mailbox.clone(), false);
+        }
+        let text = "Hello, world! ".repeat(40);
+        let before = compressions();
+        publish(&group, &text, None);
+        assert_eq!(compressions() - before, 2, "one for each level");
+        let first = members.each_ref().map(|mailbox| {
+            let (wire, texts) = waiting(mailbox);
+            assert_eq!(texts, std::slice::from_ref(&text));
+            wire[0]
+        });
+        assert_eq!(first, [0xC1, 0x81, 0xC1, 0x81]);
+    }
+
+    #[test]
+    fn clones_of_an_event_share_what_was_compressed_of_it() {
+        let terms = terms(Deflate::new());
+        let members = [Some(15), Some(15), Some(10)].map(|window| member(&terms, window));
+        let event = Encoded::event("{\"type\":\"a\"}".repeat(50).as_bytes());
+        let before = compressions();
+        let forms = members.map(|mailbox| event.clone().compressed(mailbox.compression().unwrap()));
+        assert_eq!(compressions() - before, 2);
+        assert_eq!(forms[0].wire().as_ptr(), forms[1].wire().as_ptr());
+        assert_ne!(forms[0].wire().as_ptr(), forms[2].wire().as_ptr());
+        // One that compressing does not shorten is tried once, too.
+        let noise: String = (0..400_u32)
+            .map(|n| char::from(33 + (n.wrapping_mul(2_654_435_769) >> 22) as u8 % 90))
+            .collect();
+        let event = Encoded::event(&noise.as_bytes()[..300]);
+        let compression = member(&terms, Some(15)).compression().unwrap();
+        let before = compressions();
+        for _ in 0..3 {
+            event.compressed(compression);
+        }
+        assert_eq!(compressions() - before, 1);
+    }
+}
