@@ -2,8 +2,10 @@
 //!
 //! ```sh
 //! cargo run --release --example hub -- [--listen ADDR] [--max-message BYTES] [--outgoing BYTES] [--send-buffer BYTES] \
-//!     [--drain-window SECONDS] [--threads N|current]
+//!     [--drain-window SECONDS] [--threads N|current] [--deflate]
 //! ```
+//!
+//! `--deflate` compresses for clients that offer to; it takes a build with `--features deflate`.
 //!
 //! - `/echo` sends every message back.
 //! - `/group/<name>/` joins the group; a text message is broadcast to it as it is, its sender included. A binary one is read and goes
@@ -204,6 +206,7 @@ impl Options {
                     let bytes = number(&flag, &value()?)?;
                     options.config = options.config.max_message(bytes);
                 }
+                "--deflate" => options.config = deflating(options.config)?,
                 "--outgoing" => {
                     let bytes = number(&flag, &value()?)?;
                     options.config = options.config.outgoing(OUTGOING_FRAMES, bytes);
@@ -245,6 +248,16 @@ impl Threads {
         // With thousands of busy groups on one worker the default of 61 lets sockets wait behind a full queue of deliveries.
         builder.event_interval(1024).enable_all().build()
     }
+}
+
+#[cfg(feature = "deflate")]
+fn deflating(config: Config) -> Result<Config, String> {
+    Ok(config.deflate(strait::config::Deflate::new()))
+}
+
+#[cfg(not(feature = "deflate"))]
+fn deflating(_config: Config) -> Result<Config, String> {
+    Err("--deflate takes a build with it: cargo run --release --example hub --features deflate -- --deflate".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -305,4 +318,4 @@ fn listener(address: &str, send_buffer: usize) -> io::Result<TcpListener> {
 /// The default of [`Config::outgoing`], which `--outgoing` leaves as it is.
 const OUTGOING_FRAMES: usize = 1024;
 const DRAIN_REST: Duration = Duration::from_secs(10);
-const KNOWN: &str = "known are --listen ADDR, --max-message BYTES, --outgoing BYTES, --send-buffer BYTES, --drain-window SECONDS and --threads N|current";
+const KNOWN: &str = "known are --listen ADDR, --max-message BYTES, --outgoing BYTES, --send-buffer BYTES, --drain-window SECONDS, --threads N|current and --deflate";

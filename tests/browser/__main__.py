@@ -1,6 +1,6 @@
 """Looks at the examples' pages in Chromium: they follow live, survive a restart, and look as they should.
 
-By hand, after `cargo build --release --examples`:
+By hand, after `tests/run-all.sh examples`:
 
     cd tests && ../target/tests/venv/bin/python -m browser
 
@@ -36,7 +36,7 @@ def main():
         for part in (tracking, outage, wrong_token, board, focus):
             with checks.part(part.__doc__):
                 part(checks, server, browser)
-        for part in (chat, looks):
+        for part in (chat, compression, looks):
             with checks.part(part.__doc__):
                 part(checks, options, browser)
     return checks.finish(logs)
@@ -158,6 +158,22 @@ def chat(checks, options, browser):
         look_at(checks, browser, "chat", options.out)
         nothing_unexpected(checks, browser)
         browser.open("about:blank")
+
+
+def compression(checks, options, browser):
+    """Compressed messages"""
+    with Server(options, "hub-deflate", "browser-deflate", "--deflate") as hub:
+        # No page, but an answer from the same address, which is all that a script needs.
+        browser.open(hub.url)
+        browser.console_errors()
+        extensions, wrong = browser.exchange(hub.ws + "/echo", [0, 10, 255, 256, 1_000, 20_000, 60_000])
+        checks.equal(
+            "the browser negotiates it",
+            extensions,
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+        )
+        checks.equal("text and binary messages of every size come back", wrong, [])
+        checks.equal("nothing severe on the console", browser.console_errors(), [])
 
 
 def looks(checks, options, browser):

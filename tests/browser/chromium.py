@@ -113,6 +113,10 @@ class Chromium:
     def faint_texts(self):
         return self.script((HERE / "contrast.js").read_text())
 
+    def exchange(self, url, sizes):
+        """Has an echo send messages of these sizes back, as text and as bytes; the extensions in use, and what was wrong."""
+        return self.driver.execute_async_script((HERE / "exchange.js").read_text(), url, sizes)
+
     def screenshot(self, path):
         """The whole page, also what a window of this size would have to scroll to."""
         size = self.cdp("Page.getLayoutMetrics")["cssContentSize"]

@@ -1,6 +1,6 @@
 """Walks the examples from outside, as a client in another language sees them.
 
-By hand, after `cargo build --release --examples`:
+By hand, after `tests/run-all.sh examples`:
 
     cd tests && ../target/tests/venv/bin/python -m walk
 """
@@ -8,7 +8,7 @@ By hand, after `cargo build --release --examples`:
 import sys
 
 from harness import Checks, OrderTracking, arguments
-from walk import hub, lifetime, orders, refusals
+from walk import deflate, hub, lifetime, orders, refusals
 
 ON_ONE_SERVER = (
     orders.pages,
@@ -25,7 +25,7 @@ ON_ONE_SERVER = (
     lifetime.stop_and_restart,
     lifetime.killed_after_an_answer,
 )
-ON_THEIR_OWN = (lifetime.bad_starts, lifetime.embedded_defaults, hub.hub)
+ON_THEIR_OWN = (lifetime.bad_starts, lifetime.embedded_defaults, hub.hub, deflate.deflate)
 
 
 def main():
