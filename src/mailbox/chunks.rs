@@ -282,6 +282,7 @@ mod tests {
     use bytes::Bytes;
     use proptest::collection::vec;
     use proptest::prelude::Just;
+    use proptest::prelude::ProptestConfig;
     use proptest::prelude::any;
     use proptest::prop_assert;
     use proptest::prop_assert_eq;
@@ -314,6 +315,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         /// As one row of bytes would do it.
         #[test]
         fn many_buffers_behave_as_one(steps in vec((any::<Index>(), prop_oneof![0..4000_usize, Just(20_000)], 0..6_u8), 0..80)) {
