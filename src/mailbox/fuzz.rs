@@ -1,23 +1,29 @@
 //! What must hold of the queue of outgoing frames, whatever is pushed and however it is written.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 use std::task::Poll;
 
 use bytes::Bytes;
 
 use crate::config::Bound;
+use crate::name::GroupName;
+use crate::name::Key;
 use crate::websocket::ControlPayload;
 use crate::websocket::OpCode;
+use crate::websocket::close_payload;
 use crate::websocket::frame;
 
 use super::outgoing::Outgoing;
 use super::shared::Shared;
+use super::tag::Tag;
 
 /// Runs a program of pushes, writes of any length, pings, pongs and discards against a plain list of frames: two bytes make a
 /// step.
 ///
 /// - What is on the wire are the pushed frames, whole and in order, with the controls at the next border of a frame.
-/// - A discard leaves the begun frame alone.
+/// - A newer frame with a tag goes behind all others, and the older one with that tag is gone, unless it has begun.
+/// - A discard leaves the begun frame alone, and the last one where that closes.
 /// - What the queue says of its length is so, and its buffers are bounded by what waits.
 ///
 /// # Panics
@@ -28,7 +34,7 @@ pub fn outgoing(data: &[u8]) {
     let mut model = Model::default();
     for (number, &[step, size]) in data.as_chunks::<2>().0.iter().enumerate() {
         let size = usize::from(size);
-        match step % 16 {
+        match step % 20 {
             0 | 1 => push(&mut queue, &mut model, number, size),
             2 => push(&mut queue, &mut model, number, 2000 + size),
             3 => push(&mut queue, &mut model, number, 65_400 + size),
@@ -56,6 +62,13 @@ pub fn outgoing(data: &[u8]) {
                 model = Model::default();
             }
             13 | 14 => write(&mut queue, &mut model, size),
+            15 | 16 => offer(&mut queue, &mut model, number, 3 * size),
+            17 => offer(&mut queue, &mut model, number, 1900 + size),
+            18 if size < 64 => {
+                push_close(&mut queue, &mut model, size);
+                queue.discard_all_but_last();
+                model.discard_all_but_last();
+            }
             _ => write(&mut queue, &mut model, 300 * size),
         }
         model.compare(&queue);
@@ -89,6 +102,24 @@ fn push_batch(queue: &mut Outgoing, model: &mut Model, number: usize, sizes: &[u
     let lengths: Vec<_> = frames.iter().map(|frame| frame.len() as u32).collect();
     queue.push_batch(&Shared::new(frames.concat().into()), &lengths);
     frames.into_iter().for_each(|frame| model.push(frame));
+}
+
+fn offer(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
+    let frame = frame(OpCode::Binary, &payload(number, size));
+    let tag = size % (TAGS.len() + 1);
+    let bound = Bound {
+        count: 3 + size % 8,
+        bytes: 6000,
+    };
+    let wire = Shared::new(frame.clone());
+    let is_taken = queue.offer(&wire, TAGS.get(tag), bound);
+    assert_eq!(is_taken, model.offer(frame, tag, bound));
+}
+
+fn push_close(queue: &mut Outgoing, model: &mut Model, size: usize) {
+    let payload = close_payload(1000, &"x".repeat(size));
+    model.push(frame(OpCode::Close, &payload));
+    queue.push(OpCode::Close, payload.to_vec());
 }
 
 /// What a deliverer does that wrote a part of a frame itself.
@@ -132,16 +163,50 @@ fn payload(number: usize, size: usize) -> Vec<u8> {
 /// The queue as one would write it down.
 #[derive(Default)]
 struct Model {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Waiting>,
     /// How much of the first frame is written.
     begun: usize,
     ping: bool,
     pong: Option<Vec<u8>>,
 }
 
+struct Waiting {
+    wire: Bytes,
+    /// Where in [`TAGS`]; beyond them it has none.
+    tag: usize,
+}
+
 impl Model {
-    fn push(&mut self, frame: Bytes) {
-        self.frames.push_back(frame);
+    fn push(&mut self, wire: Bytes) {
+        let tag = TAGS.len();
+        self.frames.push_back(Waiting { wire, tag });
+    }
+
+    fn push_first(&mut self, wire: Bytes) {
+        let tag = TAGS.len();
+        self.frames.push_front(Waiting { wire, tag });
+    }
+
+    fn offer(&mut self, wire: Bytes, tag: usize, bound: Bound) -> bool {
+        let begun = usize::from(self.begun > 0);
+        let mut unbegun = self.frames.iter().enumerate().skip(begun);
+        let older = unbegun.find(|(_, frame)| tag < TAGS.len() && frame.tag == tag);
+        let older = older.map(|(place, frame)| (place, frame.wire.len()));
+        let (one, freed) = older.map_or((0, 0), |(_, length)| (1, length));
+        let is_full = bound.is_reached(self.frames.len() - one, self.bytes() - freed);
+        if is_full && (older.is_none() || wire.len() > freed) {
+            return false;
+        }
+        if let Some((place, _)) = older {
+            self.frames.remove(place);
+        }
+        self.frames.push_back(Waiting { wire, tag });
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        let lengths = self.frames.iter().map(|frame| frame.wire.len());
+        lengths.sum::<usize>() - self.begun
     }
 
     /// At a border of a frame, the ping first.
@@ -150,10 +215,10 @@ impl Model {
             return;
         }
         if let Some(payload) = self.pong.take() {
-            self.frames.push_front(frame(OpCode::Pong, &payload));
+            self.push_first(frame(OpCode::Pong, &payload));
         }
         if std::mem::take(&mut self.ping) {
-            self.frames.push_front(frame(OpCode::Ping, b""));
+            self.push_first(frame(OpCode::Ping, b""));
         }
     }
 
@@ -163,15 +228,21 @@ impl Model {
         self.pong = None;
     }
 
+    fn discard_all_but_last(&mut self) {
+        let last = self.frames.pop_back();
+        self.discard();
+        self.frames.extend(last);
+    }
+
     fn written(&mut self, mut wire: &[u8]) {
         while !wire.is_empty() {
             let first = self.frames.front().expect("more was written than waits");
-            let rest = &first[self.begun..];
+            let rest = &first.wire[self.begun..];
             let length = rest.len().min(wire.len());
             assert_eq!(wire[..length], rest[..length], "a frame is torn");
             wire = &wire[length..];
             self.begun += length;
-            if self.begun == first.len() {
+            if self.begun == first.wire.len() {
                 self.frames.pop_front();
                 self.begun = 0;
                 let waits = self.ping || self.pong.is_some();
@@ -181,7 +252,7 @@ impl Model {
     }
 
     fn compare(&self, queue: &Outgoing) {
-        let bytes = self.frames.iter().map(Bytes::len).sum::<usize>() - self.begun;
+        let bytes = self.bytes();
         let controls = self.ping || self.pong.is_some();
         assert_eq!(queue.is_empty(), bytes == 0 && !controls);
         let count = self.frames.len();
@@ -195,3 +266,10 @@ impl Model {
 
 /// What a queue may hold beside what waits: the largest frame here, nearly all written, small buffers and a spare one.
 const KEPT: usize = 128 * 1024;
+
+static TAGS: LazyLock<Vec<Tag>> = LazyLock::new(|| {
+    let group = GroupName::encode("positions");
+    let keys = ["one", "two", "three"].map(Key::try_from);
+    let keys = keys.into_iter().flatten();
+    keys.map(|key| Tag::new(&group, &key, false)).collect()
+});
