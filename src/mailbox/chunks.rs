@@ -33,6 +33,12 @@ impl Chunks {
         self.left
     }
 
+    /// Whether it holds so little that nobody needs to count it, as nearly always: one buffer of its own.
+    #[inline]
+    pub(super) fn is_small(&self) -> bool {
+        self.chunks.len() == 1 && self.left + self.offset < OWN / 2
+    }
+
     /// What is held in memory for this queue alone, about.
     pub(super) fn own(&self) -> usize {
         self.left + self.offset - self.counted + self.chunks.len() * size_of::<Chunk>()

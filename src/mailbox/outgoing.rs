@@ -84,7 +84,11 @@ impl Outgoing {
     }
 
     /// Counts what waits, after something was added; `true` where that is more than the node may hold.
+    #[inline]
     pub(super) fn grown(&mut self, mailbox: &Arc<Mailbox>) -> bool {
+        if self.chunks.is_small() {
+            return false;
+        }
         let (waiting, own) = (self.chunks.left(), self.chunks.own());
         self.account.grown(waiting, own, mailbox, Queue::Frames)
     }

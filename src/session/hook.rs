@@ -35,25 +35,47 @@ pub(super) enum Cut {
 
 /// Runs a hook that may take its time; whenever it waits, the connection reads ahead, writes and
 /// looks after itself.
-pub(super) fn run<'a, T: 'a>(
+pub(super) fn run<'a, T>(
     hook: BoxFuture<'a, T>,
     connection: &'a mut Connection,
-) -> impl Future<Output = HookEnd<T>> + 'a {
-    let mut hook = Some(hook);
-    poll_fn(move |cx| {
-        if let Some(hook) = &mut hook
+) -> Running<'a, T> {
+    Running {
+        hook: Some(hook),
+        connection,
+    }
+}
+
+/// A hook and its connection. A type with a name, so that a hook that is ready at once is polled without a call between.
+pub(super) struct Running<'a, T> {
+    hook: Option<BoxFuture<'a, T>>,
+    connection: &'a mut Connection,
+}
+
+impl<T> Future for Running<'_, T> {
+    type Output = HookEnd<T>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HookEnd<T>> {
+        let this = self.get_mut();
+        if let Some(hook) = &mut this.hook
             && let Poll::Ready(end) = poll_caught(hook.as_mut(), cx)
         {
-            connection.hook_over();
+            this.connection.hook_over();
             return Poll::Ready(end);
         }
-        if let Some(cut) = connection.poll_background(cx) {
-            connection.hook_was_last();
-            drop_caught(hook.take());
-            return Poll::Ready(HookEnd::Cut(cut));
-        }
-        Poll::Pending
-    })
+        this.wait(cx)
+    }
+}
+
+impl<T> Running<'_, T> {
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<HookEnd<T>> {
+        let Some(cut) = self.connection.poll_background(cx) else {
+            return Poll::Pending;
+        };
+        self.connection.hook_was_last();
+        drop_caught(self.hook.take());
+        Poll::Ready(HookEnd::Cut(cut))
+    }
 }
 
 /// Runs `disconnect` within its limit, while the connection closes.
