@@ -11,5 +11,7 @@ pub use crate::handshake::fuzz::handshake;
 pub use crate::layer::fuzz::names;
 pub use crate::mailbox::fuzz::outgoing;
 pub use crate::urls::fuzz::urls;
+#[cfg(feature = "deflate")]
+pub use crate::websocket::deflate::fuzz::deflate;
 pub use crate::websocket::fuzz::codec;
 pub use events::events;

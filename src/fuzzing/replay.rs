@@ -9,8 +9,9 @@ use std::path::Path;
 use std::path::PathBuf;
 
 macro_rules! replayed {
-    ($($target:ident),*) => {
-        $(#[test]
+    ($($(#[$feature:meta])? $target:ident),*) => {
+        $($(#[$feature])?
+        #[test]
         fn $target() {
             replay(stringify!($target), super::$target);
         })*
@@ -19,7 +20,16 @@ macro_rules! replayed {
     };
 }
 
-replayed!(codec, events, handshake, names, outgoing, urls);
+replayed!(
+    codec,
+    #[cfg(feature = "deflate")]
+    deflate,
+    events,
+    handshake,
+    names,
+    outgoing,
+    urls
+);
 
 #[test]
 fn every_target_is_replayed() {

@@ -5,6 +5,8 @@
 //! compressed form serves all who agreed on the same window.
 
 mod compressor;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod inflater;
 mod offer;
 mod syntax;
