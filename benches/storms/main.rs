@@ -10,8 +10,8 @@
 //! round, to see that everything works.
 //!
 //! - `idle`: resident bytes for each of 15,000 members of groups of ten, with a short request and with a browser's, beside sockets in no
-//!   group. Then each member gets one message of 60 KB, and no more than 5 % may stay; or sends one, and what the allocator keeps of that may
-//!   not grow from one time to the next. (`MALLOC_ARENA_MAX=1` beside it shows how much of it is glibc's arenas.)
+//!   group. Then each member gets one message of 60 KB, and no more than 5 % may stay; or sends one, and what the allocator keeps of that is
+//!   no more after the third time than one time needs. (`MALLOC_ARENA_MAX=1` beside it shows how much of it is glibc's arenas.)
 //! - `breakdown`: the same members by what they have on the heap, one row for each kind of block, counted by `valgrind --tool=dhat`.
 //! - `slow readers`: 1,000 readers of which ten stop. They end with 4008, the memory stays within `Config::outgoing`, and the publisher and
 //!   the others do not notice: their latencies with and without the ten take turns, and two runs without them show what chance does.
