@@ -35,10 +35,7 @@ pub(super) enum Cut {
 
 /// Runs a hook that may take its time; whenever it waits, the connection reads ahead, writes and
 /// looks after itself.
-pub(super) fn run<'a, T>(
-    hook: BoxFuture<'a, T>,
-    connection: &'a mut Connection,
-) -> Running<'a, T> {
+pub(super) fn run<'a, T>(hook: BoxFuture<'a, T>, connection: &'a mut Connection) -> Running<'a, T> {
     Running {
         hook: Some(hook),
         connection,
