@@ -4,9 +4,6 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::thread::panicking;
 
-use tokio::runtime::Handle;
-use tokio::task::yield_now;
-
 use crate::mailbox::Batch;
 use crate::mailbox::Parcel;
 
@@ -15,6 +12,7 @@ use super::compressed::CompressedBatches;
 use super::group::Group;
 use super::group::Pending;
 use super::group::Taken;
+use super::lane::Lane;
 use super::members::Member;
 
 /// The turn: there is one per group at a time, so that the order is the same for every member. It
@@ -55,35 +53,28 @@ impl Delivery {
         }
     }
 
-    /// Delivers in a task of its own; without any runtime, here and now.
-    pub(super) fn start(mut self, runtime: Option<Handle>) {
-        match runtime.or_else(|| Handle::try_current().ok()) {
-            Some(runtime) => drop(runtime.spawn(self.run())),
-            None => while self.step() {},
+    /// Delivers in the lane; without any runtime, here and now.
+    pub(super) fn start(mut self, lane: Option<Lane>) {
+        match lane.or_else(Lane::here) {
+            Some(lane) => lane.push(self),
+            None => while self.step().goes_on {},
         }
     }
 
-    /// Yields after each chunk, so that the sessions woken by it may run, and after each batch, so
-    /// that what comes together is delivered together.
-    async fn run(mut self) {
-        while self.step() {
-            yield_now().await;
-        }
-    }
-
-    /// One chunk of members; `false` when the turn is over.
-    fn step(&mut self) -> bool {
+    /// One chunk of members, or a look that ends the turn.
+    pub(super) fn step(&mut self) -> Step {
         if self.current.is_none() {
             let Some(taken) = self.group.take_pending() else {
                 self.finished = true;
-                return false;
+                return Step::default();
             };
             self.current = Some(Current::new(taken));
         }
         let Some(current) = &mut self.current else {
-            return true;
+            return Step::default();
         };
         let next = self.group.chunk(current.next, CHUNK, &mut self.chunk);
+        let handed = self.chunk.len();
         for member in self.chunk.drain(..) {
             current.hand_to(&member, &self.group);
         }
@@ -91,8 +82,27 @@ impl Delivery {
             Some(next) => current.next = next,
             None => self.current = None,
         }
-        true
+        Step {
+            goes_on: true,
+            handed,
+        }
     }
+
+    /// Gives the turn up after a panic in it. What was pending is lost.
+    pub(super) fn abandon(&mut self) {
+        self.finished = true;
+        self.group.forget_lane();
+        self.group.abandon_turn();
+    }
+}
+
+/// What a step of a turn did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Step {
+    /// There may be more to do.
+    pub(super) goes_on: bool,
+    /// To so many members.
+    pub(super) handed: usize,
 }
 
 /// A turn is dropped when its runtime ends, which need not be that of all members: the rest is
@@ -102,12 +112,11 @@ impl Drop for Delivery {
         if self.finished {
             return;
         }
-        self.group.forget_runtime();
         if panicking() {
-            self.group.abandon_turn();
-        } else {
-            while self.step() {}
+            return self.abandon();
         }
+        self.group.forget_lane();
+        while self.step().goes_on {}
     }
 }
 
@@ -190,7 +199,7 @@ fn wanted<'a>(
 }
 
 /// How many members are served before others may run: about two milliseconds of writing.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 #[cfg(test)]
 mod tests {

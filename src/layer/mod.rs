@@ -14,6 +14,7 @@ mod envelope;
 pub(crate) mod fuzz;
 mod glob;
 mod group;
+mod lane;
 mod members;
 mod publish;
 mod registry;
