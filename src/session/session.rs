@@ -153,7 +153,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             return None;
         }
         HookEnd::Cut(Cut::Limit) => {
-            let limit = ctx.mailbox().config().hook_limit;
+            let limit = ctx.mailbox().config().hook_limit.unwrap_or_default();
             tracing::error!(
                 consumer,
                 path,
