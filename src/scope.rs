@@ -51,7 +51,7 @@ pub(crate) struct Mount {
 /// The address of the peer, as an extension of the request.
 ///
 /// [`Server`](crate::Server) puts it there, for its [fallback](crate::Server::fallback) too. Inside
-/// another server, such as axum's, put it there yourself (from its `ConnectInfo`) for
+/// another server, such as axum's, [put it there yourself](crate::service#the-clients-address) for
 /// [`Scope::peer`] to answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);

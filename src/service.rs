@@ -28,6 +28,36 @@
 //! ```
 //!
 //! While the drain runs, axum goes on accepting HTTP; only handshakes are answered 503. It stops when the drain has ended.
+//!
+//! # The client's address
+//!
+//! It is axum that knows it. [`Scope::peer`] and [`Limits::per_ip`](crate::handshake::Limits::per_ip) see it where a middleware
+//! puts it on the request:
+//!
+//! ```no_run
+//! use std::net::SocketAddr;
+//!
+//! use axum::extract::{ConnectInfo, Request};
+//! use axum::middleware::{self, Next};
+//! use axum::response::Response;
+//! use strait::Router;
+//! use strait::handshake::{Limits, Peer};
+//!
+//! async fn peer(ConnectInfo(address): ConnectInfo<SocketAddr>, mut request: Request, next: Next) -> Response {
+//!     request.extensions_mut().insert(Peer(address));
+//!     next.run(request).await
+//! }
+//!
+//! # struct Echo;
+//! # impl strait::Consumer for Echo {}
+//! # async fn serve() -> std::io::Result<()> {
+//! let limits = Limits::new().connections(50_000).per_ip(100);
+//! let (websockets, _sockets) = Router::new().path("ws/echo/", |_| Ok(Echo)).limits(limits).into_service();
+//! let app = axum::Router::new().route_service("/ws/{*rest}", websockets).layer(middleware::from_fn(peer));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
+//! axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+//! # }
+//! ```
 
 use std::convert::Infallible;
 use std::fmt;
