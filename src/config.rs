@@ -118,7 +118,8 @@ impl Config {
     /// Neither number is below 1. Memory: 64 bytes. Default: no limit.
     ///
     /// Choose the second number for what a network holds back when it stalls: a page that sends ten a second over a phone may
-    /// well deliver fifty together. What waits because a hook of this side is behind is no fault of the peer's.
+    /// well deliver fifty together. What waits because a hook of this side is behind is no fault of the peer's. Messages from
+    /// before that still wait for the hook are dropped with the connection.
     pub fn inbound_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.inbound_rate = Some(Rate::new(per_second, burst));
         self

@@ -259,7 +259,8 @@
 //!   every difference.
 //! - [Close codes](docs::close_codes): when each is sent, and what a client should do.
 //! - [Compression](docs::deflate): whether it pays, what it costs.
-//! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, and what to look at before you go live.
+//! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, what to look at before you go live, and what meets
+//!   all clients after a restart.
 //! - [Metrics](docs::metrics): what is counted, and by which names.
 //! - [Architecture](docs::architecture): the floors of the source, the way of a message, who owns what.
 //!

@@ -57,8 +57,8 @@ impl Limits {
     /// of 64 bits, since that much is one customer's. Memory: about 50 bytes for each client that is connected. Default:
     /// no limit.
     ///
-    /// It needs the client's address: [`Server`](crate::Server) knows it; inside axum, put a
-    /// [`Peer`](crate::handshake::Peer) on each request. Requests without one are let in, and a warning says so once.
+    /// It needs the client's address: [`Server`](crate::Server) knows it; inside axum,
+    /// [put a `Peer`](crate::service#the-clients-address) on each request. Requests without one are let in, and a warning says so once.
     /// **Behind a proxy every client has the proxy's address**: do not set this there, unless a middleware of yours puts
     /// the client's own into `Peer`.
     pub fn per_ip(mut self, connections: usize) -> Self {
@@ -66,9 +66,9 @@ impl Limits {
         self
     }
 
-    /// How many handshakes a second are let in, and how many at once after a quiet time; over it, 503. After a restart all
-    /// clients come at once, and this is what keeps a database behind `connect` alive. Handshakes that a check refuses
-    /// count as well. Neither number is below 1. Default: no limit.
+    /// How many handshakes a second are let in, and how many at once after a quiet time; over it, 503. [After a
+    /// restart](crate::docs::defaults#after-a-restart) all clients come at once, and this is what keeps a database behind
+    /// `connect` alive. Handshakes that a check refuses count as well. Neither number is below 1. Default: no limit.
     pub fn handshake_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.handshake_rate = Some(Rate::new(per_second, burst));
         self

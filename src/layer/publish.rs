@@ -64,7 +64,8 @@ impl Publish {
     /// ```
     ///
     /// A slow reader of a thousand keys holds a thousand values at the most: with the default bounds it is not closed for them.
-    /// A replaced value is not counted in [`Context::dropped`](crate::Context::dropped); [`Published::receivers`] is as ever.
+    /// For more keys raise [`Config::outgoing`](crate::config::Config::outgoing). One that takes not a byte for
+    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is still taken for gone. A replaced value is not counted in [`Context::dropped`](crate::Context::dropped); [`Published::receivers`] is as ever.
     ///
     /// Events replace events and ready messages messages. An event that waits for a hook is replaced like a frame. What a
     /// consumer sends of its own, [`forward`](crate::Context::forward) too, is always sent.

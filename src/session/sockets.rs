@@ -231,6 +231,9 @@ impl Drain {
     }
 
     /// Spreads the closings over this time. Default: none.
+    ///
+    /// The drain lasts as long, and about half of the clients are asked to come back before it has ended. Where no other
+    /// process takes them yet, they do not get in, which is 1006 to a page, and pause anew.
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self
