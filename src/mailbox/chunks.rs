@@ -98,8 +98,9 @@ impl Chunks {
         }
     }
 
-    /// A copy of the last bytes, which were appended as one and are few.
+    /// A copy of the last bytes, which were appended as one; none of many, which may stand in two buffers.
     pub(super) fn last(&self, length: usize) -> Vec<u8> {
+        let length = if length <= COPIED { length } else { 0 };
         let last = self.chunks.back().map_or(&[][..], Chunk::as_slice);
         last[last.len().saturating_sub(length)..].to_vec()
     }

@@ -66,7 +66,7 @@ pub fn outgoing(data: &[u8]) {
             17 => offer(&mut queue, &mut model, number, 1900 + size),
             18 if size < 64 => {
                 push_close(&mut queue, &mut model, size);
-                queue.discard_all_but_last();
+                queue.discard_all_but_close();
                 model.discard_all_but_last();
             }
             _ => write(&mut queue, &mut model, 300 * size),

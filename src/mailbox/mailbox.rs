@@ -255,10 +255,10 @@ impl Mailbox {
         }
         let before = state.dropped;
         match queue {
-            // It closes already; what was to go out before the close frame does not any more.
+            // It closes already, or its peer has; what was to go out before does not any more.
             Queue::Frames if state.door == Door::Shut => {
                 if let Some(queue) = &mut state.outgoing {
-                    queue.discard_all_but_last();
+                    queue.discard_all_but_close();
                 }
             }
             Queue::Frames => state.close_slow_reader(SLOWEST),

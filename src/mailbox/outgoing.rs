@@ -178,14 +178,13 @@ impl Outgoing {
         self.shrunk();
     }
 
-    /// Drops every frame that is not begun but the last one, which closes.
-    pub(super) fn discard_all_but_last(&mut self) {
-        let Some(length) = self.lengths.back().map(|&length| length as usize) else {
-            return;
-        };
-        if self.lengths.len() > usize::from(self.begun > 0) {
-            let last = self.chunks.last(length);
-            self.discard();
+    /// Drops every frame that is not begun but a close frame, the last one; there is none for a peer that has ended its half.
+    pub(super) fn discard_all_but_close(&mut self) {
+        let mut unbegun = self.lengths.range(usize::from(self.begun > 0)..);
+        let length = unbegun.next_back().map_or(0, |&length| length as usize);
+        let last = self.chunks.last(length);
+        self.discard();
+        if last.first() == header(OpCode::Close, 0).first() {
             self.push_wire(&Shared::new(last.into()));
         }
     }

@@ -201,6 +201,31 @@ fn who_closes_already_keeps_its_close_frame() {
     assert_eq!(closed(other), None);
 }
 
+#[test]
+fn a_peer_that_has_ended_its_half_gets_whole_frames_or_none() {
+    let budget = Budget::new(100_000);
+    let mailboxes = connections(&budget, 2);
+    let [mailbox, other] = &mailboxes[..] else {
+        panic!("two");
+    };
+    let cx = Context::from_waker(Waker::noop());
+    for _ in 0..2 {
+        let message = Outbound::Message("x".repeat(45_000).into());
+        let _ = mailbox.poll_send(&mut Some(message), &cx);
+    }
+    flush(mailbox, 10);
+    mailbox.close_door();
+    other.deliver(&batch(&[50_000]), Overflow::Close);
+    let mut rest = 0;
+    let _ = mailbox.poll_flush(|slices| {
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        rest += length;
+        Poll::Ready(Ok(length))
+    });
+    assert_eq!(rest, 45_004 - 10, "the rest of the begun frame");
+    assert_eq!(closed(other), None);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Deliver(Vec<usize>),
