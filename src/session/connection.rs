@@ -44,6 +44,8 @@ pub(super) struct Connection {
     event_first: bool,
     /// Hooks run in a row, without a wait.
     turns: u8,
+    /// Likewise, reads.
+    reads: u8,
     inbound: Inbound,
     /// The last read has emptied the socket, and the task has not slept since: another read would find nothing.
     is_drained: bool,
@@ -88,6 +90,7 @@ impl Connection {
             end: None,
             event_first: false,
             turns: 0,
+            reads: 0,
             inbound: Inbound::Open,
             is_drained: false,
             rate: InboundRate::of(mailbox.config()),
@@ -365,6 +368,11 @@ impl Connection {
         if self.is_drained && self.wire.poll_readable(cx).is_pending() {
             return self.nothing_to_read();
         }
+        if self.reads == READS {
+            // A peer that never stops is not all that there is: others have their turn, and deadlines pass.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let mut input = Input::pooled();
         let read = self.wire.poll_read(input.room(), cx);
         match read {
@@ -373,6 +381,7 @@ impl Connection {
                 return self.nothing_to_read();
             }
             Poll::Ready(Ok(read)) if read > 0 => {
+                self.reads += 1;
                 self.is_drained = read < input.room().len();
                 input.fill(read);
                 self.input = Some(input);
@@ -464,6 +473,7 @@ impl Connection {
     /// Nothing borrowed from the thread survives a suspension.
     fn sleep(&mut self) {
         self.turns = 0;
+        self.reads = 0;
         self.is_drained = false;
         self.input = self.input.take().and_then(Input::park);
     }
@@ -585,3 +595,5 @@ impl fmt::Debug for Connection {
 
 /// How many hooks run in a row before others have their turn.
 const TURNS: u8 = 64;
+/// How often in a row is read, likewise: half a megabyte at the most.
+const READS: u8 = 16;

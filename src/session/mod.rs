@@ -16,6 +16,9 @@ mod sockets;
 mod transport;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use sockets::Drain;
 pub use sockets::Drained;
 pub use sockets::Sockets;

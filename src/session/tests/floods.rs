@@ -1,0 +1,137 @@
+//! A peer that never stops sending, and never sends a message.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Wake;
+use std::task::Waker;
+
+use bytes::Bytes;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+use tokio::time::advance;
+
+use crate::close::Cause;
+use crate::close::CloseCode;
+use crate::config::Config;
+use crate::mailbox::CloseRequest;
+use crate::mailbox::Mailbox;
+use crate::mailbox::Terms;
+use crate::session::connection::Connection;
+use crate::session::transport::Transport;
+use crate::websocket::Extensions;
+
+/// There is always as much to read as there is room for.
+struct Flood {
+    frame: &'static [u8],
+    at: usize,
+    reads: usize,
+}
+
+impl AsyncRead for Flood {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.reads += 1;
+        assert!(this.reads < 1000, "it reads on and on");
+        while buffer.remaining() > 0 {
+            let rest = &this.frame[this.at..];
+            let length = rest.len().min(buffer.remaining());
+            buffer.put_slice(&rest[..length]);
+            this.at = (this.at + length) % this.frame.len();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Woken {
+    fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Floods of pongs, and of a message that never ends.
+fn connections() -> Vec<(Arc<Mailbox>, Connection)> {
+    let pong = &[0x8A, 0x80, 0, 0, 0, 0];
+    let empty_fragment = &[0x00, 0x80, 0, 0, 0, 0];
+    let begun = &[0x01, 0x80, 0, 0, 0, 0];
+    let rows: [(&[u8], &'static [u8]); 2] = [(&[], pong), (begun, empty_fragment)];
+    let connection = |(early, frame)| {
+        let terms = Terms::of(Config::new());
+        let mailbox = Mailbox::connection(terms, Extensions::default());
+        let (at, reads) = (0, 0);
+        let flood = Flood { frame, at, reads };
+        let transport = Transport::other(flood, Bytes::copy_from_slice(early));
+        (mailbox.clone(), Connection::new(mailbox, transport))
+    };
+    rows.into_iter().map(connection).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_have_their_turn_while_a_peer_sends_on_and_on() {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let cx = &mut Context::from_waker(&waker);
+    for (_, mut connection) in connections() {
+        for _ in 0..3 {
+            assert!(connection.poll_next(cx).is_pending());
+            assert!(woken.take(), "it goes on by itself");
+            // While a hook runs.
+            assert!(connection.poll_background(cx).is_none());
+            assert!(woken.take());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_has_its_deadline_while_a_peer_sends_on_and_on() {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let cx = &mut Context::from_waker(&waker);
+    for (mailbox, mut connection) in connections() {
+        mailbox.close(CloseRequest {
+            code: CloseCode::NORMAL,
+            reason: String::new(),
+            cause: Cause::Server,
+        });
+        assert!(connection.poll_closing(cx).is_pending());
+        assert!(woken.take());
+        advance(mailbox.config().close_timeout).await;
+        assert!(connection.poll_closing(cx).is_ready());
+    }
+}
