@@ -16,6 +16,8 @@ use crate::websocket::deflate::Compression;
 use crate::websocket::deflate::WindowBits;
 use crate::websocket::deflate::compressed_frame;
 
+use super::budget::Budget;
+use super::chunks::COPIED;
 use super::encoded::Encoded;
 use super::mailbox::Mailbox;
 use super::outbound::Outbound;
@@ -35,7 +37,7 @@ struct Form {
     window: WindowBits,
     level: u8,
     /// `None` where it would not be shorter.
-    frame: Option<Bytes>,
+    frame: Option<Shared>,
 }
 
 impl Compressed {
@@ -49,23 +51,35 @@ impl Compressed {
         })
     }
 
-    /// The lock is held while it is made, so that it is made once.
-    fn frame(&self, payload: &[u8], compression: Compression) -> Option<Bytes> {
+    /// The lock is held while it is made, so that it is made once. Where there is a budget, that counts it from now until
+    /// neither the message nor a queue holds it any more.
+    fn frame(
+        &self,
+        payload: &[u8],
+        compression: Compression,
+        budget: Option<&Arc<Budget>>,
+    ) -> Option<Shared> {
         let Compression { window, level, .. } = compression;
         let mut forms = self.forms.lock().unwrap_or_else(PoisonError::into_inner);
         let known = forms
             .iter()
-            .find(|form| form.window == window && form.level == level);
-        if let Some(known) = known {
-            return known.frame.clone();
-        }
-        let frame = compressed_frame(self.opcode, payload, compression);
-        forms.push(Form {
-            window,
-            level,
-            frame: frame.clone(),
+            .position(|form| form.window == window && form.level == level);
+        let at = known.unwrap_or_else(|| {
+            let frame = compressed_frame(self.opcode, payload, compression).map(Shared::new);
+            forms.push(Form {
+                window,
+                level,
+                frame,
+            });
+            forms.len() - 1
         });
-        frame
+        let frame = forms[at].frame.as_mut()?;
+        if let Some(budget) = budget
+            && frame.bytes().len() > COPIED
+        {
+            *frame = frame.counted(budget);
+        }
+        Some(frame.clone())
     }
 }
 
@@ -80,14 +94,20 @@ impl Encoded {
 
     /// The frame for connections with this compression.
     pub(crate) fn compressed(&self, compression: Compression) -> Self {
+        self.compressed_within(compression, None)
+    }
+
+    /// Likewise; where the message is counted once for all that hold it, so is this.
+    fn compressed_within(&self, compression: Compression, budget: Option<&Arc<Budget>>) -> Self {
         let payload = self.payload();
         let frame = match &self.compressed {
             Some(compressed) if payload.len() >= compression.min_len => {
-                compressed.frame(payload, compression)
+                let budget = budget.filter(|_| self.shared().is_counted());
+                compressed.frame(payload, compression, budget)
             }
             _ => None,
         };
-        Self::ready(frame.map_or_else(|| self.shared().clone(), Shared::new))
+        Self::ready(frame.unwrap_or_else(|| self.shared().clone()))
     }
 }
 
@@ -118,7 +138,10 @@ impl Mailbox {
                     Outbound::Ready(Encoded::ready(Shared::new(frame)))
                 })
             }
-            Outbound::Ready(event) => Outbound::Ready(event.compressed(compression)),
+            Outbound::Ready(event) => {
+                let budget = Some(self.budget());
+                Outbound::Ready(event.compressed_within(compression, budget))
+            }
         }
     }
 }

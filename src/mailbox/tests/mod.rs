@@ -1,3 +1,5 @@
 //! What holds for the queues of a node together.
 
 mod budget;
+#[cfg(feature = "deflate")]
+mod compressed;

@@ -1,0 +1,75 @@
+//! What the budget counts of compressed messages.
+
+#![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
+
+use crate::config::Config;
+use crate::config::Deflate;
+use crate::config::Overflow;
+use crate::mailbox::Budget;
+use crate::mailbox::Encoded;
+use crate::mailbox::Mailbox;
+use crate::mailbox::Outbound;
+use crate::mailbox::Parcel;
+use crate::mailbox::Taken;
+use crate::mailbox::Terms;
+use crate::websocket::Extensions;
+use crate::websocket::deflate::WindowBits;
+
+/// Connections that nobody reads from.
+fn connections(budget: &Arc<Budget>, windows: &[u8]) -> Vec<Arc<Mailbox>> {
+    let terms = Terms::new(Config::new().deflate(Deflate::new()), budget.clone());
+    let connection = |&bits| {
+        let deflate = WindowBits::new(bits);
+        let mailbox = Mailbox::connection(terms.clone(), Extensions { deflate });
+        mailbox.open(None);
+        mailbox
+    };
+    windows.iter().map(connection).collect()
+}
+
+/// What becomes shorter, and more so with a large window.
+fn records(count: u32) -> Vec<u8> {
+    let record = |n: u32| {
+        let random = n.wrapping_mul(2_654_435_769);
+        format!("{{\"id\":{n},\"at\":{random}}},")
+    };
+    (0..count).flat_map(|n| record(n).into_bytes()).collect()
+}
+
+/// As a hook does it.
+fn forward(mailbox: &Arc<Mailbox>) -> usize {
+    let cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Taken::Event(event)) = mailbox.poll_take(&cx) else {
+        panic!("an event waits");
+    };
+    let message = mailbox.compressed(Outbound::Ready(event));
+    let Outbound::Ready(frame) = &message else {
+        panic!("it is ready");
+    };
+    let length = frame.wire().len();
+    assert!(mailbox.poll_send(&mut Some(message), &cx).is_ready());
+    length
+}
+
+#[test]
+fn a_forwarded_event_counts_once_for_each_window() {
+    let budget = Budget::new(usize::MAX);
+    let windows = [[15; 40], [9; 40]].concat();
+    let mailboxes = connections(&budget, &windows);
+    let event = Parcel::new(Encoded::event(&records(6000)), None);
+    for mailbox in &mailboxes {
+        mailbox.deliver_event(&event, Overflow::Close);
+    }
+    drop(event);
+    let lengths: Vec<_> = mailboxes.iter().map(forward).collect();
+    assert!(lengths[0] > 60_000 && lengths[0] < lengths[40]);
+    assert_eq!(budget.used(), lengths[0] + lengths[40]);
+    mailboxes.iter().for_each(|mailbox| mailbox.end());
+    assert_eq!(budget.used(), 0);
+    assert!(budget.knows_nobody());
+}
