@@ -33,9 +33,12 @@ pub(crate) fn compressed_frame(
     POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
         let compressor = Compressor::of(&mut pool, compression);
-        let compressed = compressor.compress(payload)?;
-        let header = compressed_header(opcode, compressed.len());
-        Some([&header[..], compressed].concat().into())
+        let frame = compressor.compress(payload).map(|compressed| {
+            let header = compressed_header(opcode, compressed.len());
+            [&header[..], compressed].concat().into()
+        });
+        compressor.rest();
+        frame
     })
     .ok()
     .flatten()
@@ -82,8 +85,6 @@ impl Compressor {
         #[cfg(test)]
         COMPRESSIONS.set(COMPRESSIONS.get() + 1);
         self.state.reset();
-        self.output.clear();
-        self.output.shrink_to(KEPT);
         // What does not fit would not be shorter.
         self.output.reserve_exact(payload.len() + TAIL.len());
         let flush = FlushCompress::Sync;
@@ -95,6 +96,12 @@ impl Compressor {
         let compressed = self.output.strip_suffix(&TAIL)?;
         (is_all && compressed.len() < payload.len()).then_some(compressed)
     }
+
+    /// The frame has been copied out, or there is none. The next message may be long in coming.
+    fn rest(&mut self) {
+        self.output.clear();
+        self.output.shrink_to(KEPT);
+    }
 }
 
 thread_local! {
@@ -105,6 +112,12 @@ thread_local! {
 #[cfg(test)]
 pub(crate) fn compressions() -> usize {
     COMPRESSIONS.get()
+}
+
+/// The room for output that this thread's compressors keep.
+#[cfg(test)]
+pub(super) fn kept() -> usize {
+    POOL.with_borrow(|pool| pool.iter().map(|one| one.output.capacity()).sum())
 }
 
 #[cfg(test)]

@@ -25,3 +25,5 @@ pub(super) use inflater::most_compressed;
 
 #[cfg(test)]
 pub(crate) use compressor::compressions;
+#[cfg(test)]
+use compressor::kept;

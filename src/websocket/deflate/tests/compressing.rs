@@ -22,6 +22,7 @@ use crate::websocket::deflate::Compression;
 use crate::websocket::deflate::WindowBits;
 use crate::websocket::deflate::compressed_frame;
 use crate::websocket::deflate::compressions;
+use crate::websocket::deflate::kept;
 
 #[test]
 fn every_window_and_level_is_read_with_a_window_of_that_size() {
@@ -75,6 +76,17 @@ fn a_thread_compresses_with_any_number_of_kinds() {
         }
     }
     assert_eq!(compressions() - before, 3 * 9 * 7);
+}
+
+#[test]
+fn a_thread_keeps_no_room_for_what_was_long() {
+    let noise: Vec<u8> = (0..1_000_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_769) >> 13) as u8)
+        .collect();
+    for payload in [noise, vec![0; 1_000_000]] {
+        compressed_frame(OpCode::Binary, &payload, compression(15, 1));
+        assert!(kept() <= 64 * 1024, "{} bytes", kept());
+    }
 }
 
 proptest! {
