@@ -56,14 +56,26 @@ mod tests {
     use std::sync::Arc;
     use std::task::Poll;
 
+    use proptest::collection::vec;
+    use proptest::prelude::Just;
+    use proptest::prelude::ProptestConfig;
+    use proptest::prelude::any;
+    use proptest::prop_assert;
+    use proptest::prop_assert_eq;
+    use proptest::prop_oneof;
+    use proptest::proptest;
+    use proptest::strategy::Strategy;
+
     use crate::config::Config;
     use crate::config::Deflate;
     use crate::config::Overflow;
     use crate::layer::group::Group;
     use crate::layer::group::Pending;
+    use crate::mailbox::Budget;
     use crate::mailbox::Encoded;
     use crate::mailbox::Mailbox;
     use crate::mailbox::Parcel;
+    use crate::mailbox::Tag;
     use crate::mailbox::Terms;
     use crate::message::Message;
     use crate::name::GroupName;
@@ -73,6 +85,84 @@ mod tests {
     use crate::websocket::Role;
     use crate::websocket::deflate::WindowBits;
     use crate::websocket::deflate::compressions;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Publish {
+            len: usize,
+            /// 0 for none.
+            key: usize,
+            is_event: bool,
+            /// Beyond the members for nobody.
+            except: usize,
+        },
+        Read(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let len = prop_oneof![5..200_usize, 200..3000_usize, Just(30_000)];
+        let publish = (len, 0..4_usize, any::<bool>(), 0..12_usize);
+        let publish = publish.prop_map(|(len, key, is_event, except)| Step::Publish {
+            len,
+            key,
+            is_event,
+            except,
+        });
+        vec(
+            prop_oneof![5 => publish, 1 => (0..6_usize).prop_map(Step::Read)],
+            0..60,
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Whatever the window, with and without relay, `.except` and `.latest`; and the budget gets all of it back.
+        #[test]
+        fn members_of_every_kind_get_what_is_for_them_in_order(steps in steps()) {
+            let budget = Budget::new(usize::MAX);
+            let config = Config::new()
+                .outgoing(usize::MAX, usize::MAX)
+                .events(usize::MAX, usize::MAX);
+            let terms = Terms::new(config.deflate(Deflate::new().min_len(100)), budget.clone());
+            let name = GroupName::try_from("room").unwrap();
+            let group = Arc::new(Group::new(name.clone(), Overflow::Close));
+            let kinds = [(Some(15), true), (None, true), (Some(15), false), (Some(9), true), (None, false), (Some(15), true)];
+            let members = kinds.map(|(window, relay)| {
+                let mailbox = member(&terms, window);
+                group.join(mailbox.clone(), relay);
+                mailbox
+            });
+            let mut expected = kinds.map(|_| Vec::<(String, Option<Tag>)>::new());
+            for (n, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Publish { len, key, is_event, except } => {
+                        let text = format!("{n:<len$}");
+                        let tag = (key > 0).then(|| Tag::new(&name, &key.to_string().try_into().unwrap(), is_event));
+                        let left_out = members.get(except).map(|mailbox| mailbox.id());
+                        let parcel = Parcel::new(encoded(&text), tag.clone());
+                        prop_assert!(group.append(Pending::new(parcel, is_event, left_out)).is_ok());
+                        for (at, (expected, (_, relay))) in expected.iter_mut().zip(kinds).enumerate() {
+                            if at != except && (relay || !is_event) {
+                                expected.retain(|(_, older)| tag.is_none() || *older != tag);
+                                expected.push((text.clone(), tag.clone()));
+                            }
+                        }
+                    }
+                    Step::Read(at) => {
+                        let texts: Vec<_> = expected[at].drain(..).map(|(text, _)| text).collect();
+                        prop_assert_eq!(waiting(&members[at]).1, texts, "{:?}", kinds[at]);
+                    }
+                }
+            }
+            for ((mailbox, expected), kind) in members.iter().zip(expected).zip(kinds) {
+                let texts: Vec<_> = expected.into_iter().map(|(text, _)| text).collect();
+                prop_assert_eq!(waiting(mailbox).1, texts, "{:?}", kind);
+                mailbox.end();
+            }
+            prop_assert_eq!(budget.used(), 0);
+        }
+    }
 
     /// A member, whose frames wait for the end of its handshake; `None` for one that does not compress.
     fn member(terms: &Arc<Terms>, window: Option<u8>) -> Arc<Mailbox> {
