@@ -63,15 +63,15 @@ impl Delivery {
 
     /// One chunk of members, or a look that ends the turn.
     pub(super) fn step(&mut self) -> Step {
-        if self.current.is_none() {
-            let Some(taken) = self.group.take_pending() else {
-                self.finished = true;
-                return Step::default();
-            };
-            self.current = Some(Current::new(taken));
-        }
-        let Some(current) = &mut self.current else {
-            return Step::default();
+        let current = match &mut self.current {
+            Some(current) => current,
+            none => {
+                let Some(taken) = self.group.take_pending() else {
+                    self.finished = true;
+                    return Step::default();
+                };
+                none.insert(Current::new(taken))
+            }
         };
         let next = self.group.chunk(current.next, CHUNK, &mut self.chunk);
         let handed = self.chunk.len();
@@ -96,12 +96,10 @@ impl Delivery {
     }
 }
 
-/// What a step of a turn did.
+/// What a step of a turn did: whether there may be more to do, and to how many members it delivered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Step {
-    /// There may be more to do.
     pub(super) goes_on: bool,
-    /// To so many members.
     pub(super) handed: usize,
 }
 
