@@ -57,18 +57,18 @@ impl Delivery {
     pub(super) fn start(mut self, lane: Option<Lane>) {
         match lane.or_else(Lane::here) {
             Some(lane) => lane.push(self),
-            None => while self.step().goes_on {},
+            None => while self.step().is_some() {},
         }
     }
 
-    /// One chunk of members, or a look that ends the turn.
-    pub(super) fn step(&mut self) -> Step {
+    /// One chunk of members, and how many they were; `None` when the turn is over.
+    pub(super) fn step(&mut self) -> Option<usize> {
         let current = match &mut self.current {
             Some(current) => current,
             none => {
                 let Some(taken) = self.group.take_pending() else {
                     self.finished = true;
-                    return Step::default();
+                    return None;
                 };
                 none.insert(Current::new(taken))
             }
@@ -82,10 +82,7 @@ impl Delivery {
             Some(next) => current.next = next,
             None => self.current = None,
         }
-        Step {
-            goes_on: true,
-            handed,
-        }
+        Some(handed)
     }
 
     /// Gives the turn up after a panic in it. What was pending is lost.
@@ -94,13 +91,6 @@ impl Delivery {
         self.group.forget_lane();
         self.group.abandon_turn();
     }
-}
-
-/// What a step of a turn did: whether there may be more to do, and to how many members it delivered.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Step {
-    pub(super) goes_on: bool,
-    pub(super) handed: usize,
 }
 
 /// A turn is dropped when its runtime ends, which need not be that of all members: the rest is
@@ -114,7 +104,7 @@ impl Drop for Delivery {
             return self.abandon();
         }
         self.group.forget_lane();
-        while self.step().goes_on {}
+        while self.step().is_some() {}
     }
 }
 

@@ -105,16 +105,13 @@ impl Running {
 
     /// One chunk of a turn, which then waits for its next one, if it has any. How many members that were.
     fn step(&self, mut turn: Delivery) -> usize {
-        // Payloads and wakers are of the application's making. Its panic ends this turn and no other.
-        let Ok(step) =
-            catch_unwind(AssertUnwindSafe(|| turn.step())).inspect_err(|_| turn.abandon())
-        else {
+        // Payloads and wakers are of the application's making. A panic of theirs ends this turn and no other.
+        let step = catch_unwind(AssertUnwindSafe(|| turn.step())).inspect_err(|_| turn.abandon());
+        let Ok(Some(handed)) = step else {
             return 0;
         };
-        if step.goes_on {
-            self.0.queue().turns.push_back(turn);
-        }
-        step.handed
+        self.0.queue().turns.push_back(turn);
+        handed
     }
 }
 
