@@ -114,7 +114,8 @@ impl Config {
     }
 
     /// How many messages a second a peer may send, and how many at once after a quiet time; one that sends more is closed with
-    /// 1008 and a reason that names both numbers. Pings and pongs of the peer count as messages, the close frame does not.
+    /// 1008 and a reason that names both numbers. Pings and pongs of the peer count as messages, and so do fragments of less than
+    /// 1 KiB but for the last of a message; the close frame does not.
     /// Neither number is below 1. Memory: 64 bytes. Default: no limit.
     ///
     /// Choose the second number for what a network holds back when it stalls: a page that sends ten a second over a phone may
@@ -168,7 +169,8 @@ impl Config {
     }
 
     /// How long writing may stand still before the peer counts as gone; also how long `ctx.send` waits for
-    /// room. Default: 10 s.
+    /// room. Once the connection closes, progress is not enough: all that waits has three times this to go out, and
+    /// [`close_timeout`](Self::close_timeout) more until the connection is reset. Default: 10 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
         self

@@ -40,7 +40,7 @@ pin_project_lite::pin_project! {
 struct Rare {
     /// Since when writing stands still.
     stalled: Option<Instant>,
-    /// When to give up waiting for the peer's close frame.
+    /// When to give up closing in good order: what waits, then the peer's close frame.
     close_by: Option<Instant>,
     /// When the running hook is dropped because its connection has ended.
     hook_by: Option<Instant>,
@@ -56,7 +56,7 @@ pub(super) enum Due {
     Silence,
     /// Nothing could be written for too long.
     Stall,
-    /// The peer did not answer the close frame.
+    /// The peer did not take what waited, or did not answer the close frame.
     Close,
     /// The hook's time after the connection's end is up.
     Hook,
@@ -84,7 +84,11 @@ impl Clock {
     pub(super) fn heard(self: Pin<&mut Self>) {
         let this = self.project();
         *this.since = Instant::now();
-        *this.asked = false;
+        if *this.asked {
+            *this.asked = false;
+            // The next ping may be nearer than the end of the wait for this answer was.
+            *this.armed = false;
+        }
     }
 
     /// Whether reading rests.
@@ -94,6 +98,8 @@ impl Clock {
             // The peer may have answered long ago, unread.
             *this.since = Instant::now();
             *this.asked = false;
+            // The next ping is a deadline again.
+            *this.armed = false;
         }
         *this.paused = paused;
     }
@@ -115,12 +121,13 @@ impl Clock {
         }
     }
 
-    /// The wait for the peer's close frame begins; the first call counts.
+    /// The connection has so much time left to close; of several calls the nearest end counts.
     pub(super) fn closes_within(self: Pin<&mut Self>, timeout: Duration) {
         let this = self.project();
         let rare = this.rare.get_or_insert_default();
-        if rare.close_by.is_none() {
-            rare.close_by = Some(after(Instant::now(), timeout));
+        let end = after(Instant::now(), timeout);
+        if rare.close_by.is_none_or(|at| end < at) {
+            rare.close_by = Some(end);
             *this.armed = false;
         }
     }

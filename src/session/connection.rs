@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
+use tokio::task::coop::has_budget_remaining;
+
 use crate::close::Cause;
 use crate::close::CloseCode;
 use crate::close::Closed;
@@ -126,6 +128,10 @@ impl Connection {
         loop {
             if let Some(next) = self.at_hand(cx) {
                 self.turns += 1;
+                if let Some(rate) = &mut self.rate {
+                    // The hook may block its thread. Until everything is read, nobody can tell when it came.
+                    rate.rest();
+                }
                 return Poll::Ready(next);
             }
             self.flush(cx);
@@ -247,6 +253,13 @@ impl Connection {
     fn go_on_closing(&mut self, cx: &mut Context<'_>) -> bool {
         // Who is closing is not asked for signs of life.
         self.clock.as_mut().pause(true);
+        if self.inbound != Inbound::Gone {
+            // Progress alone is not enough any more: a byte now and then would hold what waits for days.
+            let config = self.config();
+            let flush = config.write_timeout.saturating_mul(FLUSHES);
+            let timeout = flush.saturating_add(config.close_timeout);
+            self.clock.as_mut().closes_within(timeout);
+        }
         loop {
             self.mailbox().register(cx.waker());
             self.close_stream(cx);
@@ -317,7 +330,7 @@ impl Connection {
             let (bytes, at) = input.unread();
             let mut decoded = self.decoder.decode(bytes, at);
             if let Some(rate) = &mut self.rate {
-                decoded = rate.limit(decoded);
+                decoded = rate.limit(decoded, self.decoder.take_fragments());
             }
             match decoded {
                 Ok(Some(Incoming::Text(text))) => return Some(Message::Text(text)),
@@ -398,9 +411,11 @@ impl Connection {
         Poll::Ready(())
     }
 
-    /// The peer has been heard to the end, for now.
+    /// The peer has been heard to the end, for now; or the task has used up its turn, and nobody knows.
     fn nothing_to_read(&mut self) -> Poll<()> {
-        if let Some(rate) = &mut self.rate {
+        if let Some(rate) = &mut self.rate
+            && has_budget_remaining()
+        {
             rate.caught_up();
         }
         Poll::Pending
@@ -442,6 +457,8 @@ impl Connection {
     /// Looks through what was read, for the peer's close frame only.
     fn discard_messages(&mut self) {
         self.backlog = None;
+        // No hook takes what comes, and the time of the close is bounded.
+        self.rate = None;
         while self.decode().is_some() {}
         self.drop_input();
     }
@@ -597,3 +614,5 @@ impl fmt::Debug for Connection {
 const TURNS: u8 = 64;
 /// How often in a row is read, likewise: half a megabyte at the most.
 const READS: u8 = 16;
+/// How many times [`Config::write_timeout`] all that waits has when the connection closes.
+const FLUSHES: u32 = 3;

@@ -9,7 +9,7 @@ use crate::rate::Rate;
 use crate::websocket::Incoming;
 use crate::websocket::Violation;
 
-/// Counts what a peer sends against [`Config::inbound_rate`]: messages, pings and pongs alike.
+/// Counts what a peer sends against [`Config::inbound_rate`]: messages, pings, pongs and small fragments alike.
 #[derive(Debug)]
 pub(super) struct InboundRate {
     rate: Rate,
@@ -24,15 +24,19 @@ impl InboundRate {
         Some(Box::new(Self { rate, bucket }))
     }
 
-    /// What was decoded, or the limit in its place. A close frame always gets through.
+    /// What was decoded, with the small fragments before it, or the limit in its place. A close frame always gets through.
     pub(super) fn limit(
         &mut self,
         decoded: Result<Option<Incoming>, Violation>,
+        fragments: u16,
     ) -> Result<Option<Incoming>, Violation> {
-        if !matches!(&decoded, Ok(Some(incoming)) if !matches!(incoming, Incoming::Close(_))) {
-            return decoded;
-        }
-        if self.bucket.take(Instant::now()).is_ok() {
+        let message = match &decoded {
+            Ok(Some(Incoming::Close(_))) | Err(_) => return decoded,
+            Ok(Some(_)) => 1,
+            Ok(None) => 0,
+        };
+        let now = Instant::now();
+        if (0..u32::from(fragments) + message).all(|_| self.bucket.take(now).is_ok()) {
             return decoded;
         }
         let (per_second, burst) = (self.rate.per_second(), self.rate.burst());

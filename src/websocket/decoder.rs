@@ -30,6 +30,8 @@ pub(crate) struct Decoder {
     partial: Option<Box<Partial>>,
     role: Role,
     extensions: Extensions,
+    /// Small fragments since they were last [taken](Self::take_fragments).
+    fragments: u16,
 }
 
 /// What began and has not ended.
@@ -81,6 +83,7 @@ impl Decoder {
             partial: None,
             role,
             extensions: Extensions::default(),
+            fragments: 0,
         }
     }
 
@@ -113,6 +116,12 @@ impl Decoder {
                 .inspect_err(|violation| self.refuse(violation));
         }
         self.read_in_pieces(input, at)
+    }
+
+    /// How many fragments have begun since this was last asked that are not their message's last and smaller than
+    /// [`SMALL_FRAGMENT`]: of others a message has not many.
+    pub(crate) fn take_fragments(&mut self) -> u16 {
+        mem::take(&mut self.fragments)
     }
 
     /// Goes on with what is under way, or begins it.
@@ -213,7 +222,7 @@ impl Decoder {
         let rest = &input[*at..];
         if let Some((header, size)) = header::parse(rest, self.expected())? {
             *at += size;
-            return self.resume_payload(OpenFrame::new(header), input, at);
+            return self.begin_payload(header, input, at);
         }
         let mut bytes = [0; MAX_HEADER];
         bytes[..rest.len()].copy_from_slice(rest);
@@ -236,11 +245,24 @@ impl Decoder {
             len += 1;
             *at += 1;
             if let Some((header, _)) = header::parse(&bytes[..len], self.expected())? {
-                return self.resume_payload(OpenFrame::new(header), input, at);
+                return self.begin_payload(header, input, at);
             }
         }
         self.partial().frame = Unfinished::Header { bytes, len };
         Ok(None)
+    }
+
+    /// Notes a small fragment, and takes what the input has of the payload.
+    fn begin_payload(
+        &mut self,
+        header: FrameHeader,
+        input: &mut [u8],
+        at: &mut usize,
+    ) -> Result<Option<Incoming>, Violation> {
+        if !header.fin && header.len < SMALL_FRAGMENT {
+            self.fragments = self.fragments.saturating_add(1);
+        }
+        self.resume_payload(OpenFrame::new(header), input, at)
     }
 
     /// Takes what the input has of an open frame's payload.
@@ -349,3 +371,6 @@ impl Decoder {
         }
     }
 }
+
+/// Less payload than this is little for a frame of its own. In bytes.
+const SMALL_FRAGMENT: usize = 1024;

@@ -90,9 +90,13 @@ async fn who_keeps_to_the_rate_stays_and_a_pause_is_worth_a_burst() {
 async fn fragments_are_one_message_and_a_close_frame_is_none() {
     let stage = stage(10, 5);
     let mut client = stage.enter("").await;
-    let mut message = vec![0x01, 0x80, 0, 0, 0, 0];
+    let mut message = frame(TEXT, &[b'x'; 1024]);
+    message[0] = TEXT;
     for _ in 0..50 {
-        message.extend([CONTINUATION, 0x81, 0, 0, 0, 0, b'x']);
+        let mut fragment = frame(CONTINUATION, &[b'x'; 1024]);
+        // It is not the last.
+        fragment[0] = CONTINUATION;
+        message.extend(fragment);
     }
     message.extend(frame(CONTINUATION, b"end"));
     client.write(&message).await;

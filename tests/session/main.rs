@@ -17,6 +17,7 @@
 mod act;
 mod actor;
 mod enumerated;
+mod floods;
 mod half_closed;
 mod hook_limit;
 mod hooks;

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 
 use strait::close::Cause;
 use strait::config::Config;
+use strait::service::Drain;
 
 use super::act::Act;
 use super::line::Line;
@@ -77,4 +79,36 @@ async fn one_byte_a_second_is_progress_until_the_queue_is_full() {
     // What was read, the pipe, the queue, and the frame for which there was no room.
     let fit = (read as usize + 100) / (frame - 10) + frames + 1;
     assert!(published.abs_diff(fit) <= 2, "{published}, {fit}");
+}
+
+/// While it closes, progress alone is not enough: a peer that takes one byte a second is given up in time, and with it what it holds.
+#[tokio::test(start_paused = true)]
+async fn a_close_is_over_in_time_although_the_peer_reads_byte_by_byte() {
+    for after in ["close", "drain", "rate"] {
+        let config = config().inbound_rate(1, 2);
+        let mut line = Line::open(config, 100).await;
+        line.peer.reads = false;
+        line.broadcast("x".repeat(60_000)).await;
+        line.pass(1).await;
+        let sockets = line.sockets.clone();
+        match after {
+            "close" => line.say("close"),
+            "drain" => drop(tokio::spawn(
+                async move { sockets.drain(Drain::new()).await },
+            )),
+            _ => (0..5).for_each(|_| line.say("x")),
+        }
+        let start = Instant::now();
+        while !line.is_over() {
+            line.pass(1000).await;
+            let _ = read_byte(&mut line).await;
+            assert!(start.elapsed() < Duration::from_secs(60), "{after}");
+        }
+        let waited = start.elapsed();
+        let expected = Duration::from_millis(3 * STALL + 2000);
+        assert!(
+            waited.abs_diff(expected) < Duration::from_secs(2),
+            "{after}: {waited:?}"
+        );
+    }
 }
