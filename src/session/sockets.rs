@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio::time::timeout;
 use tokio::time::timeout_at;
 
 use crate::close::Cause;
@@ -104,8 +105,8 @@ impl Sockets {
 
     /// Ends all connections: new handshakes are answered 503; the open ones are closed with 1012,
     /// in random order spread over the window, with a reason such as `retry_after_ms=1500` that
-    /// spreads the clients' return. What was published before goes out before; a running hook ends first, and
-    /// what was queued goes out. At the deadline running hooks are dropped. Every `disconnect` runs.
+    /// spreads the clients' return. What was published before goes out before, if that takes no more than a quarter of the
+    /// deadline; a running hook ends first, and what was queued goes out. At the deadline running hooks are dropped. Every `disconnect` runs.
     ///
     /// # Cancel safety
     ///
@@ -121,7 +122,8 @@ impl Sockets {
                 layer.settle().await;
             }
         };
-        let _ = timeout_at(deadline, settled).await;
+        // A delivery may stand still with its runtime: hooks and queues keep their part of the time.
+        let _ = timeout(drain.deadline / SETTLING, settled).await;
         let start = Instant::now();
         for (place, mailbox) in mailboxes.into_iter().enumerate() {
             let share = drain.window.mul_f64(place as f64 / total.max(1) as f64);
@@ -230,7 +232,8 @@ impl Drain {
         }
     }
 
-    /// Spreads the closings over this time. Default: none.
+    /// Spreads the closings over this time; who is not closed by the [deadline](Self::deadline) is closed then, so let that be
+    /// some seconds later. Default: none.
     ///
     /// The drain lasts as long, and about half of the clients are asked to come back before it has ended. Where no other
     /// process takes them yet, they do not get in, which is 1006 to a page, and pause anew.
@@ -305,3 +308,6 @@ impl Drop for Guard {
         }
     }
 }
+
+/// Which part of a drain's deadline is for what is being delivered when it begins.
+const SETTLING: u32 = 4;

@@ -1,7 +1,9 @@
 //! A server that stops: 1012 for everybody, hooks first, and a deadline.
 
+use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Builder;
 use tokio::time::Instant;
 use tokio::time::sleep;
 
@@ -383,6 +385,35 @@ async fn who_is_closed_first_has_what_was_published_before() {
     }
     let drained = drain.await.unwrap();
     assert_eq!((drained.closed, drained.abandoned), (600, 0));
+}
+
+/// A delivery that stands still, since its runtime is not driven, leaves hooks and queues their part of the deadline.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_stands_still_does_not_use_up_the_deadline() {
+    let stage = Stage::new();
+    let layer = stage.layer.clone();
+    // The first member's runtime delivers.
+    let first = thread::spawn(move || {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let channel = runtime.block_on(async {
+            let mut channel = layer.new_channel();
+            channel.group_add("room").await.unwrap();
+            channel
+        });
+        (runtime, channel)
+    });
+    let (runtime, _channel) = first.join().unwrap();
+    let mut client = stage.enter("").await;
+    client.text("sleep 2").await;
+    sleep(Duration::from_millis(10)).await;
+    stage.layer.group_broadcast("room", "lost").await.unwrap();
+    let start = Instant::now();
+    let (drained, (code, _)) =
+        tokio::join!(stage.sockets.drain(Drain::new()), client.expect_close());
+    assert_eq!(code, 1012);
+    assert_eq!((drained.closed, drained.abandoned), (1, 0));
+    assert!(seconds(start) < 5, "{:?}", start.elapsed());
+    runtime.shutdown_background();
 }
 
 #[tokio::test(start_paused = true)]
