@@ -125,6 +125,20 @@ async fn over_the_total_a_handshake_is_503_until_somebody_leaves() {
     last.connect().await.unwrap();
 }
 
+/// A limit of none lets nobody in.
+#[tokio::test(start_paused = true)]
+async fn none_is_a_limit_as_well() {
+    for (limits, status) in [
+        (Limits::new().connections(0), 503),
+        (Limits::new().per_ip(0), 429),
+    ] {
+        let (service, sockets) = service(limits);
+        let refused = from(&service, "192.0.2.1").connect().await.unwrap_err();
+        assert_eq!(refused.status, status);
+        assert_eq!(sockets.count(), 0);
+    }
+}
+
 async fn until_one(sockets: &Sockets) {
     while sockets.count() > 1 {
         sleep(Duration::from_millis(10)).await;

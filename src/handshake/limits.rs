@@ -139,7 +139,7 @@ impl Limiter {
     /// Takes a place, which must be given back, or says which limit is in the way.
     pub(crate) fn take(&mut self, client: Option<Client>, now: Instant) -> Result<(), Refused> {
         if let Some((limit, client)) = self.limits.per_ip.zip(client)
-            && self.clients.get(&client).is_some_and(|open| *open >= limit)
+            && self.clients.get(&client).copied().unwrap_or_default() >= limit
         {
             return Err(self.refused(StatusCode::TOO_MANY_REQUESTS, "per_ip", jitter(LATER), now));
         }
