@@ -16,6 +16,8 @@ use metrics::gauge;
 
 use http::StatusCode;
 
+#[cfg(feature = "metrics")]
+use crate::close::Cause;
 use crate::close::Closed;
 
 /// Tells the recorder what each name means. It keeps the last it is told, so this may be called again.
@@ -42,7 +44,7 @@ pub(crate) fn connection_opened() {
 pub(crate) fn connection_closed(closed: &Closed) {
     #[cfg(feature = "metrics")]
     {
-        let (code, cause) = (closed.code().to_string(), closed.cause().as_str());
+        let (code, cause) = (code_label(closed), closed.cause().as_str());
         counter!(CLOSED, "code" => code, "cause" => cause).increment(1);
         gauge!(OPEN).decrement(1);
     }
@@ -81,6 +83,16 @@ pub(crate) fn events_dropped(events: u32) {
 pub(crate) fn event_ignored() {
     #[cfg(feature = "metrics")]
     counter!(EVENTS_IGNORED).increment(1);
+}
+
+/// A client may choose among two thousand codes, and must not choose the names of as many series.
+#[cfg(feature = "metrics")]
+fn code_label(closed: &Closed) -> String {
+    match (closed.cause(), closed.code().as_u16()) {
+        (Cause::Client, 3000..=3999) => "3xxx".to_owned(),
+        (Cause::Client, 4000..=4999) => "4xxx".to_owned(),
+        (_, code) => code.to_string(),
+    }
 }
 
 #[cfg(feature = "metrics")]

@@ -262,6 +262,28 @@ async fn each_end_is_counted_by_code_and_cause() {
     }
 }
 
+/// A client chooses its code; it must not be able to choose the names of new series.
+#[tokio::test(start_paused = true)]
+async fn a_clients_own_code_is_no_series_of_its_own() {
+    for (code, label) in [
+        (1000, "1000"),
+        (1001, "1001"),
+        (3000, "3xxx"),
+        (3999, "3xxx"),
+        (4100, "4xxx"),
+        (4999, "4xxx"),
+    ] {
+        let sums = Sums::default();
+        let _installed = sums.install();
+        let stage = stage(ChannelLayer::memory());
+        let mut client = stage.enter("").await;
+        client.disconnect_with(code, "").await.unwrap();
+        stage.over().await;
+        let name = format!("strait_connections_closed_total{{code=\"{label}\",cause=\"client\"}}");
+        assert_eq!(sums.of(&name), 1, "{:?}", sums.all());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_came_to_nothing_leaves_the_gauge_even() {
     let sums = Sums::default();
