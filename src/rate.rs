@@ -94,6 +94,10 @@ mod tests {
 
     use std::time::Duration;
 
+    use proptest::prelude::any;
+    use proptest::prop_assert;
+    use proptest::test_runner::Config;
+    use proptest::test_runner::TestRunner;
     use tokio::time::Instant;
 
     use super::Bucket;
@@ -144,6 +148,33 @@ mod tests {
         bucket.rest(end + Duration::from_secs(60));
         bucket.caught_up();
         assert_eq!(taken(&mut bucket, end + Duration::from_secs(120)), 5);
+    }
+
+    /// An hour at exactly the rate, each a little early or late as networks are: within the burst nobody is over.
+    #[test]
+    fn an_hour_at_the_rate_is_never_over_it() {
+        let mut runner = TestRunner::new(Config::with_cases(64));
+        let cases = (1..500_u32, 1..50_u32, any::<u64>());
+        let result = runner.run(&cases, |(per_second, burst, seed)| {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(Rate::new(per_second, burst), start);
+            let second = 1_000_000_000_u64;
+            // Late by so much at the most, so that no more than the burst come at once.
+            let latest = u64::from(burst - 1) * second / u64::from(per_second);
+            let (mut random, mut last) = (seed, 0);
+            for number in 0..(u64::from(per_second) * 3600).min(100_000) {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                let late = (random >> 33) % (latest + 1);
+                let due = (number * second).div_ceil(u64::from(per_second));
+                last = (due + late).max(last);
+                let now = start + Duration::from_nanos(last);
+                prop_assert!(bucket.take(now).is_ok(), "number {number}");
+            }
+            Ok(())
+        });
+        result.unwrap();
     }
 
     #[test]

@@ -246,3 +246,54 @@ const LEN_BITS: u8 = 0b0111_1111;
 const LEN_16: u8 = 126;
 /// A 64-bit length follows.
 const LEN_64: u8 = 127;
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::any;
+    use proptest::prop_assert_eq;
+    use proptest::prop_oneof;
+    use proptest::proptest;
+    use proptest::strategy::Just;
+
+    use super::Expected;
+    use super::FrameHeader;
+    use super::Role;
+    use super::common;
+    use super::parse;
+
+    /// Its fields, to be compared.
+    fn told((header, size): (FrameHeader, usize)) -> String {
+        format!("{header:?} in {size}")
+    }
+
+    proptest! {
+        /// What the short way reads, the long way reads likewise; and no header that could be common goes the long way.
+        #[test]
+        fn the_common_header_is_what_it_is_for_all(
+            first in prop_oneof![Just(0x81_u8), Just(0x82), any::<u8>()],
+            second in prop_oneof![Just(0xfe_u8), any::<u8>()],
+            rest in vec(prop_oneof![Just(0_u8), any::<u8>()], 0..14),
+            max_message in prop_oneof![Just(0_usize), Just(125), Just(126), Just(200), Just(1 << 20)],
+            begun in option::of(0_usize..300),
+            is_server in any::<bool>(),
+        ) {
+            let bytes = [&[first, second], &rest[..]].concat();
+            let expected = Expected {
+                role: if is_server { Role::Server } else { Role::Client },
+                max_message,
+                begun,
+                #[cfg(feature = "deflate")]
+                deflate: super::Deflate {
+                    is_agreed: true,
+                    has_begun: false,
+                },
+            };
+            let parsed = parse(&bytes, expected).ok().flatten();
+            let is_common = is_server && matches!(first, 0x81 | 0x82) && second != 0xff;
+            let parsed = parsed.filter(|_| is_common).map(told);
+            prop_assert_eq!(common(&bytes, expected).map(told), parsed);
+        }
+    }
+}
