@@ -139,7 +139,8 @@ impl Config {
         self
     }
 
-    /// How long `connect` may take; then it is dropped and the client is answered 503. Default: 10 s.
+    /// How long `connect` may take; then it is dropped and the client is answered 503. The checks before it have as long,
+    /// together. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self

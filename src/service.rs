@@ -88,6 +88,7 @@ use hyper_util::server::conn::auto::upgrade::downcast;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::consumer::Consumer;
@@ -251,7 +252,9 @@ impl WebSocketService {
             );
         }
         let scope = Scope::new(request, &path, params, route.mount.clone());
-        let consumer = AssertUnwindSafe(route.admit(&scope)).catch_unwind().await;
+        let consumer = AssertUnwindSafe(route.admit(&scope)).catch_unwind();
+        let consumer = timeout(route.terms.config().connect_timeout, consumer).await;
+        let consumer = consumer.map_err(|_| hangs(&scope))?;
         let consumer = consumer.map_err(|_| panicked(&scope))??;
         let admission = Admission {
             consumer,
@@ -392,6 +395,12 @@ fn restarting() -> Reject {
     Reject::status(StatusCode::SERVICE_UNAVAILABLE)
         .header(header::RETRY_AFTER, retry)
         .body("the server is restarting")
+}
+
+fn hangs(scope: &Scope) -> Reject {
+    let (path, route) = (scope.path(), scope.route());
+    tracing::warn!(path, route, "the checks took too long and were dropped");
+    Reject::status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "1")
 }
 
 fn panicked(scope: &Scope) -> Reject {

@@ -397,6 +397,19 @@ async fn a_place_is_held_from_the_first_check_to_the_end_of_disconnect() {
     assert_eq!((seconds, sockets.count()), (9, 0));
 }
 
+/// A check that hangs, for a database that does not answer, holds its client's place for no longer than `connect` may.
+#[tokio::test(start_paused = true)]
+async fn a_check_that_hangs_is_dropped_and_gives_its_place_back() {
+    let (service, _) = service(Limits::new().connections(1));
+    let mut waits = client(&service, "check=hang").timeout(Duration::from_secs(60));
+    let start = Instant::now();
+    let refused = waits.connect().await.unwrap_err();
+    assert_eq!(refused.status, 503);
+    assert_eq!(retry_after(&refused.headers), 1);
+    assert_eq!(start.elapsed().as_secs(), 10);
+    client(&service, "").connect().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drain_goes_before_the_limits_and_gives_all_places_back() {
     let (service, sockets) = service(Limits::new().connections(1));
