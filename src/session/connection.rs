@@ -1,4 +1,4 @@
-//! [`Connection`]: the socket's side of a session: reading, writing, heartbeat, closing.
+//! [`Connection`]: the socket's side of a session: writing, heartbeat, closing. How it reads is in [`reading`](super::reading).
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,21 +6,16 @@ use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 
-use tokio::task::coop::has_budget_remaining;
-
 use crate::close::Cause;
 use crate::close::CloseCode;
 use crate::close::Closed;
 use crate::config::Config;
-use crate::mailbox::CloseRequest;
 use crate::mailbox::Encoded;
 use crate::mailbox::Mailbox;
 use crate::mailbox::Taken;
 use crate::message::Message;
 use crate::websocket::Decoder;
-use crate::websocket::Incoming;
 use crate::websocket::Role;
-use crate::websocket::Violation;
 
 use super::backlog::Backlog;
 use super::clock::Clock;
@@ -28,48 +23,34 @@ use super::clock::Due;
 use super::hook::Cut;
 use super::inbound::InboundRate;
 use super::input::Input;
+use super::reading::Inbound;
 use super::transport::Transport;
 use super::wire::Wire;
 
 /// One WebSocket connection after its handshake. It owns nothing while idle but this and its timer.
 pub(super) struct Connection {
-    wire: Wire,
-    decoder: Decoder,
+    pub(super) wire: Wire,
+    pub(super) decoder: Decoder,
     /// What was read and is not decoded. A pooled buffer while running only.
-    input: Option<Box<Input>>,
+    pub(super) input: Option<Box<Input>>,
     /// What was decoded while a hook ran.
-    backlog: Option<Box<Backlog>>,
-    clock: Pin<Box<Clock>>,
+    pub(super) backlog: Option<Box<Backlog>>,
+    pub(super) clock: Pin<Box<Clock>>,
     /// How the connection ended, once it has.
-    end: Option<Box<Closed>>,
+    pub(super) end: Option<Box<Closed>>,
     /// An event goes before the next message.
-    event_first: bool,
+    pub(super) event_first: bool,
     /// Hooks run in a row, without a wait.
-    turns: u8,
+    pub(super) turns: u8,
     /// Likewise, reads.
-    reads: u8,
-    inbound: Inbound,
+    pub(super) reads: u8,
+    pub(super) inbound: Inbound,
     /// The last read has emptied the socket, and the task has not slept since: another read would find nothing.
-    is_drained: bool,
+    pub(super) is_drained: bool,
     /// `None` where the peer may send as fast as it can.
-    rate: Option<Box<InboundRate>>,
+    pub(super) rate: Option<Box<InboundRate>>,
     /// A write has failed: nothing more goes out. What the peer sent before it went is still read.
-    is_mute: bool,
-}
-
-/// What is still to be expected from the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Inbound {
-    /// Messages.
-    Open,
-    /// Nothing that could be understood: it broke the protocol.
-    Garbage,
-    /// It has sent its close frame.
-    Closed,
-    /// It has ended its half of the stream without one. It may still read.
-    Ended,
-    /// Nothing: the stream has ended.
-    Gone,
+    pub(super) is_mute: bool,
 }
 
 /// What a session does next.
@@ -101,7 +82,7 @@ impl Connection {
         }
     }
 
-    fn mailbox(&self) -> &Arc<Mailbox> {
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
         self.wire.mailbox()
     }
 
@@ -303,203 +284,6 @@ impl Connection {
     }
 }
 
-/// Reading.
-impl Connection {
-    /// The next message from the backlog or from what was read; control frames on the way are answered.
-    fn next_message(&mut self) -> Option<Message> {
-        if let Some(backlog) = &mut self.backlog {
-            if let Some(message) = backlog.pop() {
-                return Some(message);
-            }
-            self.backlog = None;
-            self.clock.as_mut().pause(false);
-        }
-        self.decode()
-    }
-
-    fn decode(&mut self) -> Option<Message> {
-        while let Some(input) = &mut self.input {
-            if self.inbound != Inbound::Open {
-                self.drop_input();
-                return None;
-            }
-            if input.is_spent() {
-                self.drop_input();
-                return None;
-            }
-            let (bytes, at) = input.unread();
-            let mut decoded = self.decoder.decode(bytes, at);
-            if let Some(rate) = &mut self.rate {
-                decoded = rate.limit(decoded, self.decoder.take_fragments());
-            }
-            match decoded {
-                Ok(Some(Incoming::Text(text))) => return Some(Message::Text(text)),
-                Ok(Some(Incoming::Binary(bytes))) => return Some(Message::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => self.mailbox().pong(payload),
-                Ok(Some(Incoming::Pong(_))) => {}
-                Ok(Some(Incoming::Close(body))) => {
-                    let body = body.map(|body| (CloseCode::from_wire(body.code), body.reason));
-                    let (code, reason) = body.unwrap_or((CloseCode::NO_STATUS, String::new()));
-                    self.peer_closed(code, reason);
-                }
-                Ok(None) => self.drop_input(),
-                Err(violation) => self.violated(violation),
-            }
-        }
-        None
-    }
-
-    fn peer_closed(&mut self, code: CloseCode, reason: String) {
-        self.inbound = Inbound::Closed;
-        // Where this side closed first, that is how it ended, and this is the answer.
-        if !self.mailbox().is_shut() {
-            self.mailbox().close_answer(code);
-            self.end_with(Closed::new(code, reason, Cause::Client));
-        }
-    }
-
-    fn violated(&mut self, violation: Violation) {
-        self.inbound = Inbound::Garbage;
-        let code = CloseCode::from_wire(violation.code);
-        let cause = if code == CloseCode::POLICY_VIOLATION {
-            Cause::RateLimit
-        } else {
-            Cause::Protocol
-        };
-        self.mailbox().close(CloseRequest {
-            code,
-            reason: violation.reason,
-            cause,
-        });
-    }
-
-    /// Reads once; ready when there is something new: bytes, or the stream's end.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !matches!(self.inbound, Inbound::Open | Inbound::Garbage) {
-            return Poll::Pending;
-        }
-        if self.is_drained && self.wire.poll_readable(cx).is_pending() {
-            return self.nothing_to_read();
-        }
-        if self.reads == READS {
-            // A peer that never stops is not all that there is: others have their turn, and deadlines pass.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let mut input = Input::pooled();
-        let read = self.wire.poll_read(input.room(), cx);
-        match read {
-            Poll::Pending => {
-                input.recycle();
-                return self.nothing_to_read();
-            }
-            Poll::Ready(Ok(read)) if read > 0 => {
-                self.reads += 1;
-                self.is_drained = read < input.room().len();
-                input.fill(read);
-                self.input = Some(input);
-                self.clock.as_mut().heard();
-            }
-            Poll::Ready(end) => {
-                input.recycle();
-                match end {
-                    Ok(_) => self.ended(),
-                    Err(_) => self.lost(),
-                }
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// The peer has been heard to the end, for now; or the task has used up its turn, and nobody knows.
-    fn nothing_to_read(&mut self) -> Poll<()> {
-        if let Some(rate) = &mut self.rate
-            && has_budget_remaining()
-        {
-            rate.caught_up();
-        }
-        Poll::Pending
-    }
-
-    /// Reads ahead of a running hook, up to the bound; beyond it the peer feels that nothing is read.
-    fn fill_backlog(&mut self, cx: &mut Context<'_>) {
-        let bound = self.config().messages;
-        loop {
-            let paused = self.backlog.as_mut().is_some_and(|backlog| {
-                backlog.give_up_if_chosen();
-                backlog.is_full(bound)
-            });
-            self.clock.as_mut().pause(paused || self.end.is_some());
-            if paused && self.is_mute {
-                if self.mailbox().has_output() {
-                    // The hook may wait for room only, which it gets before the next look.
-                    cx.waker().wake_by_ref();
-                } else {
-                    // Its end would not be found while reading rests, and the hook has its grace from now.
-                    self.lost();
-                }
-            }
-            if paused && let Some(rate) = &mut self.rate {
-                rate.rest();
-            }
-            if paused || self.end.is_some() {
-                return;
-            }
-            if let Some(message) = self.decode() {
-                let backlog = self.backlog.get_or_insert_default();
-                backlog.push(message, self.wire.mailbox());
-            } else if self.end.is_some() || self.poll_read(cx).is_pending() {
-                return;
-            }
-        }
-    }
-
-    /// Looks through what was read, for the peer's close frame only.
-    fn discard_messages(&mut self) {
-        self.backlog = None;
-        // No hook takes what comes, and the time of the close is bounded.
-        self.rate = None;
-        while self.decode().is_some() {}
-        self.drop_input();
-    }
-
-    /// The peer has ended its half of the stream without a close frame. What is queued still goes out: it may read on.
-    fn ended(&mut self) {
-        self.inbound = Inbound::Ended;
-        if !self.mailbox().is_shut() {
-            self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
-        }
-        self.mailbox().close_door();
-    }
-
-    /// The stream has broken.
-    fn lost(&mut self) {
-        self.inbound = Inbound::Gone;
-        if !self.mailbox().is_shut() {
-            self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
-        }
-        self.mailbox().end();
-    }
-
-    fn drop_input(&mut self) {
-        if let Some(input) = self.input.take() {
-            input.recycle();
-        }
-    }
-
-    /// Nothing borrowed from the thread survives a suspension.
-    fn sleep(&mut self) {
-        self.turns = 0;
-        self.reads = 0;
-        self.is_drained = false;
-        self.input = self.input.take().and_then(Input::park);
-    }
-
-    fn end_with(&mut self, closed: Closed) {
-        self.end.get_or_insert_with(|| Box::new(closed));
-    }
-}
-
 /// Writing and deadlines.
 impl Connection {
     /// Writes what waits; `true` when nothing is left.
@@ -612,7 +396,5 @@ impl fmt::Debug for Connection {
 
 /// How many hooks run in a row before others have their turn.
 const TURNS: u8 = 64;
-/// How often in a row is read, likewise: half a megabyte at the most.
-const READS: u8 = 16;
 /// How many times [`Config::write_timeout`] all that waits has when the connection closes.
 const FLUSHES: u32 = 3;

@@ -1,7 +1,7 @@
 //! One connection's life: [`open`] runs `connect` before there is a stream, then the hooks run in
 //! order until it ends.
 //!
-//! [`connection`] is the socket's side: reading, writing, heartbeat, closing. [`hook`] runs one
+//! [`connection`] is the socket's side: writing, heartbeat, closing; [`reading`] its other half. [`hook`] runs one
 //! hook while that goes on. [`sockets`] knows the connections that are open, and drains them.
 
 mod backlog;
@@ -11,6 +11,7 @@ mod hook;
 mod inbound;
 mod input;
 mod opening;
+mod reading;
 mod session;
 mod sockets;
 mod transport;
