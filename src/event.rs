@@ -106,15 +106,44 @@ impl<'de> Visitor<'de> for Fields {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event, A::Error> {
         let mut kind = None;
         let mut fields = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if name != "type" {
-                fields.insert(name, map.next_value()?);
-            } else if kind.replace(map.next_value()?).is_some() {
-                return Err(A::Error::duplicate_field("type"));
+        while let Some(name) = map.next_key()? {
+            match name {
+                Name::Field(name) => drop(fields.insert(name, map.next_value()?)),
+                Name::Type if kind.is_some() => return Err(A::Error::duplicate_field("type")),
+                Name::Type => kind = Some(map.next_value()?),
             }
         }
         let kind = kind.ok_or_else(|| A::Error::missing_field("type"))?;
         Ok(Event { kind, fields })
+    }
+}
+
+/// The name of a field. Every event has a `"type"`, so that one is not copied.
+enum Name {
+    Type,
+    Field(String),
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl Visitor<'_> for NameVisitor {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Name, E> {
+        Ok(match name {
+            "type" => Name::Type,
+            name => Name::Field(name.to_owned()),
+        })
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Connection {
     pub(super) turns: u8,
     /// Likewise, reads.
     pub(super) reads: u8,
+    /// The running hook has waited, so that it may have deadlines.
+    pub(super) hook_waited: bool,
     pub(super) inbound: Inbound,
     /// The last read has emptied the socket, and the task has not slept since: another read would find nothing.
     pub(super) is_drained: bool,
@@ -74,6 +76,7 @@ impl Connection {
             event_first: false,
             turns: 0,
             reads: 0,
+            hook_waited: false,
             inbound: Inbound::Open,
             is_drained: false,
             rate: InboundRate::of(mailbox.config()),
@@ -165,6 +168,7 @@ impl Connection {
     /// Everything but hooks: reading into the backlog while it has room, writing, pings, deadlines.
     /// For while a hook runs. Tells why the hook must end now, if it must.
     pub(super) fn poll_background(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
+        self.hook_waited = true;
         if let Some(limit) = self.config().hook_limit {
             self.clock.as_mut().limit_within(limit);
         }
@@ -179,7 +183,11 @@ impl Connection {
 
     /// A hook is over. Where the connection has ended, its time goes on for what the peer sent before.
     pub(super) fn hook_over(&mut self) {
-        self.clock.as_mut().limit_over();
+        // One that was ready at once has no deadline: the clock is not looked at, which is seldom in the cache.
+        let waited = std::mem::take(&mut self.hook_waited);
+        if waited {
+            self.clock.as_mut().limit_over();
+        }
         if self.end.is_some() {
             // What the peer sent before it went is still heard, unless the hook has closed as well.
             if self.mailbox().has_request() {
@@ -190,7 +198,7 @@ impl Connection {
         if self.mailbox().is_shut() {
             // The decision to close goes before the next message.
             self.event_first = true;
-        } else {
+        } else if waited {
             self.clock.as_mut().hook_over();
         }
     }
