@@ -4,6 +4,9 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::thread::panicking;
 
+use tokio::runtime::Handle;
+use tokio::task::yield_now;
+
 use crate::mailbox::Batch;
 use crate::mailbox::Parcel;
 
@@ -12,7 +15,6 @@ use super::compressed::CompressedBatches;
 use super::group::Group;
 use super::group::Pending;
 use super::group::Taken;
-use super::lane::Lane;
 use super::members::Member;
 
 /// The turn: there is one per group at a time, so that the order is the same for every member. It
@@ -53,28 +55,35 @@ impl Delivery {
         }
     }
 
-    /// Delivers in the lane; without any runtime, here and now.
-    pub(super) fn start(mut self, lane: Option<Lane>) {
-        match lane.or_else(Lane::here) {
-            Some(lane) => lane.push(self),
-            None => while self.step().is_some() {},
+    /// Delivers in a task of its own; without any runtime, here and now.
+    pub(super) fn start(mut self, runtime: Option<Handle>) {
+        match runtime.or_else(|| Handle::try_current().ok()) {
+            Some(runtime) => drop(runtime.spawn(self.run())),
+            None => while self.step() {},
         }
     }
 
-    /// One chunk of members, and how many they were; `None` when the turn is over.
-    pub(super) fn step(&mut self) -> Option<usize> {
+    /// Yields after each chunk, so that the sessions woken by it may run, and after each batch, so
+    /// that what comes together is delivered together.
+    async fn run(mut self) {
+        while self.step() {
+            yield_now().await;
+        }
+    }
+
+    /// One chunk of members; `false` when the turn is over.
+    fn step(&mut self) -> bool {
         let current = match &mut self.current {
             Some(current) => current,
             none => {
                 let Some(taken) = self.group.take_pending() else {
                     self.finished = true;
-                    return None;
+                    return false;
                 };
                 none.insert(Current::new(taken))
             }
         };
         let next = self.group.chunk(current.next, CHUNK, &mut self.chunk);
-        let handed = self.chunk.len();
         for member in self.chunk.drain(..) {
             current.hand_to(&member, &self.group);
         }
@@ -82,13 +91,13 @@ impl Delivery {
             Some(next) => current.next = next,
             None => self.current = None,
         }
-        Some(handed)
+        true
     }
 
     /// Gives the turn up after a panic in it. What was pending is lost.
-    pub(super) fn abandon(&mut self) {
+    fn abandon(&mut self) {
         self.finished = true;
-        self.group.forget_lane();
+        self.group.forget_runtime();
         self.group.abandon_turn();
     }
 }
@@ -103,8 +112,8 @@ impl Drop for Delivery {
         if panicking() {
             return self.abandon();
         }
-        self.group.forget_lane();
-        while self.step().is_some() {}
+        self.group.forget_runtime();
+        while self.step() {}
     }
 }
 
@@ -187,7 +196,7 @@ fn wanted<'a>(
 }
 
 /// How many members are served before others may run: about two milliseconds of writing.
-pub(super) const CHUNK: usize = 256;
+const CHUNK: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,6 @@ use crate::mailbox::Parcel;
 use crate::name::GroupName;
 
 use super::delivery::Delivery;
-use super::lane::Lane;
 use super::members::Member;
 use super::members::Members;
 
@@ -54,9 +53,9 @@ struct State {
     sequence: u64,
     /// How many of them every member was handed, as of the last look at `pending`.
     handed: u64,
-    /// Of the first local member's runtime, until that ends: deliveries run there, so that threads
+    /// The runtime of the first local member, until it ends: deliveries run there, so that threads
     /// without one can publish.
-    lane: Option<Lane>,
+    runtime: Option<Handle>,
 }
 
 /// One message in the group's order.
@@ -107,15 +106,14 @@ impl Group {
 
     /// Where deliveries run, unless that is gone.
     pub(super) fn runtime(&self) -> Option<Handle> {
-        let state = self.lock();
-        state.lane.as_ref().map(|lane| lane.runtime().clone())
+        self.lock().runtime.clone()
     }
 
     pub(super) fn join(&self, mailbox: Arc<Mailbox>, relay: bool) {
         let mut state = self.lock();
         let since = state.sequence;
-        if state.lane.is_none() {
-            state.lane = Lane::here();
+        if state.runtime.is_none() {
+            state.runtime = Handle::try_current().ok();
         }
         state.members.insert(Member {
             mailbox,
@@ -149,9 +147,9 @@ impl Group {
         if std::mem::replace(&mut state.delivering, true) {
             return Ok(receivers);
         }
-        let lane = state.lane.clone();
+        let runtime = state.runtime.clone();
         drop(state);
-        Delivery::new(self.clone()).start(lane);
+        Delivery::new(self.clone()).start(runtime);
         Ok(receivers)
     }
 
@@ -204,8 +202,8 @@ impl Group {
 
     /// For a deliverer that is dropped within its turn: its runtime takes no more tasks. The next
     /// to join brings another.
-    pub(super) fn forget_lane(&self) {
-        self.lock().lane = None;
+    pub(super) fn forget_runtime(&self) {
+        self.lock().runtime = None;
     }
 
     /// For a deliverer that panicked. What is pending is lost with it, but nobody waits for ever.

@@ -14,7 +14,6 @@ mod envelope;
 pub(crate) mod fuzz;
 mod glob;
 mod group;
-mod lane;
 mod members;
 mod publish;
 mod registry;
