@@ -93,13 +93,6 @@ impl Delivery {
         }
         true
     }
-
-    /// Gives the turn up after a panic in it. What was pending is lost.
-    fn abandon(&mut self) {
-        self.finished = true;
-        self.group.forget_runtime();
-        self.group.abandon_turn();
-    }
 }
 
 /// A turn is dropped when its runtime ends, which need not be that of all members: the rest is
@@ -109,11 +102,12 @@ impl Drop for Delivery {
         if self.finished {
             return;
         }
-        if panicking() {
-            return self.abandon();
-        }
         self.group.forget_runtime();
-        while self.step() {}
+        if panicking() {
+            self.group.abandon_turn();
+        } else {
+            while self.step() {}
+        }
     }
 }
 

@@ -3,3 +3,4 @@
 mod budget;
 #[cfg(feature = "deflate")]
 mod compressed;
+mod waking;
