@@ -16,6 +16,7 @@ use crate::mailbox::Parcel;
 use crate::name::GroupName;
 
 use super::delivery::Delivery;
+use super::lane::Lane;
 use super::members::Member;
 use super::members::Members;
 
@@ -53,9 +54,9 @@ struct State {
     sequence: u64,
     /// How many of them every member was handed, as of the last look at `pending`.
     handed: u64,
-    /// The runtime of the first local member, until it ends: deliveries run there, so that threads
+    /// Of the first local member's runtime, until that ends: deliveries run there, so that threads
     /// without one can publish.
-    runtime: Option<Handle>,
+    lane: Option<Lane>,
 }
 
 /// One message in the group's order.
@@ -106,14 +107,15 @@ impl Group {
 
     /// Where deliveries run, unless that is gone.
     pub(super) fn runtime(&self) -> Option<Handle> {
-        self.lock().runtime.clone()
+        let state = self.lock();
+        state.lane.as_ref().map(|lane| lane.runtime().clone())
     }
 
     pub(super) fn join(&self, mailbox: Arc<Mailbox>, relay: bool) {
         let mut state = self.lock();
         let since = state.sequence;
-        if state.runtime.is_none() {
-            state.runtime = Handle::try_current().ok();
+        if state.lane.is_none() {
+            state.lane = Lane::here();
         }
         state.members.insert(Member {
             mailbox,
@@ -147,9 +149,9 @@ impl Group {
         if std::mem::replace(&mut state.delivering, true) {
             return Ok(receivers);
         }
-        let runtime = state.runtime.clone();
+        let (lane, bytes) = (state.lane.clone(), state.pending_bytes);
         drop(state);
-        Delivery::new(self.clone()).start(runtime);
+        Delivery::new(self.clone()).start(lane, bytes);
         Ok(receivers)
     }
 
@@ -202,8 +204,8 @@ impl Group {
 
     /// For a deliverer that is dropped within its turn: its runtime takes no more tasks. The next
     /// to join brings another.
-    pub(super) fn forget_runtime(&self) {
-        self.lock().runtime = None;
+    pub(super) fn forget_lane(&self) {
+        self.lock().lane = None;
     }
 
     /// For a deliverer that panicked. What is pending is lost with it, but nobody waits for ever.

@@ -14,9 +14,12 @@ mod envelope;
 pub(crate) mod fuzz;
 mod glob;
 mod group;
+mod lane;
 mod members;
 mod publish;
 mod registry;
+#[cfg(test)]
+mod tests;
 
 pub use backend::Backend;
 pub use backend::Guarantees;
