@@ -28,6 +28,14 @@ enum Kind {
     Full { what: String, limit: String },
     #[error("the channel layer is unavailable: {}", chain(&**reason))]
     Unavailable { reason: BoxError },
+    #[error(
+        "group {group:?} may have missed something: more came than could be delivered, or the backend was away"
+    )]
+    Gap { group: String },
+    #[error("what came from the backend is no envelope: {why}")]
+    Envelope { why: String },
+    #[error("{what}")]
+    Misconfigured { what: String },
     #[error("invalid {what} {name:?}: {why}")]
     Name {
         what: &'static str,
@@ -104,6 +112,25 @@ impl Error {
         Self::new(Kind::Unavailable {
             reason: reason.into(),
         })
+    }
+
+    /// An error for a backend to return when it starts: an address that makes no sense, a refused login, a server that cannot
+    /// do what is needed. One sentence that names the offender and says what to do, and no password. Asked by
+    /// [`is_misconfigured`](Self::is_misconfigured).
+    pub fn misconfigured(what: impl Into<String>) -> Self {
+        Self::new(Kind::Misconfigured { what: what.into() })
+    }
+
+    /// A backend cannot work as it is configured: trying again does not help.
+    #[must_use]
+    pub fn is_misconfigured(&self) -> bool {
+        matches!(*self.kind, Kind::Misconfigured { .. })
+    }
+
+    /// A group that the [`Channel`](crate::layer::Channel) is in may have missed something. What comes next is complete again.
+    #[must_use]
+    pub fn is_gap(&self) -> bool {
+        matches!(*self.kind, Kind::Gap { .. })
     }
 
     /// A queue had no room: a channel's events, or a socket's outgoing frames during `connect`.
@@ -190,6 +217,16 @@ impl Error {
         Self::new(Kind::Full {
             what: what.into(),
             limit: limit.into(),
+        })
+    }
+
+    pub(crate) fn envelope(why: impl Into<String>) -> Self {
+        Self::new(Kind::Envelope { why: why.into() })
+    }
+
+    pub(crate) fn gap(group: &str) -> Self {
+        Self::new(Kind::Gap {
+            group: group.into(),
         })
     }
 

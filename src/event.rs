@@ -1,5 +1,6 @@
 //! [`Event`]: what travels through groups and channels when a consumer names no type of its own.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -145,6 +146,18 @@ impl Visitor<'_> for NameVisitor {
             name => Name::Field(name.to_owned()),
         })
     }
+}
+
+/// Whether it is the JSON of an event, in UTF-8.
+pub(crate) fn is_event(json: &[u8]) -> bool {
+    str::from_utf8(json).is_ok_and(|json| serde_json::from_str::<Kind<'_>>(json).is_ok())
+}
+
+/// All of an event is looked at, and nothing of it kept.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(rename = "type", borrow)]
+    _kind: Cow<'a, str>,
 }
 
 /// The event as JSON, after a look that it is an object with one `"type"`, a string.

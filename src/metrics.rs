@@ -85,6 +85,32 @@ pub(crate) fn event_ignored() {
     counter!(EVENTS_IGNORED).increment(1);
 }
 
+/// The backend was lost.
+pub(crate) fn outage_began() {
+    #[cfg(feature = "metrics")]
+    counter!(OUTAGES).increment(1);
+}
+
+/// A member is told that one of its groups may have missed something.
+pub(crate) fn gaps_told() {
+    #[cfg(feature = "metrics")]
+    counter!(GAPS).increment(1);
+}
+
+/// A message came from a backend and found no room among those that wait for delivery.
+pub(crate) fn arrival_dropped() {
+    #[cfg(feature = "metrics")]
+    counter!(ARRIVALS_DROPPED).increment(1);
+}
+
+/// Something came from a backend that no message could be made of.
+pub(crate) fn arrival_skipped(why: &'static str) {
+    #[cfg(feature = "metrics")]
+    counter!(ARRIVALS_SKIPPED, "reason" => why).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = why;
+}
+
 /// A client may choose among two thousand codes, and must not choose the names of as many series.
 #[cfg(feature = "metrics")]
 fn code_label(closed: &Closed) -> String {
@@ -109,6 +135,14 @@ const FRAMES_DROPPED: &str = "strait_frames_dropped_total";
 const EVENTS_DROPPED: &str = "strait_events_dropped_total";
 #[cfg(feature = "metrics")]
 const EVENTS_IGNORED: &str = "strait_events_ignored_total";
+#[cfg(feature = "metrics")]
+const OUTAGES: &str = "strait_backend_outages_total";
+#[cfg(feature = "metrics")]
+const GAPS: &str = "strait_gaps_total";
+#[cfg(feature = "metrics")]
+const ARRIVALS_DROPPED: &str = "strait_backend_messages_dropped_total";
+#[cfg(feature = "metrics")]
+const ARRIVALS_SKIPPED: &str = "strait_backend_messages_skipped_total";
 
 #[cfg(feature = "metrics")]
 const COUNTERS: &[(&str, &str)] = &[
@@ -132,5 +166,18 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         EVENTS_IGNORED,
         "Events that did not decode into the consumer's type",
+    ),
+    (OUTAGES, "Times that the backend was lost"),
+    (
+        GAPS,
+        "Members told that one of their groups may have missed something",
+    ),
+    (
+        ARRIVALS_DROPPED,
+        "Messages of the backend that found no room among those that wait for delivery",
+    ),
+    (
+        ARRIVALS_SKIPPED,
+        "What came from the backend and was no message, by reason",
     ),
 ];

@@ -12,6 +12,7 @@ use crate::layer::ChannelLayer;
 use crate::layer::Envelope;
 use crate::layer::Guarantees;
 use crate::layer::Published;
+use crate::layer::Receivers;
 use crate::layer::Sink;
 use crate::name::GroupName;
 
@@ -62,7 +63,7 @@ impl Memory {
 #[async_trait]
 impl Backend for Memory {
     fn guarantees(&self) -> Guarantees {
-        Guarantees::new().ordered()
+        Guarantees::new().ordered().receivers(Receivers::Members)
     }
 
     async fn start(&self, sink: Sink) -> Result<(), Error> {

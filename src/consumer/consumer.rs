@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::handshake::Accept;
 use crate::handshake::Reject;
 use crate::message::Message;
+use crate::name::GroupName;
 
 use super::context::Context;
 
@@ -149,7 +150,38 @@ pub trait Consumer<E = Event>: Send + 'static {
         ready(Ok(()))
     }
 
-    /// A `receive` or `event` failed. Default: returns the error, which closes the connection.
+    /// This group may have missed something: the backend was away and is back, or more came than could be delivered.
+    /// Whoever shows a state reads it anew here and sends it. Default: nothing.
+    ///
+    /// It runs once for each such group that this consumer is in, however it joined, after the group receives again, and
+    /// before the events that wait. The members of a node are told spread over some seconds
+    /// ([`ChannelLayer::gap_window`](crate::ChannelLayer::gap_window)), at most 64 of them at once, so that a database that is
+    /// asked for as many snapshots is not overrun. With the memory backend there is no gap.
+    ///
+    /// ```
+    /// # use strait::{Consumer, Context, Result, layer::GroupName};
+    /// # struct Board;
+    /// # impl Board { async fn snapshot(&self) -> String { String::new() } }
+    /// impl Consumer for Board {
+    ///     async fn gap(&mut self, ctx: &Context, _group: GroupName) -> Result {
+    ///         Ok(ctx.send_text(self.snapshot().await).await?)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Any error goes to [`error`](Self::error).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`receive`](Self::receive).
+    fn gap(&mut self, ctx: &Context, group: GroupName) -> impl Future<Output = Result> + Send {
+        let _ = (ctx, group);
+        ready(Ok(()))
+    }
+
+    /// A `receive`, `event` or `gap` failed. Default: returns the error, which closes the connection.
     ///
     /// # Errors
     ///

@@ -368,6 +368,10 @@ impl Context {
         &self.0.mailbox
     }
 
+    pub(crate) fn is_in(&self, group: &GroupName) -> bool {
+        self.lock().groups.position(group).is_some()
+    }
+
     /// Notes the event whose hook runs.
     pub(crate) fn set_event(&self, event: Option<Encoded>) {
         self.lock().event = event;

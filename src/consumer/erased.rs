@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::handshake::Accept;
 use crate::handshake::Reject;
 use crate::mailbox::Encoded;
+use crate::mailbox::Gap;
 use crate::message::Message;
 use crate::metrics::event_ignored;
 
@@ -31,6 +32,9 @@ pub(crate) trait DynConsumer: Send {
 
     /// `event`, and `error` where it fails; nothing where the event is not one of this consumer's.
     fn event<'a>(&'a mut self, ctx: &'a Context, event: Encoded) -> BoxFuture<'a, Result>;
+
+    /// `gap`, and `error` where it fails; nothing where the group has been left meanwhile.
+    fn gap<'a>(&'a mut self, ctx: &'a Context, gap: Gap) -> BoxFuture<'a, Result>;
 
     fn disconnect<'a>(&'a mut self, ctx: &'a Context, closed: Closed) -> BoxFuture<'a, Result>;
 }
@@ -92,6 +96,23 @@ where
                 Err(error) => self.consumer.error(ctx, error).await,
             };
             ctx.set_event(None);
+            result
+        })
+    }
+
+    fn gap<'a>(&'a mut self, ctx: &'a Context, gap: Gap) -> BoxFuture<'a, Result> {
+        Box::pin(async move {
+            let Gap { group, turn } = gap;
+            let result = match ctx.is_in(&group) {
+                true => self.consumer.gap(ctx, group).await,
+                false => Ok(()),
+            };
+            let result = match result {
+                Ok(()) => Ok(()),
+                Err(error) => self.consumer.error(ctx, error).await,
+            };
+            // Only now another consumer of this node has its turn.
+            drop(turn);
             result
         })
     }

@@ -1,6 +1,4 @@
-//! [`Backend`]: the plug that carries envelopes between nodes, and the [`Sink`] it puts them into.
-
-use std::sync::Arc;
+//! [`Backend`]: the plug that carries envelopes between nodes.
 
 use async_trait::async_trait;
 
@@ -8,10 +6,18 @@ use crate::error::Error;
 use crate::name::GroupName;
 
 use super::envelope::Envelope;
-use super::registry::Registry;
+use super::sink::Sink;
 
 /// Carries envelopes between the nodes that share it. It knows no sockets and keeps no members:
 /// delivering to the members of a node is the node's own business.
+///
+/// It is owned by its layer and dropped with the last clone of that: its `Drop` ends the tasks that it has begun.
+///
+/// # Outages
+///
+/// When the connection is lost it says so by [`Sink::down`], and lets publishing and subscribing fail at once
+/// ([`Error::unavailable`]) until it is back; then [`Sink::up`]. It remembers no groups for that: the layer subscribes to all
+/// of them again, in batches, and then has the [`gap`](crate::Consumer::gap) hook of their members run.
 ///
 /// The trait is still growing: history, presence and queues for workers will be separate small
 /// traits beside it.
@@ -25,7 +31,8 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When it cannot start; the layer is then not made.
+    /// When it cannot start, after one try; the layer is then not made. [`Error::misconfigured`] where another try would not
+    /// help.
     async fn start(&self, sink: Sink) -> Result<(), Error>;
 
     /// Carries an envelope to every node that has receivers, this one included: a node's own
@@ -58,6 +65,21 @@ pub trait Backend: Send + Sync + 'static {
 pub struct Guarantees {
     /// The order within a group is the same on every node.
     pub ordered: bool,
+    /// What [`Published::receivers`] counts.
+    pub receivers: Receivers,
+}
+
+/// What a backend knows of the receivers of a publish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Receivers {
+    /// Nothing: the count is 0.
+    #[default]
+    Unknown,
+    /// How many nodes have members or the channel.
+    Nodes,
+    /// How many members there are on all nodes together.
+    Members,
 }
 
 impl Guarantees {
@@ -73,6 +95,13 @@ impl Guarantees {
         self.ordered = true;
         self
     }
+
+    /// Says what is counted in [`Published::receivers`].
+    #[must_use]
+    pub fn receivers(mut self, receivers: Receivers) -> Self {
+        self.receivers = receivers;
+        self
+    }
 }
 
 /// What is known of a publish when it returns.
@@ -81,8 +110,8 @@ impl Guarantees {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// How many were addressed, as far as the backend knows: with the memory backend, members. That
-    /// each of them takes it is not meant: a member may be full or just leaving.
+    /// How many were addressed, as far as the backend knows: members or nodes, or 0 where it does not know
+    /// ([`Guarantees::receivers`]). That each of them takes it is not meant: a member may be full or just leaving.
     pub receivers: usize,
 }
 
@@ -91,41 +120,5 @@ impl Published {
     #[must_use]
     pub fn new(receivers: usize) -> Self {
         Self { receivers }
-    }
-}
-
-/// Where a backend puts what arrives for a node. A clone is the same node's.
-#[derive(Clone, Debug)]
-pub struct Sink {
-    registry: Arc<Registry>,
-}
-
-impl Sink {
-    pub(crate) fn new(registry: Arc<Registry>) -> Self {
-        Self { registry }
-    }
-
-    /// Delivers to the members here, and returns how many are addressed: counted when the envelope
-    /// takes its place in the group's order.
-    ///
-    /// Where more is published than can be delivered, it waits for delivery, never for a reader: at
-    /// the most 256 messages or 256 KiB of a group are pending. Messages of one group keep the
-    /// order in which this is awaited.
-    ///
-    /// # Errors
-    ///
-    /// When the envelope is for a channel that has no room ([`Error::is_full`]), or holds an event that is not UTF-8.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it returned, it has delivered nothing.
-    pub async fn deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
-        self.registry.deliver(envelope).await
-    }
-
-    /// Whether an envelope for this channel is for this node.
-    #[must_use]
-    pub fn owns(&self, channel: &crate::name::ChannelName) -> bool {
-        self.registry.owns(channel)
     }
 }

@@ -53,13 +53,15 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// When the event does not decode into `E`; it is gone then, and the next call takes the next one.
+    /// When the event does not decode into `E`; it is gone then, and the next call takes the next one. [`Error::is_gap`] where
+    /// a group that this channel is in may have missed something, once for each such group.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has taken nothing.
     pub async fn recv<E: DeserializeOwned>(&mut self) -> Result<E, Error> {
         let event = poll_fn(|cx| self.mailbox.poll_event(cx)).await;
+        let event = event.map_err(|group| Error::gap(group.as_str()))?;
         serde_json::from_slice(event.payload())
             .map_err(|source| Error::decode(std::any::type_name::<E>(), source))
     }

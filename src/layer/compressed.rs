@@ -70,6 +70,7 @@ mod tests {
     use crate::config::Deflate;
     use crate::config::Overflow;
     use crate::layer::group::Group;
+    use crate::layer::group::PENDING;
     use crate::layer::group::Pending;
     use crate::mailbox::Budget;
     use crate::mailbox::Encoded;
@@ -141,7 +142,7 @@ mod tests {
                         let tag = (key > 0).then(|| Tag::new(&name, &key.to_string().try_into().unwrap(), is_event));
                         let left_out = members.get(except).map(|mailbox| mailbox.id());
                         let parcel = Parcel::new(encoded(&text), tag.clone());
-                        prop_assert!(group.append(Pending::new(parcel, is_event, left_out)).is_ok());
+                        prop_assert!(group.append(Pending::new(parcel, is_event, left_out), PENDING).is_ok());
                         for (at, (expected, (_, relay))) in expected.iter_mut().zip(kinds).enumerate() {
                             if at != except && (relay || !is_event) {
                                 expected.retain(|(_, older)| tag.is_none() || *older != tag);
@@ -180,7 +181,7 @@ mod tests {
 
     fn publish(group: &Arc<Group>, text: &str, except: Option<u64>) {
         let message = Pending::new(Parcel::new(encoded(text), None), false, except);
-        assert!(group.append(message).is_ok());
+        assert!(group.append(message, PENDING).is_ok());
     }
 
     /// The frames that wait at a member, and the messages in them.

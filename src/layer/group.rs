@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::Weak;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -40,7 +41,8 @@ pub(super) enum Subscription {
     /// Asked for and not confirmed: that failed, or nobody waited for the answer. The next to join
     /// asks again, the last to leave ends it.
     Unsure,
-    Confirmed,
+    /// Since so many outages of the backend; see [`Recovery`](super::recovery::Recovery).
+    Confirmed(u64),
 }
 
 #[derive(Default)]
@@ -134,10 +136,10 @@ impl Group {
 
     /// Gives a message its place in the order, and sees to it that somebody delivers. Returns how
     /// many members it addresses.
-    pub(super) fn append(self: &Arc<Self>, message: Pending) -> Result<usize, Full> {
+    pub(super) fn append(self: &Arc<Self>, message: Pending, bound: Bound) -> Result<usize, Full> {
         let mut state = self.lock();
         let older = state.older(&message);
-        if !state.has_room(&message, older) {
+        if !state.has_room(&message, older, bound) {
             return Err(Full);
         }
         let is_left_out = message.except.is_some_and(|id| state.members.contains(id));
@@ -153,6 +155,14 @@ impl Group {
         drop(state);
         Delivery::new(self.clone()).start(lane, bytes);
         Ok(receivers)
+    }
+
+    /// All members, without keeping them.
+    pub(super) fn mailboxes(&self) -> Vec<Weak<Mailbox>> {
+        let mut members = Vec::new();
+        self.lock().members.chunk(0, usize::MAX, &mut members);
+        let mailboxes = members.iter().map(|member| Arc::downgrade(&member.mailbox));
+        mailboxes.collect()
     }
 
     #[cfg(test)]
@@ -236,10 +246,10 @@ impl State {
     }
 
     /// As in a member's queue: where it replaces one that is no smaller, there always is.
-    fn has_room(&self, message: &Pending, older: Option<usize>) -> bool {
+    fn has_room(&self, message: &Pending, older: Option<usize>, bound: Bound) -> bool {
         let freed = older.map_or(0, |place| self.pending[place].len());
         let count = self.pending.len() - usize::from(older.is_some());
-        !PENDING.is_reached(count, self.pending_bytes - freed)
+        !bound.is_reached(count, self.pending_bytes - freed)
             || (older.is_some() && message.len() <= freed)
     }
 
@@ -278,10 +288,17 @@ impl fmt::Debug for Group {
     }
 }
 
-/// How much may be pending for delivery in one group.
-const PENDING: Bound = Bound {
+/// How much may be pending for delivery in one group, for publishers that wait for room.
+pub(super) const PENDING: Bound = Bound {
     count: 256,
     bytes: 256 * 1024,
+};
+
+/// Likewise, for a backend that must not wait. What is pending is in one order with what waits at each member, so this is as
+/// much as fits there.
+pub(super) const ARRIVING: Bound = Bound {
+    count: 1024,
+    bytes: 1024 * 1024,
 };
 
 #[cfg(test)]
@@ -306,6 +323,7 @@ mod tests {
     use crate::name::GroupName;
 
     use super::Group;
+    use super::PENDING;
     use super::Pending;
 
     /// A group with one member, whose deliveries wait until its runtime runs.
@@ -330,13 +348,22 @@ mod tests {
         for (bytes, fit) in [(0, 256), (100, 256), (1020, 256), (1021, 256), (8188, 32)] {
             let (_runtime, group) = idle_group();
             for n in 0..fit {
-                assert!(group.append(event(bytes)).is_ok(), "{bytes} bytes, {n}");
+                assert!(
+                    group.append(event(bytes), PENDING).is_ok(),
+                    "{bytes} bytes, {n}"
+                );
             }
-            assert!(group.append(event(bytes)).is_err(), "{bytes} bytes");
+            assert!(
+                group.append(event(bytes), PENDING).is_err(),
+                "{bytes} bytes"
+            );
         }
         let (_runtime, group) = idle_group();
-        assert!(group.append(event(1 << 20)).is_ok(), "the last overshoots");
-        assert!(group.append(event(0)).is_err(), "and is the last");
+        assert!(
+            group.append(event(1 << 20), PENDING).is_ok(),
+            "the last overshoots"
+        );
+        assert!(group.append(event(0), PENDING).is_err(), "and is the last");
     }
 
     #[test]
@@ -352,13 +379,21 @@ mod tests {
         let (_runtime, group) = idle_group();
         // More than the list takes.
         for n in 0..1000 {
-            assert!(group.append(keyed(n, key(7), None)).is_ok(), "{n}");
+            assert!(group.append(keyed(n, key(7), None), PENDING).is_ok(), "{n}");
         }
-        assert!(group.append(keyed(1000, key(8), None)).is_ok());
+        assert!(group.append(keyed(1000, key(8), None), PENDING).is_ok());
         // Whom the newer leaves out keeps the older.
-        assert!(group.append(keyed(1001, key(8), Some(u64::MAX))).is_ok());
-        assert!(group.append(keyed(1002, key(8), Some(u64::MAX))).is_ok());
-        assert!(group.append(keyed(1003, key(7), None)).is_ok());
+        assert!(
+            group
+                .append(keyed(1001, key(8), Some(u64::MAX)), PENDING)
+                .is_ok()
+        );
+        assert!(
+            group
+                .append(keyed(1002, key(8), Some(u64::MAX)), PENDING)
+                .is_ok()
+        );
+        assert!(group.append(keyed(1003, key(7), None), PENDING).is_ok());
         let taken = group.take_pending().unwrap();
         let sequences: Vec<_> = taken
             .messages
@@ -372,7 +407,7 @@ mod tests {
     #[test]
     fn who_waits_for_room_is_woken_by_the_deliverer_and_by_nothing_else() {
         let (runtime, group) = idle_group();
-        while group.append(event(8)).is_ok() {}
+        while group.append(event(8), PENDING).is_ok() {}
         let mut room = pin!(group.room());
         assert!(room.as_mut().now_or_never().is_none());
         // Members come and go, and none of them makes room.
@@ -380,6 +415,6 @@ mod tests {
         assert!(room.as_mut().now_or_never().is_none());
         runtime.block_on(yield_now());
         assert!(room.as_mut().now_or_never().is_some());
-        assert!(group.append(event(8)).is_ok());
+        assert!(group.append(event(8), PENDING).is_ok());
     }
 }

@@ -17,20 +17,24 @@ mod group;
 mod lane;
 mod members;
 mod publish;
+mod recovery;
 mod registry;
+mod sink;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use backend::Backend;
 pub use backend::Guarantees;
 pub use backend::Published;
-pub use backend::Sink;
+pub use backend::Receivers;
 pub use channel::Channel;
 pub use channel_layer::ChannelLayer;
 pub use envelope::Address;
 pub use envelope::Envelope;
 pub use envelope::Payload;
 pub use publish::Publish;
+pub use sink::Sink;
 
 pub use crate::config::Overflow;
 pub use crate::name::ChannelName;

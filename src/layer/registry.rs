@@ -25,8 +25,10 @@ use super::envelope::Address;
 use super::envelope::Envelope;
 use super::envelope::Payload;
 use super::glob::Glob;
+use super::group::ARRIVING;
 use super::group::Full;
 use super::group::Group;
+use super::group::PENDING;
 use super::group::Pending;
 
 /// Group → members here, channel → mailbox here; in shards, so that connections of different groups
@@ -80,6 +82,20 @@ impl Registry {
         self.groups.of(name).get(name).cloned()
     }
 
+    /// Those with members.
+    pub(super) fn groups(&self) -> Vec<Arc<Group>> {
+        let mut all = Vec::new();
+        for groups in self.groups.all() {
+            all.extend(groups.values().filter(|group| !group.is_empty()).cloned());
+        }
+        all
+    }
+
+    /// What the names of this node's channels begin with, before the `!`.
+    pub(super) fn node(&self) -> String {
+        format!("specific.{:032x}", self.node)
+    }
+
     /// Groups that are being delivered, each with how many messages were appended so far.
     pub(super) fn under_way(&self) -> Vec<(Arc<Group>, u64)> {
         let mut under_way = Vec::new();
@@ -126,44 +142,54 @@ impl Registry {
         self.channels.of(&id).get(&id)?.upgrade()
     }
 
+    /// Waits for room among what waits for delivery.
     pub(super) async fn deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
-        // As text it would end every connection that it was written to.
-        if let Payload::Event(json) = &envelope.payload
-            && str::from_utf8(json).is_err()
-        {
-            return Err(Error::untyped("bytes that are not UTF-8"));
-        }
-        match &envelope.to {
-            Address::Group(name) => Ok(self.deliver_to_group(name, envelope).await),
-            Address::Channel(name) => self.deliver_to_channel(name, &envelope.payload),
-        }
-    }
-
-    async fn deliver_to_group(&self, name: &GroupName, envelope: &Envelope) -> usize {
-        let Some(group) = self.group(name) else {
-            return 0;
+        let name = match &envelope.to {
+            Address::Group(name) => name,
+            Address::Channel(_) => return self.try_deliver(envelope),
         };
-        let (encoded, is_event) = encode(&envelope.payload);
-        let except = envelope
-            .except
-            .as_ref()
-            .and_then(|channel| self.local_id(channel));
-        let latest = envelope
-            .latest
-            .as_ref()
-            .map(|key| Tag::new(name, key, is_event));
-        let message = Pending::new(Parcel::new(encoded, latest), is_event, except);
+        let (Some(group), message) = (self.group(name), self.pending(name, envelope)?) else {
+            return Ok(0);
+        };
         loop {
             // Made before the try, so that a deliverer that takes the list in between is not missed.
             let room = pin!(group.room());
-            match group.append(message.clone()) {
-                Ok(receivers) => return receivers,
+            match group.append(message.clone(), PENDING) {
+                Ok(receivers) => return Ok(receivers),
                 Err(Full) => room.await,
             }
         }
     }
 
+    /// Never waits.
+    pub(super) fn try_deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
+        let name = match &envelope.to {
+            Address::Group(name) => name,
+            Address::Channel(name) => return self.deliver_to_channel(name, &envelope.payload),
+        };
+        let (Some(group), message) = (self.group(name), self.pending(name, envelope)?) else {
+            return Ok(0);
+        };
+        group.append(message, ARRIVING).map_err(|Full| {
+            let (count, bytes) = (ARRIVING.count, ARRIVING.bytes);
+            let limit = format!("{count} messages or {bytes} bytes wait for delivery");
+            Error::full(format!("group {:?}", name.as_str()), limit)
+        })
+    }
+
+    /// The envelope as its group's members get it.
+    fn pending(&self, name: &GroupName, envelope: &Envelope) -> Result<Pending, Error> {
+        check(&envelope.payload)?;
+        let (encoded, is_event) = encode(&envelope.payload);
+        let except = envelope.except.as_ref();
+        let except = except.and_then(|channel| self.local_id(channel));
+        let latest = envelope.latest.as_ref();
+        let latest = latest.map(|key| Tag::new(name, key, is_event));
+        Ok(Pending::new(Parcel::new(encoded, latest), is_event, except))
+    }
+
     fn deliver_to_channel(&self, name: &ChannelName, payload: &Payload) -> Result<usize, Error> {
+        check(payload)?;
         let (Some(mailbox), Payload::Event(json)) = (self.channel(name), payload) else {
             return Ok(0);
         };
@@ -197,6 +223,16 @@ impl fmt::Debug for Registry {
         f.debug_struct("Registry")
             .field("node", &self.node)
             .finish_non_exhaustive()
+    }
+}
+
+/// As text, bytes that are not UTF-8 would end every connection that they were written to.
+fn check(payload: &Payload) -> Result<(), Error> {
+    match payload {
+        Payload::Event(json) if str::from_utf8(json).is_err() => {
+            Err(Error::untyped("bytes that are not UTF-8"))
+        }
+        Payload::Event(_) | Payload::Message(_) => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ use super::account::FREE;
 use super::budget::Queue;
 use super::chunks::COPIED;
 use super::encoded::Encoded;
+use super::gap::Gap;
 use super::mailbox::Mailbox;
 use super::tag::Tag;
 
@@ -17,6 +18,8 @@ use super::tag::Tag;
 #[derive(Debug, Default)]
 pub(super) struct Events {
     queue: VecDeque<Waiting>,
+    /// What is to be told before them, once for each group.
+    pub(super) gaps: Vec<Gap>,
     bytes: usize,
     /// Those of the bytes that are counted elsewhere.
     counted: usize,
@@ -85,7 +88,7 @@ impl Events {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.gaps.is_empty()
     }
 
     fn position(&self, tag: &Tag) -> Option<usize> {

@@ -33,6 +33,7 @@ use super::batch::Batch;
 use super::budget::Budget;
 use super::budget::Queue;
 use super::encoded::Encoded;
+use super::gap::Gap;
 use super::outbound::Outbound;
 use super::outbound::QueueFull;
 use super::outgoing::Outgoing;
@@ -68,6 +69,7 @@ pub(crate) struct Mailbox {
 #[derive(Debug)]
 pub(crate) enum Taken {
     Event(Encoded),
+    Gap(Gap),
     Close(Box<CloseRequest>),
 }
 
@@ -123,7 +125,7 @@ impl Mailbox {
         self.stream.get()
     }
 
-    fn lock(&self) -> Locked<'_> {
+    pub(super) fn lock(&self) -> Locked<'_> {
         Locked {
             state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
             waiting: &self.waiting,
@@ -142,7 +144,7 @@ impl Mailbox {
 }
 
 /// The state under its lock. Before that is given back, it notes what waits.
-struct Locked<'a> {
+pub(super) struct Locked<'a> {
     state: MutexGuard<'a, State>,
     waiting: &'a AtomicU8,
     changed: bool,
@@ -417,6 +419,9 @@ impl Mailbox {
             return Poll::Pending;
         }
         let mut state = self.lock();
+        if let Some(gap) = state.pop_gap() {
+            return Poll::Ready(Taken::Gap(gap));
+        }
         if let Some(event) = state.pop_event() {
             return Poll::Ready(Taken::Event(event));
         }
@@ -543,22 +548,9 @@ impl Mailbox {
     }
 }
 
-/// For the owner of a channel without a socket.
-impl Mailbox {
-    /// The next event.
-    pub(crate) fn poll_event(&self, cx: &Context<'_>) -> Poll<Encoded> {
-        let mut state = self.lock();
-        if let Some(event) = state.pop_event() {
-            return Poll::Ready(event);
-        }
-        state.register(cx.waker());
-        Poll::Pending
-    }
-}
-
 /// Wakes the task once, after the lock is given back, so that it does not run into it. It leaves
 /// its waker again when it has looked at everything.
-fn wake(mut state: Locked<'_>) {
+pub(super) fn wake(mut state: Locked<'_>) {
     let waker = state.waker.take();
     if state.door == Door::Shut {
         wake_senders(state);

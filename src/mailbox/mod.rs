@@ -13,6 +13,7 @@ mod encoded;
 mod events;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod gap;
 mod keyed;
 mod machine;
 mod mailbox;
@@ -33,6 +34,7 @@ pub(crate) use batch::Batch;
 pub(crate) use budget::Budget;
 pub(crate) use budget::Queue;
 pub(crate) use encoded::Encoded;
+pub(crate) use gap::Gap;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use mailbox::Taken;
 pub(crate) use outbound::Outbound;

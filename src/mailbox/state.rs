@@ -11,6 +11,7 @@ use super::account::Account;
 use super::budget::Queue;
 use super::encoded::Encoded;
 use super::events::Events;
+use super::gap::Gap;
 use super::outgoing::Outgoing;
 
 /// All that changes in a mailbox.
@@ -89,12 +90,20 @@ impl State {
     }
 
     pub(super) fn pop_event(&mut self) -> Option<Encoded> {
+        self.pop(Events::pop)
+    }
+
+    pub(super) fn pop_gap(&mut self) -> Option<Gap> {
+        self.pop(|events| events.gaps.pop())
+    }
+
+    fn pop<T>(&mut self, pop: impl Fn(&mut Events) -> Option<T>) -> Option<T> {
         let events = self.events.as_mut()?;
-        let event = events.pop();
+        let popped = pop(events);
         if events.is_empty() {
             self.events = None;
         }
-        event
+        popped
     }
 
     pub(super) fn drop_outgoing(&mut self) {

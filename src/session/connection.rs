@@ -11,6 +11,7 @@ use crate::close::CloseCode;
 use crate::close::Closed;
 use crate::config::Config;
 use crate::mailbox::Encoded;
+use crate::mailbox::Gap;
 use crate::mailbox::Mailbox;
 use crate::mailbox::Taken;
 use crate::message::Message;
@@ -60,6 +61,7 @@ pub(super) struct Connection {
 pub(super) enum Next {
     Message(Message),
     Event(Encoded),
+    Gap(Gap),
     End(Closed),
 }
 
@@ -156,6 +158,7 @@ impl Connection {
     fn taken(&mut self, taken: Taken) -> Next {
         match taken {
             Taken::Event(event) => Next::Event(event),
+            Taken::Gap(gap) => Next::Gap(gap),
             Taken::Close(request) => {
                 let closed = Closed::new(request.code, request.reason, request.cause);
                 self.backlog = None;

@@ -94,6 +94,7 @@ fn begin<'a>(consumer: &'a mut dyn DynConsumer, ctx: &'a Context, next: Next) ->
     match next {
         Next::Message(message) => Begun::Hook(consumer.receive(ctx, message)),
         Next::Event(event) => Begun::Hook(consumer.event(ctx, event)),
+        Next::Gap(gap) => Begun::Hook(consumer.gap(ctx, gap)),
         Next::End(closed) => Begun::End(closed),
     }
 }

@@ -31,6 +31,7 @@ use crate::config::Overflow;
 use crate::layer::delivery::CHUNK;
 use crate::layer::delivery::SHARED;
 use crate::layer::group::Group;
+use crate::layer::group::PENDING;
 use crate::layer::group::Pending;
 use crate::mailbox::Encoded;
 use crate::mailbox::Mailbox;
@@ -67,7 +68,7 @@ fn message(n: u64, except: Option<u64>) -> Pending {
 }
 
 fn append(group: &Arc<Group>, n: u64) -> bool {
-    group.append(message(n, None)).is_ok()
+    group.append(message(n, None), PENDING).is_ok()
 }
 
 /// As the registry does it.
@@ -84,7 +85,7 @@ async fn append_waiting(group: &Arc<Group>, n: u64) {
 fn received(mailbox: &Mailbox) -> Vec<u64> {
     let cx = Context::from_waker(Waker::noop());
     let mut numbers = Vec::new();
-    while let Poll::Ready(event) = mailbox.poll_event(&cx) {
+    while let Poll::Ready(Ok(event)) = mailbox.poll_event(&cx) {
         let text = std::str::from_utf8(event.payload()).unwrap();
         numbers.push(text.trim_start().parse().unwrap());
     }
@@ -300,7 +301,7 @@ proptest! {
             match step {
                 Step::Publish(except) => {
                     let except_id = except.map(|mover| movers[mover].id());
-                    let receivers = group.append(message(sent, except_id)).ok();
+                    let receivers = group.append(message(sent, except_id), PENDING).ok();
                     let mut expected = stayers.len();
                     for (mover, model) in models.iter_mut().enumerate() {
                         if model.is_member && except != Some(mover) {
@@ -360,7 +361,7 @@ proptest! {
                     let except = (what == 2).then(|| mailboxes[key].id());
                     let mut message = message(n, except);
                     message.parcel.latest = (key > 0).then(|| tag(key));
-                    prop_assert!(group.append(message).is_ok());
+                    prop_assert!(group.append(message, PENDING).is_ok());
                     for (mover, mailbox) in mailboxes.iter().enumerate() {
                         if except != Some(mailbox.id()) {
                             published[mover].push((n, key));

@@ -62,7 +62,7 @@ fn closed(mailbox: &Mailbox) -> Option<(CloseCode, Cause)> {
     let cx = Context::from_waker(Waker::noop());
     loop {
         match mailbox.poll_take(&cx) {
-            Poll::Ready(Taken::Event(_)) => {}
+            Poll::Ready(Taken::Event(_) | Taken::Gap(_)) => {}
             Poll::Ready(Taken::Close(request)) => return Some((request.code, request.cause)),
             Poll::Pending => return None,
         }

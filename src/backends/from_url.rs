@@ -1,0 +1,88 @@
+//! [`ChannelLayer::from_url`]: the backend that a setting names.
+
+use crate::error::Error;
+use crate::layer::ChannelLayer;
+
+impl ChannelLayer {
+    /// A layer over the backend that this URL names, started: for a flag or a setting.
+    ///
+    /// | URL | backend | feature |
+    /// | --- | --- | --- |
+    /// | `memory:` | [`Memory`](crate::backends::Memory): one process | |
+    ///
+    /// ```
+    /// use strait::ChannelLayer;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let layer = ChannelLayer::from_url("memory:").await?;
+    /// # Ok::<(), strait::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_misconfigured`] for a URL that names no backend, or one whose feature was not compiled in: the text names
+    /// it. Then as [`new`](Self::new).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`new`](Self::new).
+    pub async fn from_url(url: &str) -> Result<Self, Error> {
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        match scheme {
+            "memory" if url == "memory:" => Ok(Self::memory()),
+            "memory" => Err(Error::misconfigured(
+                "memory: takes no options, write \"memory:\"",
+            )),
+            _ => Err(unknown(scheme)),
+        }
+    }
+}
+
+fn unknown(scheme: &str) -> Error {
+    let known = SCHEMES.iter().find(|(known, _)| *known == scheme);
+    Error::misconfigured(match known {
+        Some((scheme, feature)) => {
+            format!("{scheme}: needs strait's feature {feature:?}, which was not compiled in")
+        }
+        None => format!("no backend is called {scheme:?}: it is one of {}", names()),
+    })
+}
+
+fn names() -> String {
+    let names = ["memory"]
+        .into_iter()
+        .chain(SCHEMES.iter().map(|(scheme, _)| *scheme));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The schemes of backends that are features, and those.
+const SCHEMES: &[(&str, &str)] = &[];
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use crate::layer::ChannelLayer;
+
+    #[test]
+    fn what_names_no_backend_is_told_what_does() {
+        for (url, why) in [
+            ("", "no backend is called \"\": it is one of memory"),
+            ("memory", "no backend is called \"\""),
+            ("memory://x", "takes no options"),
+            (
+                "carrier-pigeon://loft",
+                "no backend is called \"carrier-pigeon\"",
+            ),
+        ] {
+            let result = ChannelLayer::from_url(url).now_or_never();
+            let error = result.and_then(Result::err);
+            assert!(
+                error.as_ref().is_some_and(|error| error.is_misconfigured()),
+                "{url:?}"
+            );
+            let text = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(text.contains(why), "{url:?}: {text}");
+        }
+    }
+}

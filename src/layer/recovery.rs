@@ -1,0 +1,271 @@
+//! [`Recovery`]: what a node does about its backend's outages. It subscribes anew, and tells the members what they may have
+//! missed.
+
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::mem;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::Weak;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio::time::sleep;
+use tokio::time::sleep_until;
+use tokio::time::timeout;
+
+use crate::mailbox::Gap;
+use crate::mailbox::Mailbox;
+use crate::metrics::gaps_told;
+use crate::metrics::outage_began;
+use crate::name::GroupName;
+
+use super::backend::Backend;
+use super::group::Group;
+use super::group::Subscription;
+use super::registry::Registry;
+
+/// Shared by the layer, which asks which outage a subscription dates from, and the backend's sink, which tells of outages.
+pub(super) struct Recovery {
+    registry: Arc<Registry>,
+    /// The layer owns it.
+    backend: Weak<dyn Backend>,
+    /// Where the layer was made. Gaps are told there when a thread without a runtime tells of them.
+    runtime: Option<Handle>,
+    state: Mutex<State>,
+    turns: Arc<Semaphore>,
+}
+
+struct State {
+    is_down: bool,
+    /// How many outages there were. A subscription of an earlier one is none any more.
+    outages: u64,
+    /// Groups whose members are to be told.
+    due: HashSet<GroupName>,
+    /// A task tells, and looks at `due` again before it ends.
+    is_telling: bool,
+    window: Duration,
+}
+
+impl Recovery {
+    pub(super) fn new(registry: Arc<Registry>, backend: Weak<dyn Backend>) -> Arc<Self> {
+        Arc::new(Self {
+            registry,
+            backend,
+            runtime: Handle::try_current().ok(),
+            state: Mutex::new(State {
+                is_down: false,
+                outages: 0,
+                due: HashSet::new(),
+                is_telling: false,
+                window: WINDOW,
+            }),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        })
+    }
+
+    pub(super) fn set_window(&self, window: Duration) {
+        self.lock().window = window;
+    }
+
+    /// How many outages there were; what is subscribed now lasts until there are more.
+    pub(super) fn outages(&self) -> u64 {
+        self.lock().outages
+    }
+
+    pub(super) fn down(&self, reason: &str) {
+        let mut state = self.lock();
+        if mem::replace(&mut state.is_down, true) {
+            return;
+        }
+        state.outages += 1;
+        drop(state);
+        outage_began();
+        tracing::warn!(
+            reason,
+            "the channel layer's backend is away: sockets stay, publishing and joining fail"
+        );
+    }
+
+    pub(super) fn up(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if !mem::take(&mut state.is_down) {
+            // At the start, or a connection that was replaced before its loss was noticed.
+            state.outages += 1;
+        }
+        let outages = state.outages;
+        drop(state);
+        let groups = self.registry.groups();
+        if groups.is_empty() {
+            return;
+        }
+        tracing::info!(
+            groups = groups.len(),
+            "the channel layer's backend is back: subscribing again"
+        );
+        self.spawn(self.clone().restore(groups, outages));
+    }
+
+    /// The group may have missed something; its members are told soon.
+    pub(super) fn gap(self: &Arc<Self>, group: &GroupName) {
+        self.tell_soon([group.clone()]);
+    }
+
+    /// Subscribes to all groups that were there when the backend came back, as long as it stays.
+    async fn restore(self: Arc<Self>, groups: Vec<Arc<Group>>, outages: u64) {
+        for batch in groups.chunks(BATCH) {
+            let mut pause = FIRST_PAUSE;
+            while !self.subscribe(batch, outages).await {
+                if self.outages() != outages || self.backend.strong_count() == 0 {
+                    return;
+                }
+                sleep(pause).await;
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
+            self.tell_soon(batch.iter().map(|group| group.name().clone()));
+        }
+    }
+
+    /// Whether that is done.
+    async fn subscribe(&self, groups: &[Arc<Group>], outages: u64) -> bool {
+        let Some(backend) = self.backend.upgrade() else {
+            return false;
+        };
+        let mut stale = Vec::new();
+        let mut names = Vec::new();
+        for group in groups {
+            // Whoever holds it waits for the backend, which answers or fails.
+            let subscription = group.subscription.lock().await;
+            if *subscription != Subscription::Confirmed(outages) && !group.is_empty() {
+                names.push(group.name().clone());
+                stale.push(subscription);
+            }
+        }
+        if names.is_empty() {
+            return true;
+        }
+        let result = backend.subscribe(&names).await;
+        for subscription in &mut stale {
+            **subscription = match result {
+                Ok(()) => Subscription::Confirmed(outages),
+                Err(_) => Subscription::Unsure,
+            };
+        }
+        if let Err(error) = &result {
+            tracing::warn!(groups = names.len(), %error, "could not subscribe again");
+        }
+        result.is_ok()
+    }
+
+    fn tell_soon(self: &Arc<Self>, groups: impl IntoIterator<Item = GroupName>) {
+        let mut state = self.lock();
+        state.due.extend(groups);
+        if mem::replace(&mut state.is_telling, true) {
+            return;
+        }
+        drop(state);
+        self.spawn(self.clone().tell());
+    }
+
+    /// Tells the members of the groups that are due, in no order, until none is.
+    async fn tell(self: Arc<Self>) {
+        while let Some((groups, window)) = self.due() {
+            let mut members = Vec::new();
+            for name in groups {
+                if let Some(group) = self.registry.group(&name) {
+                    members.extend(
+                        group
+                            .mailboxes()
+                            .into_iter()
+                            .map(|member| (name.clone(), member)),
+                    );
+                }
+            }
+            shuffle(&mut members);
+            self.tell_each(members, window).await;
+        }
+    }
+
+    fn due(&self) -> Option<(HashSet<GroupName>, Duration)> {
+        let mut state = self.lock();
+        state.is_telling = !state.due.is_empty();
+        state
+            .is_telling
+            .then(|| (mem::take(&mut state.due), state.window))
+    }
+
+    async fn tell_each(&self, members: Vec<(GroupName, Weak<Mailbox>)>, window: Duration) {
+        let begin = Instant::now();
+        let each =
+            u32::try_from(members.len()).map_or(Duration::ZERO, |count| window / count.max(1));
+        let each = each.min(LONGEST_STEP);
+        let mut at = begin;
+        for (group, member) in members {
+            sleep_until(at).await;
+            at += each;
+            let turn = self.turn().await;
+            if let Some(member) = member.upgrade() {
+                member.deliver_gap(Gap { group, turn });
+                gaps_told();
+            }
+        }
+    }
+
+    /// The right to run one hook more; after a while also without, since hooks may take long and others wait.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = timeout(PATIENCE, self.turns.clone().acquire_owned()).await;
+        turn.ok().and_then(Result::ok)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match Handle::try_current().ok().or_else(|| self.runtime.clone()) {
+            Some(runtime) => drop(runtime.spawn(task)),
+            None => tracing::error!(
+                "the backend told of an outage outside of any runtime: nobody subscribes again"
+            ),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("Recovery")
+            .field("is_down", &state.is_down)
+            .field("outages", &state.outages)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which members are told first must not follow the order in which they joined.
+fn shuffle<T>(items: &mut [T]) {
+    let random = RandomState::new();
+    for place in (1..items.len()).rev() {
+        let other = random.hash_one(place) % (place as u64 + 1);
+        items.swap(place, usize::try_from(other).unwrap_or(0));
+    }
+}
+
+/// How long it takes to tell many members; see [`ChannelLayer::gap_window`](super::ChannelLayer::gap_window).
+const WINDOW: Duration = Duration::from_secs(5);
+/// From one member to the next, where there are few.
+const LONGEST_STEP: Duration = Duration::from_millis(1);
+/// How many `gap` hooks run at once.
+const AT_ONCE: usize = 64;
+/// How long the next one waits for the end of one of them.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many groups are subscribed to at once.
+const BATCH: usize = 512;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
