@@ -75,7 +75,7 @@ fn payload(kind: u8, bytes: Bytes) -> Result<Payload, Error> {
     match kind {
         EVENT if is_event(&bytes) => Ok(Payload::Event(bytes)),
         TEXT => match String::from_utf8(bytes.into()) {
-            Ok(text) => Ok(Payload::Message(Message::Text(text.into()))),
+            Ok(text) => Ok(Payload::Message(Message::Text(text))),
             Err(_) => Err(Error::envelope("its text is not UTF-8")),
         },
         BINARY => Ok(Payload::Message(Message::Binary(bytes))),
