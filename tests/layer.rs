@@ -1094,18 +1094,23 @@ async fn a_failed_join_does_not_disturb_who_is_a_member() {
 async fn a_publish_that_fails_reaches_the_caller() {
     let backend = Recording::default();
     let layer = ChannelLayer::new(backend.clone()).await.unwrap();
-    let channels = members(&layer, "room", 1).await;
+    let mut channels = members(&layer, "room", 1).await;
+    let elsewhere = ChannelLayer::memory().new_channel().name().to_string();
     backend.set_down(true);
     let failures = [
         layer.group_send("room", &Note { n: 1 }).await,
         layer.group_broadcast("room", "ready").await,
-        layer.send(channels[0].name(), &Note { n: 1 }).await,
+        layer.send(elsewhere.as_str(), &Note { n: 1 }).await,
     ];
     for failure in failures {
         let error = failure.unwrap_err();
         assert!(error.is_unavailable(), "{error}");
         assert!(error.to_string().contains("no route to the sea"), "{error}");
     }
+    // A channel of this node needs no backend.
+    let name = channels[0].name().clone();
+    layer.send(name, &Note { n: 7 }).await.unwrap();
+    assert_eq!(next(&mut channels[0]).await, 7);
     // In a hook it travels through `?` and closes with 1013, which says: come back.
     let service = puppets(&layer);
     let mut socket = connect(&service, "/ws/").await;

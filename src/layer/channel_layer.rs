@@ -185,7 +185,7 @@ impl ChannelLayer {
     /// Sends an event to one channel: a consumer's
     /// ([`Context::channel_name`](crate::Context::channel_name)) or one of
     /// [`new_channel`](Self::new_channel). There is no expiry. A channel that is gone receives
-    /// nothing, and that is no error.
+    /// nothing, and that is no error. To a channel of this node it goes without the backend.
     ///
     /// # Errors
     ///
