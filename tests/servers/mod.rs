@@ -1,0 +1,32 @@
+//! Private servers for tests: each on free ports of the loopback, in a temporary folder, ended with the value that stands for it.
+//!
+//! A test target takes them with `mod servers;`, or with a `#[path]` from a folder of its own. Starting waits until the server answers;
+//! what cannot be started panics with the server's last words. [`process`] says how nothing is left behind, not even by a test that was
+//! killed. Needed are Debian's `redis-server` and `nats-server`, which `tests/run-all.sh` installs.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test target uses some of the servers"
+)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a server that cannot be started should panic"
+)]
+
+mod cluster;
+mod nats;
+mod port;
+mod process;
+mod proxy;
+mod redis;
+mod sentinel;
+
+pub(crate) use cluster::Cluster;
+pub(crate) use nats::Nats;
+pub(crate) use nats::NatsOptions;
+pub(crate) use port::free_port;
+pub(crate) use proxy::Proxy;
+pub(crate) use redis::Redis;
+pub(crate) use redis::RedisOptions;
+pub(crate) use sentinel::Sentinels;
