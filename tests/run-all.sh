@@ -2,9 +2,9 @@
 # Runs every test of this repository and installs what the tests need.
 #
 #     tests/run-all.sh                  everything
-#     tests/run-all.sh walk browser     only these of: format lints tests docs examples walk browser
+#     tests/run-all.sh walk browser     only these of: format lints tests servers docs examples walk browser
 #
-# Needs a Rust toolchain; the rest (Python, Chromium, a C compiler) comes from apt where it is missing.
+# Needs a Rust toolchain; the rest (Python, Chromium, Redis, NATS, a C compiler) comes from apt where it is missing, Django from pip.
 # The last line counts the steps: "N passed, N failed". Logs and screenshots are left in target/tests/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 readonly OUT="$CARGO_TARGET_DIR/tests"
 readonly VENV="$OUT/venv"
-readonly SECTIONS=(format lints tests docs examples walk browser)
+readonly SECTIONS=(format lints tests servers docs examples walk browser)
 
 main() {
     [[ $# -gt 0 ]] || set -- "${SECTIONS[@]}"
@@ -45,10 +45,21 @@ tools() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
     command -v chromium >/dev/null || packages+=(chromium)
     command -v chromedriver >/dev/null || packages+=(chromium-driver)
+    # Debian has nats-server there, which is not in everybody's PATH.
+    PATH=$PATH:/usr/sbin
+    local name services=()
+    for name in redis-server nats-server; do
+        command -v "$name" >/dev/null || services+=("$name")
+    done
+    packages+=("${services[@]}")
     [[ ${#packages[@]} -eq 0 ]] || apt_install "${packages[@]}"
+    [[ ${#services[@]} -eq 0 ]] || no_services "${services[@]}"
 
     cc -dumpmachine
     python3 --version
+    redis-server --version
+    redis-cli --version
+    nats-server --version
     chromium --version 2>/dev/null
     chromedriver --version
 }
@@ -68,6 +79,19 @@ apt_install() {
         || { tail -n 20 "$OUT/apt.log"; fail "apt-get could not install: $*"; }
 }
 
+# Debian's packages start their servers, now and with the machine. The tests start their own.
+no_services() {
+    local name as_root=()
+    [[ $EUID -eq 0 ]] || as_root=(sudo)
+    if [[ -d /run/systemd/system ]]; then
+        "${as_root[@]}" systemctl disable --quiet --now "$@" || fail "systemctl could not end and disable: $*"
+        return
+    fi
+    for name in "$@"; do
+        [[ ! -x /etc/init.d/$name ]] || "${as_root[@]}" "/etc/init.d/$name" stop >/dev/null || fail "could not end $name"
+    done
+}
+
 python_packages() {
     local stamp
     stamp="$(python3 --version) $(sha256sum <tests/requirements.txt)"
@@ -78,7 +102,7 @@ python_packages() {
             || fail "pip could not install what tests/requirements.txt lists"
         echo "$stamp" >"$VENV/stamp"
     fi
-    "$VENV/bin/pip" freeze | grep -E '^(selenium|websockets)='
+    "$VENV/bin/pip" freeze | grep -iE '^(channels|channels_redis|daphne|django|redis|selenium|uvicorn|websockets)='
 }
 
 # --- the sections ----------------------------------------------------------------------------------------------------
@@ -94,6 +118,12 @@ lints() {
 tests() {
     for_each_feature_set cargo test --locked --no-fail-fast --lib --bins --tests --examples --FEATURES
     for_each_feature_set cargo test --locked --doc --FEATURES
+}
+
+# What needs Redis, NATS or Django: each of these tests starts its own, and prints what it counted.
+servers() {
+    STRAIT_PYTHON="$VENV/bin/python" cargo test --locked --no-fail-fast --lib --bins --tests --examples --all-features -- \
+        --ignored --show-output
 }
 
 docs() {

@@ -12,6 +12,8 @@ use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value;
+use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -22,6 +24,8 @@ use tokio::time::timeout;
 use servers::Cluster;
 use servers::Nats;
 use servers::NatsOptions;
+use servers::Peer;
+use servers::PeerConfig;
 use servers::Proxy;
 use servers::Redis;
 use servers::RedisOptions;
@@ -154,6 +158,67 @@ async fn nats_asks_for_the_login_of_its_options() {
     }
 }
 
+#[tokio::test]
+#[ignore = "needs redis and django"]
+async fn two_django_processes_talk() {
+    let (one, two) = tokio::join!(Redis::start(), Redis::start());
+    let hosts = [one.url(), two.url()];
+    for (layer, format) in [
+        (PeerConfig::core(&hosts), "msgpack"),
+        (PeerConfig::core(&hosts), "json"),
+        (PeerConfig::pubsub(&hosts), "msgpack"),
+        (PeerConfig::pubsub(&hosts), "json"),
+    ] {
+        let config = layer.prefix("test").serializer(format).keys(&["a", "b"]);
+        let (here, there) = tokio::join!(Peer::start(&config), Peer::start(&config));
+        let channel = here.new_channel().await;
+        here.group_add("g", &channel).await;
+        let message = if format == "json" {
+            json!({"type": "a.b", "n": {"$int": "123456789012345678901234567890"}, "x": {"$float": "inf"}})
+        } else {
+            json!({"type": "a.b", "b": {"$bytes": "AP8="}, "n": [u64::MAX, i64::MIN, 1.5, null, true], "m": {"é": {}}})
+        };
+        there.group_send("g", &message).await.unwrap();
+        assert_eq!(
+            here.receive(&channel, SOON).await,
+            Some(message),
+            "{config:?}"
+        );
+        here.group_discard("g", &channel).await;
+        there.group_send("g", &json!({"type": "c"})).await.unwrap();
+        assert_eq!(here.receive(&channel, SHORT).await, None, "{config:?}");
+
+        here.crowd("many", 20).await;
+        let messages: Vec<Value> = (0..5).map(|n| json!({"type": "a", "n": n})).collect();
+        let took = there.group_sends("many", &messages).await.unwrap();
+        assert_eq!(took.len(), 5);
+        let received = here.crowd_received("many", 100, SOON).await;
+        assert!(
+            received.iter().all(|of_one| *of_one == messages),
+            "{received:?}"
+        );
+        here.flush().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis and django"]
+async fn a_full_django_channel_is_an_exception_and_a_full_group_a_line_in_the_log() {
+    let redis = Redis::start().await;
+    let config = PeerConfig::core(&[redis.url()]).capacity(1);
+    let peer = Peer::start(&config).await;
+    let channel = peer.new_channel().await;
+    peer.group_add("g", &channel).await;
+    let message = json!({"type": "a"});
+    peer.send(&channel, &message).await.unwrap();
+    let full = peer.send(&channel, &message).await.unwrap_err();
+    assert_eq!(full.class, "ChannelFull");
+    peer.group_send("g", &message).await.unwrap();
+    let logs = peer.logs().await;
+    assert_eq!(logs, ["INFO 1 of 1 channels over capacity in group g"]);
+    assert_eq!(peer.receive(&channel, SOON).await, Some(message));
+}
+
 /// What a killed test leaves: this target, run as a child that is killed with -9.
 #[tokio::test]
 #[ignore = "needs redis"]
@@ -278,5 +343,7 @@ fn runs(id: u32) -> bool {
 }
 
 const VICTIM: &str = "STRAIT_TESTS_VICTIM";
+/// To see that nothing comes.
+const SHORT: Duration = Duration::from_millis(200);
 /// Only a failing test waits that long.
 const SOON: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 //!
 //! A test target takes them with `mod servers;`, or with a `#[path]` from a folder of its own. Starting waits until the server answers;
 //! what cannot be started panics with the server's last words. [`process`] says how nothing is left behind, not even by a test that was
-//! killed. Needed are Debian's `redis-server` and `nats-server`, which `tests/run-all.sh` installs.
+//! killed. Needed are Debian's `redis-server` and `nats-server`, and for [`Peer`] a Python with Django: `tests/run-all.sh` installs them.
 
 #![allow(
     dead_code,
@@ -15,6 +15,7 @@
 )]
 
 mod cluster;
+mod django;
 mod nats;
 mod port;
 mod process;
@@ -23,6 +24,10 @@ mod redis;
 mod sentinel;
 
 pub(crate) use cluster::Cluster;
+pub(crate) use django::Exception;
+pub(crate) use django::Peer;
+pub(crate) use django::PeerConfig;
+pub(crate) use django::python;
 pub(crate) use nats::Nats;
 pub(crate) use nats::NatsOptions;
 pub(crate) use port::free_port;
