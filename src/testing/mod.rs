@@ -1,4 +1,5 @@
-//! Tests of consumers and routers: in memory with a [`Communicator`], over a real port with a [`TestServer`].
+//! Tests of consumers and routers: in memory with a [`Communicator`], over a real port with a [`TestServer`]; and of backends, by
+//! their [`conformance`].
 //!
 //! A communicator drives the same session as a socket does, over an in-memory stream: handshake,
 //! checks, hooks, limits, heartbeat and closing are the real ones. To see why a hook failed, install
@@ -148,6 +149,7 @@
 mod answers;
 mod client;
 mod communicator;
+pub mod conformance;
 mod test_server;
 
 pub use answers::Accepted;

@@ -1,0 +1,128 @@
+//! What the cases say of what they see.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio::time::sleep;
+use tokio::time::timeout;
+
+use crate::error::BoxError;
+use crate::error::Error;
+use crate::layer::Channel;
+use crate::layer::ChannelLayer;
+use crate::layer::Published;
+use crate::layer::Receivers;
+
+/// Of a case: an error says what was expected and what came.
+pub(super) type Outcome<T = ()> = Result<T, BoxError>;
+
+/// The event that the cases publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "conformance.note")]
+pub(super) struct Note {
+    pub(super) n: u64,
+    #[serde(default)]
+    pub(super) pad: String,
+}
+
+pub(super) fn note(n: u64) -> Note {
+    let pad = String::new();
+    Note { n, pad }
+}
+
+pub(super) fn ensure(is_so: bool, what: impl FnOnce() -> String) -> Outcome {
+    if is_so { Ok(()) } else { Err(what().into()) }
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what is compared is mostly made for that"
+)]
+pub(super) fn same<T: PartialEq + Debug>(what: &str, got: T, expected: T) -> Outcome {
+    ensure(got == expected, || {
+        format!("{what}: got {got:?}, expected {expected:?}")
+    })
+}
+
+/// That a publish says it reached as many as the guarantees let it know.
+pub(super) fn addressed(
+    layer: &ChannelLayer,
+    published: &Published,
+    members: usize,
+    nodes: usize,
+) -> Outcome {
+    let receivers = layer.guarantees().receivers;
+    let expected = match receivers {
+        Receivers::Members => members,
+        Receivers::Nodes => nodes,
+        Receivers::Unknown => 0,
+    };
+    same(
+        &format!("receivers, of which {receivers:?} are counted"),
+        published.receivers,
+        expected,
+    )
+}
+
+/// The next event's number.
+pub(super) async fn next(channel: &mut Channel) -> Outcome<u64> {
+    Ok(received(channel).await??.n)
+}
+
+/// The next event, or what the channel is told instead of it.
+pub(super) async fn received(channel: &mut Channel) -> Outcome<Result<Note, Error>> {
+    timeout(PATIENCE, channel.recv::<Note>())
+        .await
+        .map_err(|_| format!("nothing came within {PATIENCE:?}").into())
+}
+
+pub(super) async fn take(channel: &mut Channel, count: usize) -> Outcome<Vec<u64>> {
+    let mut taken = Vec::with_capacity(count);
+    for _ in 0..count {
+        let n = next(channel).await;
+        taken.push(n.map_err(|error| format!("{error}, after {} of {count}", taken.len()))?);
+    }
+    Ok(taken)
+}
+
+/// That no more comes to any of these.
+pub(super) async fn nothing_more(channels: &mut [Channel]) -> Outcome {
+    sleep(QUIET).await;
+    for channel in channels {
+        if let Ok(event) = timeout(Duration::ZERO, channel.recv::<Note>()).await {
+            return Err(format!("one event too many: {event:?}").into());
+        }
+        same("dropped events", channel.dropped(), 0)?;
+    }
+    Ok(())
+}
+
+/// Waits until it is so: for what follows later than the call that causes it, such as the end of a subscription.
+pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> Outcome<bool>) -> Outcome {
+    let begin = Instant::now();
+    while !is_so().await? {
+        ensure(begin.elapsed() < PATIENCE, || {
+            format!("not within {PATIENCE:?}: {what}")
+        })?;
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Until nobody is counted as a receiver any more, where nodes or members are.
+pub(super) async fn until_nobody_listens(layer: &ChannelLayer, group: &str) -> Outcome {
+    until("nobody listens", async || {
+        let published = layer.group_send(group, &note(0)).await?;
+        Ok(published.receivers == 0)
+    })
+    .await
+}
+
+/// How long to wait for what must come; only a failing backend takes that long.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait for what must not come. A server on this machine delivers in a millisecond.
+pub(super) const QUIET: Duration = Duration::from_millis(150);
+const PAUSE: Duration = Duration::from_millis(10);

@@ -1,0 +1,36 @@
+//! What every backend must do: one suite, which memory, Redis, NATS and backends of others pass alike.
+//!
+//! [`run`] makes nodes over one bus, publishes, joins, leaves, and compares what arrives with what the layer promises and with
+//! what the backend's [`Guarantees`](crate::layer::Guarantees) say: whatever they leave open is asserted to be as they say, not
+//! passed over. Nothing in it is about outages, since those need the other end to be broken.
+//!
+//! ```
+//! use strait::ChannelLayer;
+//! use strait::backends::Memory;
+//! use strait::testing::conformance;
+//!
+//! # /*
+//! #[tokio::test]
+//! # */
+//! async fn my_backend_keeps_its_promises() {
+//!     let bus = Memory::new();
+//!     conformance::run(|| ChannelLayer::new(bus.clone())).await;
+//! }
+//! # let mut runtime = tokio::runtime::Builder::new_current_thread();
+//! # let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+//! # runtime.block_on(my_backend_keeps_its_promises());
+//! ```
+
+mod checks;
+mod direct;
+mod groups;
+mod load;
+mod membership;
+mod names;
+mod nodes;
+mod order;
+mod payloads;
+mod sockets;
+mod suite;
+
+pub use suite::run;
