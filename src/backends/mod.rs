@@ -1,7 +1,11 @@
 //! What carries envelopes between nodes: the backends that come with strait, and the constructors
 //! that name them.
 
+#[cfg(feature = "redis")]
+mod backoff;
 mod from_url;
 mod memory;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 
 pub use memory::Memory;

@@ -1,0 +1,411 @@
+//! [`Link`]: a connection to one server that comes back by itself.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::PushInfo;
+use redis::PushKind;
+use redis::Value;
+use redis::aio::MultiplexedConnection;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio::time::sleep;
+use tokio::time::timeout;
+
+use crate::backends::backoff::pause;
+use crate::error::Error;
+
+use super::commands::Commands;
+use super::commands::Traffic;
+use super::find::Find;
+use super::server::Connection;
+use super::server::Server;
+
+/// A connection to one server, for commands and for subscriptions alike, and the task that looks after it. It ends when this is
+/// dropped.
+///
+/// When the connection is lost, it is made again for as long as it takes. What was subscribed to is then not subscribed to any
+/// more, but for [`LinkOptions::topics`].
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+/// What a link tells. It is called on the link's own task, and must not block.
+pub(crate) trait Listener: Send + Sync + 'static {
+    /// Something was published to a topic that is subscribed to.
+    fn message(&self, topic: &str, payload: Bytes);
+
+    /// The connection is lost: commands fail from now on, and nothing more arrives. Once for each outage.
+    fn down(&self, reason: &str);
+
+    /// The connection is there again. Once for each outage; not for the first connection of [`Link::connect`].
+    fn up(&self);
+
+    /// The server has ended the subscription to a topic of a shard: asked to, or since the topic's slot has moved.
+    fn unsubscribed(&self, topic: &str) {
+        let _ = topic;
+    }
+}
+
+/// How a link behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkOptions {
+    /// The connection is tested when nothing was published to it for so long.
+    pub(crate) probe_after: Duration,
+    /// A connection, or an answer, that takes longer will not come any more. A command that blocks at the server must take less.
+    pub(crate) timeout: Duration,
+    /// Subscribed to on each connection before anything else happens on it.
+    pub(crate) topics: Vec<String>,
+    /// How the connection is tested.
+    pub(crate) probe: Probe,
+    /// The first version of the server that will do.
+    pub(crate) needs: u32,
+}
+
+/// What must come back within [`LinkOptions::timeout`].
+#[derive(Clone, Debug)]
+pub(crate) enum Probe {
+    /// What was published to this topic, which is one of [`LinkOptions::topics`] and nobody else's.
+    Publish(String),
+    /// A pong.
+    Ping,
+}
+
+impl Default for LinkOptions {
+    fn default() -> Self {
+        Self {
+            probe_after: Duration::from_secs(30),
+            timeout: Duration::from_secs(5),
+            topics: Vec::new(),
+            probe: Probe::Ping,
+            needs: 6,
+        }
+    }
+}
+
+struct Shared {
+    find: Find,
+    options: LinkOptions,
+    listener: Arc<dyn Listener>,
+    /// The connection, or why there is none. Written by the task alone.
+    state: RwLock<Result<MultiplexedConnection, String>>,
+    /// How many connections there were.
+    epoch: AtomicU64,
+    traffic: Arc<Traffic>,
+    /// The last probe that came back.
+    echo: watch::Sender<u64>,
+}
+
+impl Link {
+    /// Connects, once, and looks after the connection from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::misconfigured`] where another try would not help, [`Error::unavailable`] else.
+    pub(crate) async fn connect(
+        find: Find,
+        options: LinkOptions,
+        listener: Arc<dyn Listener>,
+    ) -> Result<Self, Error> {
+        let shared = Shared::new(find, options, listener);
+        let (server, connection) = shared.open().await?;
+        shared.take_up(&connection);
+        let task = tokio::spawn(shared.clone().supervise(Some((server, connection))));
+        Ok(Self { shared, task })
+    }
+
+    /// Begins without a connection, and says [`Listener::up`] when there is one.
+    pub(crate) fn begin(find: Find, options: LinkOptions, listener: Arc<dyn Listener>) -> Self {
+        let shared = Shared::new(find, options, listener);
+        let task = tokio::spawn(shared.clone().supervise(None));
+        Self { shared, task }
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::unavailable`] while there is no connection.
+    pub(crate) fn commands(&self) -> Result<Commands, Error> {
+        match &*self.shared.state() {
+            Ok(connection) => Ok(Commands::new(
+                connection.clone(),
+                self.shared.traffic.clone(),
+            )),
+            Err(reason) => Err(Error::unavailable(format!(
+                "there is no connection to redis: {reason}"
+            ))),
+        }
+    }
+
+    /// How many connections there were: what was subscribed to at a smaller number is not any more. `None` while there is none.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        let state = self.shared.state();
+        let epoch = self.shared.epoch.load(Ordering::Relaxed);
+        state.is_ok().then_some(epoch)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("find", &self.shared.find)
+            .field("epoch", &self.epoch())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn new(find: Find, options: LinkOptions, listener: Arc<dyn Listener>) -> Arc<Self> {
+        Arc::new(Self {
+            find,
+            options,
+            listener,
+            state: RwLock::new(Err("it has not been made yet".to_owned())),
+            epoch: AtomicU64::new(0),
+            traffic: Arc::default(),
+            echo: watch::Sender::new(0),
+        })
+    }
+
+    async fn supervise(self: Arc<Self>, first: Option<(Server, Connection)>) {
+        let mut opened = match first {
+            Some(opened) => opened,
+            None => {
+                self.open_at_last("it has not been made yet".to_owned())
+                    .await
+            }
+        };
+        loop {
+            let reason = self.attend(opened).await;
+            self.give_up(reason.clone());
+            self.listener.down(&reason);
+            opened = self.open_at_last(reason).await;
+        }
+    }
+
+    /// Tries until there is a connection, and says that it is there.
+    async fn open_at_last(self: &Arc<Self>, reason: String) -> (Server, Connection) {
+        let began = Instant::now();
+        let mut complain_at = began + FIRST_COMPLAINT;
+        loop {
+            sleep(pause(began.elapsed())).await;
+            match self.open().await {
+                Ok(opened) => {
+                    tracing::info!(server = %opened.0, after = ?began.elapsed(), "connected to redis again");
+                    self.take_up(&opened.1);
+                    self.listener.up();
+                    return opened;
+                }
+                Err(error) if Instant::now() < complain_at => {
+                    tracing::debug!(%error, "redis is still away");
+                    self.give_up(error.to_string());
+                }
+                Err(error) => {
+                    tracing::warn!(%error, lost = reason, since = ?began.elapsed(), "redis is still away");
+                    complain_at = Instant::now() + NEXT_COMPLAINT;
+                    self.give_up(error.to_string());
+                }
+            }
+        }
+    }
+
+    /// A connection on which everything is as it should be: the server, the topics, and what is published comes back.
+    async fn open(self: &Arc<Self>) -> Result<(Server, Connection), Error> {
+        let limit = self.options.timeout;
+        let server = self.find.find(limit).await?;
+        let shared = self.clone();
+        let mut connection = server
+            .connect(limit, move |push| shared.receive(push))
+            .await?;
+        let mut connected = connection.commands.clone();
+        let commands = Commands::new(connected.clone(), self.traffic.clone());
+        let prepared = async {
+            server.check(&mut connected, self.options.needs).await?;
+            self.prepare(&server, commands).await
+        };
+        let prepared = tokio::select! {
+            biased;
+            prepared = timeout(limit, prepared) => prepared,
+            () = &mut connection.driver => {
+                let what = format!("redis at {server} closed the connection");
+                return Err(Error::unavailable(what));
+            }
+        };
+        let Ok(prepared) = prepared else {
+            let what = format!("redis at {server} did not answer within {limit:?}");
+            return Err(Error::unavailable(what));
+        };
+        prepared.map(|()| (server, connection))
+    }
+
+    async fn prepare(&self, server: &Server, mut commands: Commands) -> Result<(), Error> {
+        let topics = &self.options.topics;
+        let prepared = match commands.subscribe(topics).await {
+            Ok(()) => self.probe(&mut commands).await,
+            Err(error) => Err(error),
+        };
+        prepared.map_err(|error| match error.code() {
+            Some("NOPERM") => Error::misconfigured(format!(
+                "redis at {server} lets {} do too little: {error}; it needs commands and channels as in ACL SETUSER … +@pubsub +ping &{}*",
+                server.user(),
+                common_start(topics)
+            )),
+            _ => Error::unavailable(format!("redis at {server} is of no use: {error}")),
+        })
+    }
+
+    /// Drives a connection until it is lost, and returns how.
+    async fn attend(&self, (server, mut connection): (Server, Connection)) -> String {
+        let commands = Commands::new(connection.commands.clone(), self.traffic.clone());
+        tokio::select! {
+            biased;
+            reason = self.watch(&server, commands) => reason,
+            () = &mut connection.driver => format!("redis at {server} closed the connection"),
+        }
+    }
+
+    /// Returns when the connection is not alive any more, though it looks so.
+    async fn watch(&self, server: &Server, mut commands: Commands) -> String {
+        let LinkOptions {
+            probe_after,
+            timeout: limit,
+            ..
+        } = self.options;
+        let step = (limit.min(probe_after) / 10).clamp(SHORTEST_STEP, LONGEST_STEP);
+        let (mut heard, mut heard_at) = (self.traffic.heard(), Instant::now());
+        let (mut pushed, mut pushed_at) = (self.pushed(), Instant::now());
+        loop {
+            sleep(step).await;
+            let now = Instant::now();
+            if self.traffic.heard() != heard || !self.traffic.is_waiting() {
+                (heard, heard_at) = (self.traffic.heard(), now);
+            }
+            if now - heard_at >= limit {
+                return format!("redis at {server} has not answered for {limit:?}");
+            }
+            if self.pushed() != pushed {
+                (pushed, pushed_at) = (self.pushed(), now);
+            }
+            if now - pushed_at < probe_after {
+                continue;
+            }
+            match timeout(limit, self.probe(&mut commands)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return format!("redis at {server} failed a test: {error}"),
+                Err(_) => {
+                    return format!(
+                        "redis at {server} was silent, and failed a test: nothing came back within {limit:?}"
+                    );
+                }
+            }
+            if let Some(reason) = self.moved(server).await {
+                return reason;
+            }
+            (pushed, pushed_at) = (self.pushed(), Instant::now());
+        }
+    }
+
+    async fn probe(&self, commands: &mut Commands) -> redis::RedisResult<()> {
+        let Probe::Publish(topic) = &self.options.probe else {
+            return commands.query(&redis::cmd("PING")).await;
+        };
+        let mut echo = self.echo.subscribe();
+        let number = *echo.borrow_and_update() + 1;
+        commands.publish(topic, &number.to_be_bytes()).await?;
+        // The sender is in `self`.
+        let _ = echo.wait_for(|seen| *seen >= number).await;
+        Ok(())
+    }
+
+    /// A Sentinel may have made another server the master, while this one is cut off from all but us.
+    async fn moved(&self, server: &Server) -> Option<String> {
+        if !self.find.may_move() {
+            return None;
+        }
+        let now = self.find.find(self.options.timeout).await.ok()?;
+        (now.to_string() != server.to_string())
+            .then(|| format!("redis at {server} is not the master any more: {now} is"))
+    }
+
+    /// What came by itself, or the confirmation of a subscription. On the task of the link.
+    fn receive(&self, push: PushInfo) {
+        self.traffic.pushed.fetch_add(1, Ordering::Relaxed);
+        let mut data = push.data.into_iter();
+        match push.kind {
+            PushKind::Message | PushKind::SMessage => {}
+            // The pattern stands before the topic.
+            PushKind::PMessage => drop(data.next()),
+            PushKind::SUnsubscribe => {
+                if let Some(Value::BulkString(topic)) = data.next() {
+                    self.listener.unsubscribed(&String::from_utf8_lossy(&topic));
+                }
+                return;
+            }
+            _ => return,
+        }
+        let (Some(Value::BulkString(topic)), Some(Value::BulkString(payload))) =
+            (data.next(), data.next())
+        else {
+            return;
+        };
+        // Whoever subscribed did so by a `str`; behind a pattern there may be anything.
+        let Ok(topic) = str::from_utf8(&topic) else {
+            return;
+        };
+        match &self.options.probe {
+            Probe::Publish(own) if own == topic => self.echoed(&payload),
+            _ => self.listener.message(topic, payload.into()),
+        }
+    }
+
+    fn echoed(&self, payload: &[u8]) {
+        if let Ok(number) = payload.try_into() {
+            self.echo.send_replace(u64::from_be_bytes(number));
+        }
+    }
+
+    fn pushed(&self) -> u64 {
+        self.traffic.pushed.load(Ordering::Relaxed)
+    }
+
+    fn take_up(&self, connection: &Connection) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+        *state = Ok(connection.commands.clone());
+    }
+
+    fn give_up(&self, reason: String) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Err(reason);
+    }
+
+    fn state(&self) -> std::sync::RwLockReadGuard<'_, Result<MultiplexedConnection, String>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What all topics begin with, for a hint.
+fn common_start(topics: &[String]) -> &str {
+    let first = topics.first().map_or("", String::as_str);
+    let end = first.find(':').map_or(first.len(), |end| end + 1);
+    &first[..end]
+}
+
+/// A connection that is lost is a warning at once; that it stays lost, later.
+const FIRST_COMPLAINT: Duration = Duration::from_secs(10);
+const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
+/// How often a look is taken at what was heard.
+const SHORTEST_STEP: Duration = Duration::from_millis(5);
+const LONGEST_STEP: Duration = Duration::from_secs(1);

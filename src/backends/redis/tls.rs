@@ -1,0 +1,98 @@
+//! [`Tls`]: `rediss://`, by rustls with ring.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+
+/// Who is trusted, read once. A clone shares it.
+#[derive(Clone)]
+pub(crate) struct Tls(Arc<ClientConfig>);
+
+impl Tls {
+    /// Trusts the authorities in this PEM file; without one, those of the system.
+    ///
+    /// # Errors
+    ///
+    /// One sentence that says what is wrong with them.
+    pub(crate) fn new(ca: Option<&str>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        match ca {
+            Some(file) => {
+                for certificate in read(file)? {
+                    let added = roots.add(certificate);
+                    added.map_err(|error| format!("a certificate in {file}: {error}"))?;
+                }
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        if roots.is_empty() {
+            let place = ca.unwrap_or("the system's certificate store");
+            return Err(format!(
+                "there is no certificate authority in {place}: name a PEM file of them by ?ca=FILE"
+            ));
+        }
+        // The provider is named, since a process may hold several.
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS: {error}"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(Arc::new(config)))
+    }
+
+    pub(super) async fn connect(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(self.0.clone())
+            .connect(name, stream)
+            .await
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+fn read(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    certificates.map_err(|error| format!("cannot read certificates from {file}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+    use super::Tls;
+
+    #[test]
+    fn authorities_that_cannot_be_read_are_named() {
+        let rows = [
+            ("/does/not/exist.pem", "/does/not/exist.pem"),
+            (
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+                "?ca=FILE",
+            ),
+        ];
+        for (file, part) in rows {
+            let text = Tls::new(Some(file)).unwrap_err();
+            assert!(text.contains(part), "{file}: {text}");
+        }
+    }
+}
