@@ -1,5 +1,7 @@
 //! [`ChannelLayer::from_url`]: the backend that a setting names.
 
+#[cfg(feature = "redis")]
+use crate::backends::redis::Redis;
 use crate::error::Error;
 use crate::layer::ChannelLayer;
 
@@ -9,6 +11,9 @@ impl ChannelLayer {
     /// | URL | backend | feature |
     /// | --- | --- | --- |
     /// | `memory:` | [`Memory`](crate::backends::Memory): one process | |
+    /// | `redis://…`, `rediss://…`, `unix://…` | `Redis`: one server | `redis` |
+    /// | `redis+sentinel://…`, `rediss+sentinel://…` | `Redis`: the master that Sentinels name | `redis` |
+    /// | `redis+cluster://…`, `rediss+cluster://…` | `Redis`: a Cluster | `redis` |
     ///
     /// ```
     /// use strait::ChannelLayer;
@@ -33,9 +38,17 @@ impl ChannelLayer {
             "memory" => Err(Error::misconfigured(
                 "memory: takes no options, write \"memory:\"",
             )),
+            #[cfg(feature = "redis")]
+            _ if is_of(scheme, "redis") => Self::new(Redis::new(url)).await,
             _ => Err(unknown(scheme)),
         }
     }
+}
+
+/// Whether this feature is for it.
+#[cfg(feature = "redis")]
+fn is_of(scheme: &str, feature: &str) -> bool {
+    SCHEMES.contains(&(scheme, feature))
 }
 
 fn unknown(scheme: &str) -> Error {
@@ -56,7 +69,15 @@ fn names() -> String {
 }
 
 /// The schemes of backends that are features, and those.
-const SCHEMES: &[(&str, &str)] = &[];
+const SCHEMES: &[(&str, &str)] = &[
+    ("redis", "redis"),
+    ("rediss", "redis"),
+    ("unix", "redis"),
+    ("redis+sentinel", "redis"),
+    ("rediss+sentinel", "redis"),
+    ("redis+cluster", "redis"),
+    ("rediss+cluster", "redis"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -67,6 +88,15 @@ mod tests {
     #[test]
     fn what_names_no_backend_is_told_what_does() {
         for (url, why) in [
+            #[cfg(not(feature = "redis"))]
+            (
+                "redis://localhost",
+                "needs strait's feature \"redis\", which was not compiled in",
+            ),
+            #[cfg(feature = "redis")]
+            ("redis://localhost?colour=red", "no option \"colour\""),
+            #[cfg(feature = "redis")]
+            ("redis:localhost", "begins with one of redis, rediss"),
             ("", "no backend is called \"\": it is one of memory"),
             ("memory", "no backend is called \"\""),
             ("memory://x", "takes no options"),

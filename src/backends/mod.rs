@@ -9,3 +9,5 @@ mod memory;
 pub(crate) mod redis;
 
 pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::Redis;

@@ -39,18 +39,18 @@ pub(crate) struct Sentinels {
 }
 
 impl Find {
-    /// As the URL says; its options for TLS and for Sentinels are taken out of it. `None` for a Cluster, which has several servers.
+    /// As the URL says; its options for TLS and for Sentinels are taken out of it.
     ///
     /// # Errors
     ///
-    /// One sentence that says what is wrong.
-    pub(crate) fn new(url: &mut RedisUrl) -> Result<Option<Self>, String> {
+    /// One sentence that says what is wrong: for a Cluster, too, which is several servers.
+    pub(crate) fn new(url: &mut RedisUrl) -> Result<Self, String> {
         let tls = tls(url)?;
         let place = match (&url.mode, &*url.hosts) {
             (Mode::Unix(path), _) => Place::Unix(path.clone()),
             (Mode::Server, [host, ..]) => Place::Tcp(host.clone(), tls),
             (Mode::Sentinel(master), _) => {
-                return Ok(Some(Self::Sentinel(Sentinels {
+                return Ok(Self::Sentinel(Sentinels {
                     hosts: url.hosts.clone(),
                     tls,
                     master: master.clone(),
@@ -60,15 +60,17 @@ impl Find {
                         user: url.take("sentinel_user"),
                         password: url.take("sentinel_password"),
                     },
-                })));
+                }));
             }
-            (Mode::Cluster | Mode::Server, _) => return Ok(None),
+            (Mode::Cluster | Mode::Server, _) => {
+                return Err("one server is needed here, not a Redis Cluster".into());
+            }
         };
-        Ok(Some(Self::Fixed(Server {
+        Ok(Self::Fixed(Server {
             place,
             login: url.login.clone(),
             db: url.db,
-        })))
+        }))
     }
 
     /// The server as it is now. No answer of a Sentinel is waited for longer than the limit.
@@ -109,14 +111,9 @@ impl Sentinels {
             login: self.login.clone(),
             db: 0,
         };
-        let mut connection = sentinel.connect(limit, |_| {}).await?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
-        let answer = tokio::select! {
-            answer = command.query_async(&mut connection.commands) => answer,
-            () = &mut connection.driver => Err((redis::ErrorKind::Io, "the connection was closed").into()),
-            () = tokio::time::sleep(limit) => Err((redis::ErrorKind::Io, "no answer").into()),
-        };
+        let answer = sentinel.ask(&command, limit).await?;
         let name = &self.master;
         match answer {
             Ok(Value::Array(address)) => self.master_at(&address).ok_or_else(|| {

@@ -173,7 +173,7 @@ impl Shared {
             find,
             options,
             listener,
-            state: RwLock::new(Err("it has not been made yet".to_owned())),
+            state: RwLock::new(Err(UNMADE.to_owned())),
             epoch: AtomicU64::new(0),
             traffic: Arc::default(),
             echo: watch::Sender::new(0),
@@ -183,28 +183,29 @@ impl Shared {
     async fn supervise(self: Arc<Self>, first: Option<(Server, Connection)>) {
         let mut opened = match first {
             Some(opened) => opened,
-            None => {
-                self.open_at_last("it has not been made yet".to_owned())
-                    .await
-            }
+            None => self.open_at_last(UNMADE.to_owned(), Duration::ZERO).await,
         };
         loop {
             let reason = self.attend(opened).await;
             self.give_up(reason.clone());
             self.listener.down(&reason);
-            opened = self.open_at_last(reason).await;
+            opened = self.open_at_last(reason, pause(Duration::ZERO)).await;
         }
     }
 
     /// Tries until there is a connection, and says that it is there.
-    async fn open_at_last(self: &Arc<Self>, reason: String) -> (Server, Connection) {
+    async fn open_at_last(
+        self: &Arc<Self>,
+        reason: String,
+        first_pause: Duration,
+    ) -> (Server, Connection) {
         let began = Instant::now();
         let mut complain_at = began + FIRST_COMPLAINT;
+        sleep(first_pause).await;
         loop {
-            sleep(pause(began.elapsed())).await;
             match self.open().await {
                 Ok(opened) => {
-                    tracing::info!(server = %opened.0, after = ?began.elapsed(), "connected to redis again");
+                    tracing::info!(server = %opened.0, after = ?began.elapsed(), "connected to redis");
                     self.take_up(&opened.1);
                     self.listener.up();
                     return opened;
@@ -219,6 +220,7 @@ impl Shared {
                     self.give_up(error.to_string());
                 }
             }
+            sleep(pause(began.elapsed())).await;
         }
     }
 
@@ -403,6 +405,7 @@ fn common_start(topics: &[String]) -> &str {
     &first[..end]
 }
 
+const UNMADE: &str = "it has not been made yet";
 /// A connection that is lost is a warning at once; that it stays lost, later.
 const FIRST_COMPLAINT: Duration = Duration::from_secs(10);
 const NEXT_COMPLAINT: Duration = Duration::from_secs(60);

@@ -1,19 +1,17 @@
 //! Redis: what carries envelopes, and the link to a server that everything on Redis is built on.
 
+mod cluster;
 mod commands;
 mod find;
 mod link;
+mod redis;
+mod seats;
 mod server;
+mod shard;
+mod single;
+mod slots;
 mod tls;
+mod topics;
 mod url;
 
-pub(crate) use commands::Commands;
-pub(crate) use commands::failed;
-pub(crate) use find::Find;
-pub(crate) use link::Link;
-pub(crate) use link::LinkOptions;
-pub(crate) use link::Listener;
-pub(crate) use link::Probe;
-pub(crate) use url::Host;
-pub(crate) use url::RedisUrl;
-pub(crate) use url::parse_hosts;
+pub use redis::Redis;

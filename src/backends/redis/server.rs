@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use redis::AsyncConnectionConfig;
+use redis::Cmd;
 use redis::ErrorKind;
 use redis::ProtocolVersion;
 use redis::PushInfo;
 use redis::RedisConnectionInfo;
 use redis::RedisError;
+use redis::RedisResult;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::net::UnixStream;
+use tokio::time::sleep;
 use tokio::time::timeout;
 
 use crate::error::Error;
@@ -56,7 +59,8 @@ pub(super) struct Hello {
     pub(super) version: (u32, u32),
     /// As it calls itself, for an error.
     version_text: String,
-    role: String,
+    /// A Sentinel has none.
+    role: Option<String>,
     mode: String,
 }
 
@@ -112,6 +116,28 @@ impl Server {
         })
     }
 
+    /// Connects, asks one thing, and hangs up.
+    ///
+    /// # Errors
+    ///
+    /// As of [`connect`](Self::connect). What the server says against the command is the inner one.
+    pub(super) async fn ask(
+        &self,
+        command: &Cmd,
+        limit: Duration,
+    ) -> Result<RedisResult<Value>, Error> {
+        let mut connection = self.connect(limit, |_| {}).await?;
+        tokio::select! {
+            answer = command.query_async(&mut connection.commands) => Ok(answer),
+            () = &mut connection.driver => {
+                Err(Error::unavailable(format!("redis at {self} closed the connection")))
+            }
+            () = sleep(limit) => {
+                Err(Error::unavailable(format!("redis at {self} did not answer within {limit:?}")))
+            }
+        }
+    }
+
     async fn stream(&self) -> io::Result<Box<dyn Stream>> {
         match &self.place {
             Place::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
@@ -140,9 +166,6 @@ impl Server {
                 "redis at {self} refused the login of {}: user or password are wrong",
                 self.user()
             )),
-            Some("ERR") if detail.contains("without any password") => Error::misconfigured(
-                format!("redis at {self} has no password, but the URL has one: take it out"),
-            ),
             Some("ERR") if detail.contains("max number of clients") => {
                 Error::unavailable(format!("redis at {self} has no room for another client"))
             }
@@ -193,7 +216,7 @@ impl Server {
                 hello.version_text
             )));
         }
-        if hello.role != "master" {
+        if hello.role.as_deref() != Some("master") {
             // During a failover that is a matter of seconds.
             return Err(Error::unavailable(format!(
                 "redis at {self} is a replica: what is published there reaches nobody else; name its master, or use redis+sentinel://"
@@ -226,7 +249,7 @@ impl Hello {
         let mut numbers = version_text.split('.').map(|number| number.parse().ok());
         Some(Self {
             version: (numbers.next()??, numbers.next().flatten().unwrap_or(0)),
-            role: text("role")?,
+            role: text("role"),
             mode: text("mode")?,
             version_text,
         })
