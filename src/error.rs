@@ -36,6 +36,8 @@ enum Kind {
     Envelope { why: String },
     #[error("{what}")]
     Misconfigured { what: String },
+    #[error("a message of {bytes} bytes, as the backend carries it, is too large: {limit}")]
+    TooLarge { bytes: usize, limit: String },
     #[error("invalid {what} {name:?}: {why}")]
     Name {
         what: &'static str,
@@ -119,6 +121,21 @@ impl Error {
     /// [`is_misconfigured`](Self::is_misconfigured).
     pub fn misconfigured(what: impl Into<String>) -> Self {
         Self::new(Kind::Misconfigured { what: what.into() })
+    }
+
+    /// An error for a backend to return: it cannot carry a message of this size, and what its limit is called. Asked by
+    /// [`is_too_large`](Self::is_too_large).
+    pub fn too_large(bytes: usize, limit: impl Into<String>) -> Self {
+        Self::new(Kind::TooLarge {
+            bytes,
+            limit: limit.into(),
+        })
+    }
+
+    /// A message was larger than the backend can carry. Nothing of it was published.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(*self.kind, Kind::TooLarge { .. })
     }
 
     /// A backend cannot work as it is configured: trying again does not help.

@@ -14,6 +14,7 @@ impl ChannelLayer {
     /// | `redis://…`, `rediss://…`, `unix://…` | `Redis`: one server | `redis` |
     /// | `redis+sentinel://…`, `rediss+sentinel://…` | `Redis`: the master that Sentinels name | `redis` |
     /// | `redis+cluster://…`, `rediss+cluster://…` | `Redis`: a Cluster | `redis` |
+    /// | `nats://[user:password@\|token@]host[:port],…?prefix=…` | core NATS: see `backends::Nats` | `nats` |
     ///
     /// ```
     /// use strait::ChannelLayer;
@@ -40,6 +41,8 @@ impl ChannelLayer {
             )),
             #[cfg(feature = "redis")]
             _ if is_of(scheme, "redis") => Self::new(Redis::new(url)).await,
+            #[cfg(feature = "nats")]
+            "nats" => Self::new(super::nats::Nats::new(url)).await,
             _ => Err(unknown(scheme)),
         }
     }
@@ -77,6 +80,7 @@ const SCHEMES: &[(&str, &str)] = &[
     ("rediss+sentinel", "redis"),
     ("redis+cluster", "redis"),
     ("rediss+cluster", "redis"),
+    ("nats", "nats"),
 ];
 
 #[cfg(test)]
@@ -104,6 +108,10 @@ mod tests {
                 "carrier-pigeon://loft",
                 "no backend is called \"carrier-pigeon\"",
             ),
+            #[cfg(not(feature = "nats"))]
+            ("nats://localhost", "needs strait's feature \"nats\""),
+            #[cfg(feature = "nats")]
+            ("nats://", "no host and port"),
         ] {
             let result = ChannelLayer::from_url(url).now_or_never();
             let error = result.and_then(Result::err);

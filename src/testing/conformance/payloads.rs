@@ -81,7 +81,7 @@ pub(super) async fn large_payloads_arrive_or_are_refused(nodes: &Nodes<'_>) -> O
                     )?;
                 }
             }
-            Err(error) => ensure(bytes > 100_000 && !error.is_unavailable(), || {
+            Err(error) => ensure(bytes > 100_000 && error.is_too_large(), || {
                 format!("{bytes} bytes: {error}")
             })?,
         }

@@ -1,0 +1,342 @@
+//! The NATS backend with a private server: the conformance suite, outages, and what is refused at the start.
+
+#![cfg(feature = "nats")]
+#![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+mod servers;
+
+use std::env;
+use std::fs;
+use std::future::IntoFuture;
+use std::process;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use futures::future::join_all;
+use serde::Deserialize;
+use serde::Serialize;
+use servers::Nats;
+use servers::NatsOptions;
+use strait::ChannelLayer;
+use strait::Error;
+use strait::layer::Channel;
+use strait::layer::Receivers;
+use strait::testing::conformance;
+use tokio::time::sleep;
+use tokio::time::timeout;
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "note")]
+struct Note {
+    n: u64,
+}
+
+#[tokio::test]
+#[ignore = "needs nats"]
+async fn it_conforms() {
+    let server = Nats::start().await;
+    let url = server.url();
+    conformance::run(|| ChannelLayer::from_url(&url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats"]
+async fn it_conforms_on_several_threads() {
+    let server = Nats::start().await;
+    let url = format!("{}?prefix=other.app", server.url());
+    conformance::run(|| ChannelLayer::from_url(&url)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs nats"]
+async fn it_promises_neither_one_order_nor_a_count() {
+    let server = Nats::start().await;
+    let layer = ChannelLayer::from_url(&server.url()).await.unwrap();
+    assert!(!layer.guarantees().ordered);
+    assert_eq!(layer.guarantees().receivers, Receivers::Unknown);
+}
+
+/// A publisher publishes all the time, and knows of each event whether it was taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats"]
+async fn a_server_that_is_killed_and_comes_back_costs_a_gap_and_nothing_twice() {
+    let mut server = Nats::start().await;
+    let url = server.url();
+    let here = ChannelLayer::from_url(&url).await.unwrap();
+    let there = ChannelLayer::from_url(&url).await.unwrap();
+    let (here, there) = (quick(here), quick(there));
+    let mut members = Vec::new();
+    for n in 0..100 {
+        let mut channel = there.new_channel();
+        channel.group_add("all").await.unwrap();
+        channel.group_add(format!("own_{n}")).await.unwrap();
+        members.push(tokio::spawn(watch(channel)));
+    }
+    let publisher = tokio::spawn(publish(here.clone(), Duration::from_secs(8)));
+    sleep(Duration::from_secs(1)).await;
+    server.kill();
+    sleep(Duration::from_secs(1)).await;
+    let refused = there.new_channel().group_add("late").await.unwrap_err();
+    assert!(refused.is_unavailable(), "{refused}");
+    assert!(refused.to_string().contains(&server.address()), "{refused}");
+    sleep(Duration::from_secs(2)).await;
+    server.restart().await;
+    let restarted = Instant::now();
+    let published = publisher.await.unwrap();
+    for member in members {
+        let seen = member.await.unwrap();
+        let mut gaps = seen.gaps;
+        gaps.sort();
+        assert_eq!(gaps.len(), 2, "one for each group: {gaps:?}");
+        let mut sorted = seen.numbers.clone();
+        sorted.dedup();
+        assert!(
+            sorted.is_sorted() && sorted.len() == seen.numbers.len(),
+            "twice, or out of order"
+        );
+        // What was taken is there, but for what was taken while this node was not subscribed again.
+        let before: Vec<_> = published
+            .iter()
+            .filter(|taken| taken.at < restarted)
+            .collect();
+        for taken in &before {
+            assert!(
+                seen.numbers.contains(&taken.n),
+                "{} was taken and did not come",
+                taken.n
+            );
+        }
+        let last = published.last().unwrap().n;
+        assert_eq!(seen.numbers.last(), Some(&last));
+    }
+    let refused = published.last().unwrap().refused;
+    assert!(refused > 10, "{refused} were refused");
+    let first = published.iter().find(|taken| taken.at > restarted).unwrap();
+    let resumed = first.at - restarted;
+    assert!(resumed < Duration::from_secs(2), "{resumed:?}");
+    eprintln!(
+        "{} taken, {refused} refused, resumed after {resumed:?}",
+        published.len()
+    );
+}
+
+struct Taken {
+    n: u64,
+    at: Instant,
+    /// Before it.
+    refused: u64,
+}
+
+async fn publish(layer: ChannelLayer, time: Duration) -> Vec<Taken> {
+    let begin = Instant::now();
+    let (mut taken, mut refused) = (Vec::new(), 0);
+    for n in 0.. {
+        let called = Instant::now();
+        match layer.group_send("all", &Note { n }).await {
+            Ok(_) => taken.push(Taken {
+                n,
+                at: Instant::now(),
+                refused,
+            }),
+            Err(error) => {
+                assert!(error.is_unavailable(), "{error}");
+                refused += 1;
+            }
+        }
+        assert!(called.elapsed() < Duration::from_millis(500), "it waited");
+        // The last one is taken.
+        if begin.elapsed() > time && taken.last().is_some_and(|taken: &Taken| taken.n == n) {
+            break;
+        }
+        sleep(Duration::from_millis(2)).await;
+    }
+    taken
+}
+
+#[derive(Default)]
+struct Seen {
+    numbers: Vec<u64>,
+    gaps: Vec<String>,
+}
+
+/// Until nothing has come for a while, and a gap has.
+async fn watch(mut channel: Channel) -> Seen {
+    let mut seen = Seen::default();
+    loop {
+        match timeout(Duration::from_secs(6), channel.recv::<Note>()).await {
+            Ok(Ok(note)) => seen.numbers.push(note.n),
+            Ok(Err(error)) if error.is_gap() => seen.gaps.push(error.to_string()),
+            Ok(Err(error)) => panic!("{error}"),
+            Err(_) => return seen,
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nats"]
+async fn a_server_that_has_become_silent_is_given_up() {
+    let server = Nats::start().await;
+    let layer = quick(ChannelLayer::from_url(&server.url()).await.unwrap());
+    let mut channel = layer.new_channel();
+    channel.group_add("room").await.unwrap();
+    server.freeze();
+    let begin = Instant::now();
+    let error = layer.group_send("room", &Note { n: 1 }).await.unwrap_err();
+    assert!(
+        error.is_unavailable() && begin.elapsed() < Duration::from_secs(7),
+        "{error}"
+    );
+    let error = layer.group_send("room", &Note { n: 1 }).await.unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(7), "{error}");
+    server.thaw();
+    let gap = timeout(PATIENCE, async {
+        loop {
+            if let Err(error) = channel.recv::<Note>().await {
+                return error;
+            }
+        }
+    });
+    assert!(gap.await.unwrap().is_gap());
+    layer.group_send("room", &Note { n: 2 }).await.unwrap();
+    while channel.recv::<Note>().await.unwrap() != (Note { n: 2 }) {}
+}
+
+#[tokio::test]
+#[ignore = "needs nats"]
+async fn what_is_wrong_is_said_at_the_start_in_one_sentence() {
+    let open = Nats::start().await;
+    let user = NatsOptions::new().user("me", "p@ss").start().await;
+    let token = NatsOptions::new().token("t0ken").start().await;
+    let denied = NatsOptions::new()
+        .line("authorization { users: [{ user: a, password: b, permissions: { publish: \"x.>\", subscribe: \"x.>\" } }] }")
+        .start()
+        .await;
+    let (user, token, denied) = (user.address(), token.address(), denied.address());
+    let rows = [
+        (
+            format!("nats://{user}"),
+            "refuses the login; the URL has none",
+        ),
+        (format!("nats://me:wrong@{user}"), "check user and password"),
+        (format!("nats://wrong@{token}"), "check the token"),
+        (
+            format!("nats://{}?tls=true", open.address()),
+            "speaks no TLS, which tls=true asks for",
+        ),
+        (
+            format!("nats://a:b@{denied}"),
+            "publish and subscribe below strait",
+        ),
+    ];
+    for (url, why) in rows {
+        let error = ChannelLayer::from_url(&url).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            error.is_misconfigured() && text.contains(why),
+            "{url}: {text}"
+        );
+        assert!(!text.contains("wrong"), "{text}");
+    }
+    for url in ["nats://127.0.0.1:1", "nats://nowhere.invalid"] {
+        let error = ChannelLayer::from_url(url).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            error.is_unavailable() && text.contains("cannot reach NATS at"),
+            "{url}: {text}"
+        );
+    }
+    ChannelLayer::from_url(&format!("nats://me:p%40ss@{user}"))
+        .await
+        .unwrap();
+    ChannelLayer::from_url(&format!("nats://t0ken@{token}"))
+        .await
+        .unwrap();
+    ChannelLayer::from_url(&format!("nats://a:b@{denied}?prefix=x.y"))
+        .await
+        .unwrap();
+    // Of several servers one is enough.
+    ChannelLayer::from_url(&format!("nats://127.0.0.1:1,{}", open.address()))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs nats"]
+async fn what_is_larger_than_the_server_takes_is_refused_with_the_limit() {
+    let server = NatsOptions::new().line("max_payload: 2000").start().await;
+    let layer = ChannelLayer::from_url(&server.url()).await.unwrap();
+    let error = layer
+        .group_broadcast("room", "x".repeat(2000))
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        error.is_too_large() && text.contains("2002 bytes"),
+        "{text}"
+    );
+    assert!(text.contains("max_payload of NATS is 2000 bytes"), "{text}");
+    layer
+        .group_broadcast("room", "x".repeat(1998))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs nats"]
+async fn tls_is_spoken_with_a_server_whose_authority_is_trusted() {
+    let folder = env::temp_dir().join(format!("strait-nats-tls-{}", process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let status = Command::new("openssl")
+        .args("req -x509 -nodes -newkey rsa:2048 -days 2 -subj /CN=nats -keyout key.pem -out cert.pem".split(' '))
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .current_dir(&folder)
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+    let [key, cert] = ["key.pem", "cert.pem"].map(|name| folder.join(name).display().to_string());
+    let tls = format!("tls {{ cert_file: \"{cert}\", key_file: \"{key}\" }}");
+    let server = NatsOptions::new().line(&tls).start().await;
+    for query in [format!("?tls=true&ca={cert}"), format!("?ca={cert}")] {
+        let url = format!("{}{query}", server.url());
+        let layer = ChannelLayer::from_url(&url).await.unwrap();
+        let mut channel = layer.new_channel();
+        channel.group_add("room").await.unwrap();
+        layer.group_send("room", &Note { n: 1 }).await.unwrap();
+        assert_eq!(channel.recv::<Note>().await.unwrap(), Note { n: 1 });
+    }
+    let error = ChannelLayer::from_url(&server.url()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        error.is_misconfigured() && text.contains("?ca=FILE"),
+        "{text}"
+    );
+    let url = format!("{}?ca=/nowhere.pem", server.url());
+    let error = ChannelLayer::from_url(&url).await.unwrap_err();
+    assert!(error.is_misconfigured(), "{error}");
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+/// One confirmation is for all that wait for one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats"]
+async fn many_publishes_at_once_are_confirmed_together() {
+    let server = Nats::start().await;
+    let layer = ChannelLayer::from_url(&server.url()).await.unwrap();
+    let begin = Instant::now();
+    for _ in 0..20 {
+        let publishes = (0..500).map(|n| layer.group_send("room", &Note { n }).into_future());
+        let results: Vec<Result<_, Error>> = join_all(publishes).await;
+        assert!(results.iter().all(Result::is_ok));
+    }
+    eprintln!("10,000 publishes in {:?}", begin.elapsed());
+}
+
+/// For tests that wait until all are told.
+fn quick(layer: ChannelLayer) -> ChannelLayer {
+    layer.gap_window(Duration::from_millis(500))
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
