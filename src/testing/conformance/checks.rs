@@ -1,5 +1,6 @@
 //! What the cases say of what they see.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -43,8 +44,28 @@ pub(super) fn ensure(is_so: bool, what: impl FnOnce() -> String) -> Outcome {
 )]
 pub(super) fn same<T: PartialEq + Debug>(what: &str, got: T, expected: T) -> Outcome {
     ensure(got == expected, || {
-        format!("{what}: got {got:?}, expected {expected:?}")
+        let (got, expected) = (format!("{got:?}"), format!("{expected:?}"));
+        // Of long lists, from shortly before the first difference on.
+        let same = got
+            .bytes()
+            .zip(expected.bytes())
+            .take_while(|(a, b)| a == b);
+        let from = same.count().saturating_sub(40);
+        format!(
+            "{what}: got {}, expected {}",
+            excerpt(&got, from),
+            excerpt(&expected, from)
+        )
     })
+}
+
+fn excerpt(text: &str, from: usize) -> Cow<'_, str> {
+    if text.len() <= EXCERPT {
+        return Cow::Borrowed(text);
+    }
+    let skipped = text.char_indices().filter(|(at, _)| *at >= from);
+    let shown: String = skipped.map(|(_, c)| c).take(EXCERPT).collect();
+    Cow::Owned(format!("…{shown}…"))
 }
 
 /// That a publish says it reached as many as the guarantees let it know.
@@ -126,3 +147,5 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to wait for what must not come. A server on this machine delivers in a millisecond.
 pub(super) const QUIET: Duration = Duration::from_millis(150);
 const PAUSE: Duration = Duration::from_millis(10);
+/// How much is shown of what was compared, in characters.
+const EXCERPT: usize = 160;

@@ -1,7 +1,10 @@
 //! Cases of joining and leaving: from when on, and until when, a member receives.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::try_join_all;
+use tokio::time::sleep;
 
 use crate::layer::Channel;
 
@@ -119,6 +122,9 @@ pub(super) async fn leaving_and_joining_again_at_once_misses_nothing(nodes: &Nod
     let mut channel = nodes.there().new_channel();
     for n in 0..ROUNDS {
         channel.group_add(group.as_str()).await?;
+        if n % 10 == 9 {
+            sleep(Duration::from_millis(2)).await;
+        }
         nodes.here().group_send(group.as_str(), &note(n)).await?;
         let what = format!("round {n}");
         same(&what, next(&mut channel).await?, n)?;
@@ -174,7 +180,11 @@ pub(super) async fn a_node_that_is_gone_is_forgotten_and_a_new_one_works(
             Ok(addressed(nodes.here(), &published, 1, 1).is_ok())
         })
         .await?;
-        nodes.here().send(&name, &note(n)).await?;
+        until("its channel is nobody's", async || {
+            let published = nodes.here().send(&name, &note(n)).await?;
+            Ok(published.receivers == 0)
+        })
+        .await?;
         let new = nodes.another().await?;
         let mut channel = member(&new, &group).await?;
         nodes
