@@ -3,11 +3,14 @@
 #![cfg(feature = "metrics")]
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
+mod bus;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bus::Bus;
 use metrics::Counter;
 use metrics::CounterFn;
 use metrics::Gauge;
@@ -33,6 +36,9 @@ use strait::Reject;
 use strait::Router;
 use strait::config::Config;
 use strait::config::Overflow;
+use strait::layer::Address;
+use strait::layer::Envelope;
+use strait::layer::Payload;
 use strait::service::Drain;
 use strait::service::Sockets;
 use strait::service::WebSocketService;
@@ -370,6 +376,37 @@ async fn an_event_that_does_not_decode_and_a_drain_are_counted() {
 }
 
 /// The table of the book, which is the only other place where the names stand.
+#[tokio::test(start_paused = true)]
+async fn what_a_backend_loses_is_counted() {
+    let sums = Sums::default();
+    let _guard = sums.install();
+    let bus = Bus::default();
+    let layer = bus.layer().await.unwrap();
+    let mut channels = [layer.new_channel(), layer.new_channel()];
+    for channel in &mut channels {
+        channel.group_add("room").await.unwrap();
+    }
+    bus.down();
+    bus.up();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(sums.of("strait_backend_outages_total"), 1);
+    assert_eq!(sums.of("strait_gaps_total"), 2);
+    let sink = bus.sinks().remove(0);
+    let to = Address::Group("room".try_into().unwrap());
+    let event = Envelope::new(to.clone(), Payload::Event(r#"{"type":"x"}"#.into()));
+    for _ in 0..1_024 + 3 {
+        let _ = sink.try_deliver(&event);
+    }
+    assert_eq!(sums.of("strait_backend_messages_dropped_total"), 3);
+    let broken = Envelope::new(to, Payload::Event(vec![0xff].into()));
+    sink.try_deliver(&broken).unwrap_err();
+    sink.skipped("undecodable");
+    for reason in ["not an event", "undecodable"] {
+        let name = format!("strait_backend_messages_skipped_total{{reason=\"{reason}\"}}");
+        assert_eq!(sums.of(&name), 1, "{reason}");
+    }
+}
+
 #[test]
 fn each_name_is_described_and_stands_in_the_book() {
     let sums = Sums::default();

@@ -156,7 +156,8 @@ pub trait Consumer<E = Event>: Send + 'static {
     /// It runs once for each such group that this consumer is in, however it joined, after the group receives again, and
     /// before the events that wait. The members of a node are told spread over some seconds
     /// ([`ChannelLayer::gap_window`](crate::ChannelLayer::gap_window)), at most 64 of them at once, so that a database that is
-    /// asked for as many snapshots is not overrun. With the memory backend there is no gap.
+    /// asked for as many snapshots is not overrun; a hook that takes longer than a second no longer counts there. With the memory
+    /// backend there is no gap.
     ///
     /// ```
     /// # use strait::{Consumer, Context, Result, layer::GroupName};

@@ -2,6 +2,7 @@
 //! missed.
 
 use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
@@ -19,10 +20,11 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio::time::sleep;
 use tokio::time::sleep_until;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::mailbox::Gap;
 use crate::mailbox::Mailbox;
+use crate::mailbox::Turn;
 use crate::metrics::gaps_told;
 use crate::metrics::outage_began;
 use crate::name::GroupName;
@@ -51,6 +53,8 @@ struct State {
     due: HashSet<GroupName>,
     /// A task tells, and looks at `due` again before it ends.
     is_telling: bool,
+    /// The turns that were given, the oldest first, and until when they count.
+    leases: VecDeque<(Instant, Weak<Turn>)>,
     window: Duration,
 }
 
@@ -65,6 +69,7 @@ impl Recovery {
                 outages: 0,
                 due: HashSet::new(),
                 is_telling: false,
+                leases: VecDeque::new(),
                 window: WINDOW,
             }),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
@@ -218,10 +223,40 @@ impl Recovery {
         }
     }
 
-    /// The right to run one hook more; after a while also without, since hooks may take long and others wait.
-    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        let turn = timeout(PATIENCE, self.turns.clone().acquire_owned()).await;
-        turn.ok().and_then(Result::ok)
+    /// The right to run one hook more, as soon as one of the others has ended, or has taken so long that it no longer counts.
+    async fn turn(&self) -> Option<Arc<Turn>> {
+        loop {
+            let free = self.turns.clone().acquire_owned();
+            let permit = match self.end_of_oldest_lease() {
+                Some(end) => timeout_at(end, free).await,
+                None => Ok(free.await),
+            };
+            if let Ok(permit) = permit {
+                return permit.ok().map(|permit| self.lease(permit));
+            }
+        }
+    }
+
+    fn lease(&self, permit: OwnedSemaphorePermit) -> Arc<Turn> {
+        let turn = Turn::new(permit);
+        let lease = (Instant::now() + LEASE, Arc::downgrade(&turn));
+        self.lock().leases.push_back(lease);
+        turn
+    }
+
+    /// After those that are over have been revoked.
+    fn end_of_oldest_lease(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        while let Some((end, turn)) = state.leases.front() {
+            match turn.upgrade() {
+                Some(_) if now < *end => return Some(*end),
+                Some(turn) => turn.revoke(),
+                None => {}
+            }
+            state.leases.pop_front();
+        }
+        None
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -263,8 +298,8 @@ const WINDOW: Duration = Duration::from_secs(5);
 const LONGEST_STEP: Duration = Duration::from_millis(1);
 /// How many `gap` hooks run at once.
 const AT_ONCE: usize = 64;
-/// How long the next one waits for the end of one of them.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// One that runs for longer does not count any more: it may hang, and the others must be told all the same.
+const LEASE: Duration = Duration::from_secs(1);
 /// How many groups are subscribed to at once.
 const BATCH: usize = 512;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

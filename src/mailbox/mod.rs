@@ -35,6 +35,7 @@ pub(crate) use budget::Budget;
 pub(crate) use budget::Queue;
 pub(crate) use encoded::Encoded;
 pub(crate) use gap::Gap;
+pub(crate) use gap::Turn;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use mailbox::Taken;
 pub(crate) use outbound::Outbound;
