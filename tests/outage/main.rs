@@ -72,15 +72,11 @@ async fn a_cluster_node_is_killed_and_started_again() {
     cluster.nodes[0].kill();
     let down = Instant::now();
     sleep(AWAY).await;
+    let back = Instant::now();
     cluster.nodes[0].restart().await;
-    cluster.agrees().await;
     let outage = Outage {
         groups,
-        ..everywhere(
-            "a Cluster node killed and started again",
-            down,
-            Instant::now(),
-        )
+        ..everywhere("a Cluster node killed and started again", down, back)
     };
     outage.judge(&stage.close(outage.gaps()).await);
 }
@@ -153,19 +149,49 @@ async fn the_connection_to_nats_goes_silent() {
     .await;
 }
 
+/// The publisher finds out by a publish that is not answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis"]
+async fn the_connections_of_both_nodes_to_redis_go_silent() {
+    let redis = Redis::start().await;
+    let proxies = [
+        Proxy::to(redis.address()).await,
+        Proxy::to(redis.address()).await,
+    ];
+    let [members, publisher] = proxies.each_ref().map(|proxy| {
+        let url = format!("redis://{}/0", proxy.address());
+        async move { ChannelLayer::from_url(&url).await.unwrap() }
+    });
+    let stage = Stage::open(members.await, publisher.await).await;
+    let opened = proxies.each_ref().map(Proxy::opened);
+    let down = Instant::now();
+    for proxy in &proxies {
+        proxy.stall();
+    }
+    for (node, (proxy, opened)) in proxies.iter().zip(opened).enumerate().rev() {
+        until_found(proxy, opened, down).await;
+        println!("node {node} of 2: found after {:.2?}", down.elapsed());
+    }
+    for proxy in &proxies {
+        proxy.resume();
+    }
+    let outage = Outage {
+        patience: ANSWER,
+        ..everywhere("both connections to Redis silent", down, Instant::now())
+    };
+    outage.judge(&stage.close(outage.gaps()).await);
+}
+
 /// Only the members' node is behind the proxy. What is published meanwhile is accepted, and its members are told that they missed it.
 async fn goes_silent(what: &'static str, url: &str, through: &str, proxy: &Proxy) {
     let members = ChannelLayer::from_url(through).await.unwrap();
     let publisher = ChannelLayer::from_url(url).await.unwrap();
     let stage = Stage::open(members, publisher).await;
+    let down = Instant::now();
     let opened = proxy.opened();
     proxy.stall();
-    let down = Instant::now();
-    // Nothing is asked of the node meanwhile, so that it must find out by itself. Then it tries to connect anew.
-    while proxy.opened() == opened {
-        assert!(down.elapsed() < PROBE, "not found");
-        sleep(Duration::from_millis(10)).await;
-    }
+    // Nothing is asked of the node meanwhile, so that it must find out by itself.
+    until_found(proxy, opened, down).await;
     println!("{what}: found after {:.2?}", down.elapsed());
     let publish = stage.members.group_send("nobody", &json!({"type": "tick"}));
     let at_once = timeout(AT_ONCE, publish.into_future()).await;
@@ -176,6 +202,14 @@ async fn goes_silent(what: &'static str, url: &str, through: &str, proxy: &Proxy
         ..everywhere(what, down, Instant::now())
     };
     outage.judge(&stage.close(outage.gaps()).await);
+}
+
+/// A node that knows that nothing passes connects anew.
+async fn until_found(proxy: &Proxy, opened: usize, down: Instant) {
+    while proxy.opened() <= opened {
+        assert!(down.elapsed() < PROBE, "not found");
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn stage(url: &str) -> Stage {
@@ -190,6 +224,7 @@ fn everywhere(what: &'static str, down: Instant, back: Instant) -> Outage {
         what,
         down,
         notice: Duration::ZERO,
+        patience: AT_ONCE,
         back,
         groups: (0..GROUPS).collect(),
         publishing: true,
@@ -206,5 +241,7 @@ async fn on_node(node: &Redis) -> Vec<usize> {
 }
 
 const AWAY: Duration = Duration::from_secs(5);
+/// A command that has no answer within 5 s is lost, and its connection with it.
+const ANSWER: Duration = Duration::from_secs(7);
 /// A probe after 30 s of silence, and the time that its answer has.
 const PROBE: Duration = Duration::from_secs(40);
