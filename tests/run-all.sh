@@ -120,10 +120,11 @@ tests() {
     for_each_feature_set cargo test --locked --doc --FEATURES
 }
 
-# What needs Redis, NATS or Django: each of these tests starts its own, and prints what it counted.
+# What needs Redis, NATS or Django: each of these tests starts its own, and prints what it counted. Most of the time they wait,
+# so several may do so at once on however few cores.
 servers() {
     STRAIT_PYTHON="$VENV/bin/python" cargo test --locked --no-fail-fast --lib --bins --tests --examples --all-features -- \
-        --ignored --show-output
+        --ignored --show-output --test-threads=4
 }
 
 docs() {

@@ -39,7 +39,7 @@ use verdict::Outage;
 #[ignore = "needs redis"]
 async fn redis_is_killed_and_started_again() {
     let mut redis = Redis::start().await;
-    let mut stage = stage(&redis.url()).await;
+    let stage = stage(&redis.url()).await;
     redis.kill();
     let down = Instant::now();
     sleep(AWAY).await;
@@ -54,7 +54,7 @@ async fn redis_is_killed_and_started_again() {
 #[ignore = "needs redis"]
 async fn sentinels_replace_the_master() {
     let mut set = Sentinels::start(1).await;
-    let mut stage = stage(&set.url()).await;
+    let stage = stage(&set.url()).await;
     let old = set.kill_master().await;
     let down = Instant::now();
     assert_eq!(stage.join_now().await, "unavailable");
@@ -105,7 +105,7 @@ async fn a_replica_replaces_a_cluster_node() {
 #[ignore = "needs nats"]
 async fn nats_is_killed_and_started_again() {
     let mut nats = Nats::start().await;
-    let mut stage = stage(&nats.url()).await;
+    let stage = stage(&nats.url()).await;
     nats.kill();
     let down = Instant::now();
     sleep(AWAY).await;

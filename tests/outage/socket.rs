@@ -48,7 +48,7 @@ impl Socket {
     }
 
     /// Sends a text and returns the answer, which is no tick.
-    pub(crate) async fn ask(&mut self) -> String {
+    pub(crate) async fn ask(&self) -> String {
         let (answer, answered) = oneshot::channel();
         self.texts.send(answer).await.unwrap();
         timeout(PATIENCE, answered).await.unwrap().unwrap()

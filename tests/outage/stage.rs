@@ -91,7 +91,7 @@ impl Consumer<Tick> for Member {
         for group in groups_of(self.number) {
             let join = ctx.group_add(name(group));
             // One half gets its events through the hook, the other past it.
-            if self.number % 2 == 0 {
+            if self.number.is_multiple_of(2) {
                 join.await?;
             } else {
                 join.relay().await?;
@@ -152,7 +152,7 @@ impl Stage {
     }
 
     /// What a consumer is told that joins another group now.
-    pub(crate) async fn join_now(&mut self) -> String {
+    pub(crate) async fn join_now(&self) -> String {
         self.sockets[0].ask().await
     }
 
