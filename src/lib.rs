@@ -257,6 +257,7 @@
 //!
 //! - [From Django Channels](docs::from_channels): the same consumer in both, a table of names,
 //!   every difference.
+//! - [Backends](docs::backends): which one for several processes, what happens while it is away, how to write another.
 //! - [Close codes](docs::close_codes): when each is sent, and what a client should do.
 //! - [Compression](docs::deflate): whether it pays, what it costs.
 //! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, what to look at before you go live, and what meets

@@ -247,6 +247,13 @@ async fn what_is_wrong_is_said_at_the_start_in_one_sentence() {
             "{url}: {text}"
         );
     }
+    let prefixed = strait::backends::Nats::new(open.url()).prefix("a b");
+    let error = ChannelLayer::new(prefixed).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("prefix=a b cannot begin a NATS subject"),
+        "{text}"
+    );
     ChannelLayer::from_url(&format!("nats://me:p%40ss@{user}"))
         .await
         .unwrap();

@@ -1,6 +1,7 @@
 //! The book: what belongs to no single type.
 //!
 //! - [`from_channels`]: for who knows Django Channels.
+//! - [`backends`]: which one to choose, what happens while it is away, and how to write another.
 //! - [`close_codes`]: when each code is sent, and what a client should do.
 //! - [`deflate`]: whether compression pays, what it costs, how it is switched on.
 //! - [`defaults`]: the reason for every default, and the memory a limit implies.
@@ -9,6 +10,9 @@
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
+
+#[doc = include_str!("backends.md")]
+pub mod backends {}
 
 #[doc = include_str!("close_codes.md")]
 pub mod close_codes {}

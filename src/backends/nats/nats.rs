@@ -32,7 +32,7 @@ use super::settings::Settings;
 /// use strait::backends::Nats;
 ///
 /// # async fn start() -> Result<(), strait::Error> {
-/// let layer = ChannelLayer::new(Nats::new("nats://user:password@localhost:4222?prefix=shop")).await?;
+/// let layer = ChannelLayer::new(Nats::new("nats://user:password@localhost:4222").prefix("shop")).await?;
 /// # Ok(()) }
 /// ```
 ///
@@ -57,8 +57,10 @@ use super::settings::Settings;
 ///
 /// Publishing and joining fail at once while the connection is lost. It is tried again after 0.1 to 1 s, and after 30 s
 /// every 0.1 to 5 s, without end. A connection that has become silent is found within 25 s, and within 5 s by whoever publishes.
+#[must_use = "a backend does nothing until it is given to ChannelLayer::new"]
 pub struct Nats {
     url: String,
+    prefix: Option<String>,
     running: OnceLock<Running>,
 }
 
@@ -73,12 +75,19 @@ type Current = Arc<RwLock<Option<Arc<Link>>>>;
 
 impl Nats {
     /// A backend that will connect to this [URL](Self#url). A mistake in it is an error of [`ChannelLayer::new`](crate::ChannelLayer::new).
-    #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            prefix: None,
             running: OnceLock::new(),
         }
+    }
+
+    /// What all subjects begin with, whatever the URL says: nodes with the same prefix share their groups. ASCII letters, digits,
+    /// `-` and `_`, in parts that a `.` divides. Default: `strait`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
+        self
     }
 
     fn link(&self) -> Result<Arc<Link>, Error> {
@@ -97,7 +106,10 @@ impl Backend for Nats {
     }
 
     async fn start(&self, sink: Sink) -> Result<(), Error> {
-        let settings = Settings::parse(&self.url)?;
+        let mut settings = Settings::parse(&self.url)?;
+        if let Some(prefix) = &self.prefix {
+            settings = settings.with_prefix(prefix)?;
+        }
         // rustls panics where it has to choose among several; a program that has chosen is left alone.
         if CryptoProvider::get_default().is_none() {
             let _ = default_provider().install_default();

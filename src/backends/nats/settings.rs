@@ -38,6 +38,12 @@ impl Settings {
         parse(url).map_err(Error::misconfigured)
     }
 
+    pub(super) fn with_prefix(mut self, prefix: &str) -> Result<Self, Error> {
+        let set = self.set("prefix", prefix.to_owned());
+        set.map_err(Error::misconfigured)?;
+        Ok(self)
+    }
+
     pub(super) fn servers(&self) -> Vec<ServerAddr> {
         self.servers.clone()
     }

@@ -2,7 +2,8 @@
 //!
 //! [`run`] makes nodes over one bus, publishes, joins, leaves, and compares what arrives with what the layer promises and with
 //! what the backend's [`Guarantees`](crate::layer::Guarantees) say: whatever they leave open is asserted to be as they say, not
-//! passed over. Nothing in it is about outages, since those need the other end to be broken.
+//! passed over. Nothing in it is about outages, since those need the other end to be broken: see
+//! [the book](crate::docs::backends), which has a backend that passes, too.
 //!
 //! ```
 //! use strait::ChannelLayer;
