@@ -2,10 +2,11 @@
 //!
 //! ```sh
 //! cargo run --release --example hub -- [--listen ADDR] [--max-message BYTES] [--outgoing BYTES] [--send-buffer BYTES] \
-//!     [--drain-window SECONDS] [--threads N|current] [--deflate]
+//!     [--drain-window SECONDS] [--threads N|current] [--deflate] [--backend URL]
 //! ```
 //!
-//! `--deflate` compresses for clients that offer to; it takes a build with `--features deflate`.
+//! `--deflate` compresses for clients that offer to; it takes a build with `--features deflate`. `--backend` is a URL for
+//! `ChannelLayer::from_url`, by default `memory:`; for `redis://127.0.0.1:6379` it takes a build with `--features redis`.
 //!
 //! - `/echo` sends every message back.
 //! - `/group/<name>/` joins the group; a text message is broadcast to it as it is, its sender included. A binary one is read and goes
@@ -34,6 +35,7 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use strait::Accept;
 use strait::BoxError;
+use strait::ChannelLayer;
 use strait::Closed;
 use strait::Consumer;
 use strait::Context;
@@ -177,6 +179,7 @@ struct Options {
     config: Config,
     drain: Drain,
     threads: Threads,
+    backend: String,
 }
 
 #[derive(Clone, Copy)]
@@ -194,6 +197,7 @@ impl Options {
             config: Config::new(),
             drain: Drain::new(),
             threads: Threads::OnePerCore,
+            backend: "memory:".to_owned(),
         };
         while let Some(flag) = arguments.next() {
             let mut value = || {
@@ -206,6 +210,7 @@ impl Options {
                     let bytes = number(&flag, &value()?)?;
                     options.config = options.config.max_message(bytes);
                 }
+                "--backend" => options.backend = value()?,
                 "--deflate" => options.config = deflating(options.config)?,
                 "--outgoing" => {
                     let bytes = number(&flag, &value()?)?;
@@ -287,6 +292,7 @@ fn main() -> ExitCode {
         .origins(Origins::any())
         .config(options.config);
     let served = runtime.block_on(async {
+        let router = router.channel_layer(ChannelLayer::from_url(&options.backend).await?);
         let server = match options.send_buffer {
             Some(bytes) => Server::from_std(listener(&options.listen, bytes)?),
             None => Server::bind(options.listen),
@@ -295,6 +301,11 @@ fn main() -> ExitCode {
         Ok::<_, BoxError>(())
     });
     if let Err(error) = served {
+        let error_of_ours = error.downcast_ref::<strait::Error>();
+        if error_of_ours.is_some_and(strait::Error::is_misconfigured) {
+            eprintln!("hub: --backend: {error:#}");
+            return ExitCode::from(2);
+        }
         eprintln!("hub: {error:#}");
         return ExitCode::FAILURE;
     }
@@ -318,4 +329,4 @@ fn listener(address: &str, send_buffer: usize) -> io::Result<TcpListener> {
 /// The default of [`Config::outgoing`], which `--outgoing` leaves as it is.
 const OUTGOING_FRAMES: usize = 1024;
 const DRAIN_REST: Duration = Duration::from_secs(10);
-const KNOWN: &str = "known are --listen ADDR, --max-message BYTES, --outgoing BYTES, --send-buffer BYTES, --drain-window SECONDS, --threads N|current and --deflate";
+const KNOWN: &str = "known are --listen ADDR, --max-message BYTES, --outgoing BYTES, --send-buffer BYTES, --drain-window SECONDS, --threads N|current, --deflate and --backend URL";

@@ -9,6 +9,7 @@ use strait::Message;
 use strait::Reject;
 use strait::Result;
 use strait::Scope;
+use strait::layer::GroupName;
 
 use crate::error::StoreError;
 use crate::events::BOARD_GROUP;
@@ -75,6 +76,11 @@ impl Consumer<OrderEvent> for TrackingConsumer {
         ctx.forward().await?;
         Ok(())
     }
+
+    /// What came while the backend was away is in the order, so it is read again.
+    async fn gap(&mut self, ctx: &Context, _group: GroupName) -> Result {
+        self.send_snapshot(ctx).await
+    }
 }
 
 /// Follows every order for the staff. Its client tells old events from new ones by their numbers, order by order.
@@ -109,6 +115,10 @@ impl Consumer<OrderEvent> for BoardConsumer {
     async fn event(&mut self, ctx: &Context, _event: OrderEvent) -> Result {
         ctx.forward().await?;
         Ok(())
+    }
+
+    async fn gap(&mut self, ctx: &Context, _group: GroupName) -> Result {
+        self.send_snapshot(ctx).await
     }
 }
 

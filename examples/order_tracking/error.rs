@@ -18,6 +18,10 @@ pub(crate) enum StoreError {
     Illegal(#[from] Illegal),
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    #[error("something else has happened to order {0} meanwhile")]
+    Overtaken(u64),
+    #[error("enough simulated orders are under way")]
+    Enough,
     #[error("the database was made by a newer program (version {0})")]
     WrongVersion(u32),
     #[error(transparent)]

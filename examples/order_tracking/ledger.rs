@@ -1,12 +1,20 @@
 //! Orders and their events in SQLite: every statement of the example is here. Blocking; the store owns the thread it runs on.
+//!
+//! Other processes may have the same file open. What is read to decide about a change is read within its transaction.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
 use rusqlite::Connection;
+use rusqlite::ErrorCode;
 use rusqlite::OptionalExtension;
 use rusqlite::Params;
 use rusqlite::Row;
 use rusqlite::Transaction;
+use rusqlite::TransactionBehavior;
 use rusqlite::params;
 use rusqlite::types::FromSql;
 use rusqlite::types::FromSqlError;
@@ -17,6 +25,7 @@ use rusqlite::types::ValueRef;
 
 use crate::error::StoreError;
 use crate::events::OrderEvent;
+use crate::order::Change;
 use crate::order::Location;
 use crate::order::NewOrder;
 use crate::order::Order;
@@ -35,7 +44,10 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let mut connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.busy_timeout(PATIENCE)?;
+        // A transaction that begins as a reader fails at its first change when another process has changed something since.
+        connection.set_transaction_behavior(TransactionBehavior::Immediate);
+        begin_log(&connection)?;
         // A commit that was answered survives a power cut, not only a crash of this process.
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -49,19 +61,26 @@ impl Ledger {
         token: &Secret,
         simulated: bool,
     ) -> Result<OrderEvent, StoreError> {
-        let items = serde_json::to_string(order.items())?;
         let transaction = self.connection.transaction()?;
-        let order_id = transaction.prepare_cached(INSERT_ORDER)?.query_row(
-            params![
-                token.reveal(),
-                order.customer(),
-                items,
-                simulated,
-                Status::Placed
-            ],
-            |row| row.get(0),
-        )?;
-        let event = record_status(&transaction, order_id, Status::Placed, None)?;
+        let event = record_order(&transaction, order, token, simulated)?;
+        transaction.commit()?;
+        Ok(event)
+    }
+
+    /// Places an order that the simulation carries, unless as many as `limit` are under way, and forgets old ones, so that a demo
+    /// may run for months.
+    pub(crate) fn place_simulated(
+        &mut self,
+        order: &NewOrder,
+        token: &Secret,
+        limit: usize,
+    ) -> Result<OrderEvent, StoreError> {
+        let transaction = self.connection.transaction()?;
+        if under_way(&transaction)?.len() >= limit {
+            return Err(StoreError::Enough);
+        }
+        transaction.prepare_cached(DELETE_SWEPT)?.execute([])?;
+        let event = record_order(&transaction, order, token, true)?;
         transaction.commit()?;
         Ok(event)
     }
@@ -72,11 +91,7 @@ impl Ledger {
         to: Status,
         note: Option<String>,
     ) -> Result<OrderEvent, StoreError> {
-        let transaction = self.connection.transaction()?;
-        status(&transaction, order_id)?.step(to)?;
-        let event = record_status(&transaction, order_id, to, note)?;
-        transaction.commit()?;
-        Ok(event)
+        self.change(order_id, None, Change::Step(to, note))
     }
 
     pub(crate) fn locate(
@@ -84,11 +99,53 @@ impl Ledger {
         order_id: u64,
         position: Position,
     ) -> Result<OrderEvent, StoreError> {
+        self.change(order_id, None, Change::Ride(position))
+    }
+
+    /// Changes an order of which `seq` is the last event, where that is given, and else whatever has happened to it.
+    pub(crate) fn change(
+        &mut self,
+        order_id: u64,
+        seq: Option<u64>,
+        change: Change,
+    ) -> Result<OrderEvent, StoreError> {
         let transaction = self.connection.transaction()?;
-        status(&transaction, order_id)?.carry()?;
-        let event = record_location(&transaction, order_id, position)?;
+        let (last, status) = state(&transaction, order_id)?;
+        if seq.is_some_and(|seq| seq != last) {
+            return Err(StoreError::Overtaken(order_id));
+        }
+        let event = match change {
+            Change::Step(to, note) => {
+                status.step(to)?;
+                record_status(&transaction, order_id, to, note)?
+            }
+            Change::Ride(position) => {
+                status.carry()?;
+                record_location(&transaction, order_id, position)?
+            }
+        };
         transaction.commit()?;
         Ok(event)
+    }
+
+    /// Notes up to which event each of these orders was announced, and answers the last event of those orders whose last event
+    /// was not, and has been there for so long that nobody is about to.
+    pub(crate) fn settle(
+        &mut self,
+        announced: &HashMap<u64, u64>,
+    ) -> Result<Vec<OrderEvent>, StoreError> {
+        if !announced.is_empty() {
+            let transaction = self.connection.transaction()?;
+            let mut statement = transaction.prepare_cached(UPDATE_ANNOUNCED)?;
+            for (order_id, seq) in announced {
+                statement.execute([order_id, seq])?;
+            }
+            drop(statement);
+            transaction.commit()?;
+        }
+        let mut statement = self.connection.prepare_cached(SELECT_UNANNOUNCED)?;
+        let rows = statement.query_map([], event_in)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     pub(crate) fn order(&self, order_id: u64) -> Result<Order, StoreError> {
@@ -111,16 +168,27 @@ impl Ledger {
         self.orders(SELECT_SIMULATED, [limit])
     }
 
+    /// The numbers of all of them.
+    pub(crate) fn under_way(&self) -> Result<Vec<u64>, StoreError> {
+        under_way(&self.connection)
+    }
+
+    /// An order, and how long nothing has happened to it. The clock is that of all who have the file open.
+    pub(crate) fn rested(&self, order_id: u64) -> Result<(Order, Duration), StoreError> {
+        let order = self.order(order_id)?;
+        let seconds = self
+            .connection
+            .prepare_cached(SELECT_REST)?
+            .query_row([order_id, order.seq], |row| row.get(0))?;
+        // It is negative where the clock was set back, and then nobody shall wait for it.
+        let rested = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        Ok((order, rested))
+    }
+
     pub(crate) fn ping(&self) -> Result<(), StoreError> {
         Ok(self
             .connection
             .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))?)
-    }
-
-    /// Forgets the simulated orders that were finished long ago, so that a demo may run for months.
-    pub(crate) fn sweep(&self) -> Result<(), StoreError> {
-        self.connection.prepare_cached(DELETE_SWEPT)?.execute([])?;
-        Ok(())
     }
 
     fn orders(&self, query: &str, parameters: impl Params) -> Result<Vec<Order>, StoreError> {
@@ -156,11 +224,31 @@ impl FromSql for Status {
     }
 }
 
+/// A new file is locked for a moment while one process turns its log on, and SQLite does not wait for that by itself.
+fn begin_log(connection: &Connection) -> Result<(), StoreError> {
+    let begin = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "wal") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && begin.elapsed() < PATIENCE =>
+            {
+                thread::sleep(Duration::from_millis(10));
+            }
+            result => return Ok(result?),
+        }
+    }
+}
+
 fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
     let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
-        0 => transaction.execute_batch(SCHEMA)?,
+        0 => {
+            transaction.execute_batch(SCHEMA)?;
+            transaction.execute_batch(ANNOUNCED)?;
+        }
+        1 => transaction.execute_batch(ANNOUNCED)?,
         SCHEMA_VERSION => {}
         newer => return Err(StoreError::WrongVersion(newer)),
     }
@@ -168,12 +256,39 @@ fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
-fn status(transaction: &Transaction<'_>, order_id: u64) -> Result<Status, StoreError> {
+/// The number of the order's last event, and where it stands.
+fn state(transaction: &Transaction<'_>, order_id: u64) -> Result<(u64, Status), StoreError> {
     transaction
-        .prepare_cached(SELECT_STATUS)?
-        .query_row([key(order_id)?], |row| row.get(0))
+        .prepare_cached(SELECT_STATE)?
+        .query_row([key(order_id)?], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .ok_or(StoreError::NoSuchOrder(order_id))
+}
+
+fn under_way(connection: &Connection) -> Result<Vec<u64>, StoreError> {
+    let mut statement = connection.prepare_cached(SELECT_SIMULATED)?;
+    let rows = statement.query_map([u32::MAX], |row| row.get("id"))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn record_order(
+    transaction: &Transaction<'_>,
+    order: &NewOrder,
+    token: &Secret,
+    simulated: bool,
+) -> Result<OrderEvent, StoreError> {
+    let items = serde_json::to_string(order.items())?;
+    let order_id = transaction.prepare_cached(INSERT_ORDER)?.query_row(
+        params![
+            token.reveal(),
+            order.customer(),
+            items,
+            simulated,
+            Status::Placed
+        ],
+        |row| row.get(0),
+    )?;
+    record_status(transaction, order_id, Status::Placed, None)
 }
 
 fn record_status(
@@ -259,7 +374,31 @@ fn location_in(row: &Row<'_>) -> rusqlite::Result<Location> {
     })
 }
 
-const SCHEMA_VERSION: u32 = 1;
+/// An event as it was announced, or should have been.
+fn event_in(row: &Row<'_>) -> rusqlite::Result<OrderEvent> {
+    let (order_id, seq, at) = (row.get("order_id")?, row.get("seq")?, row.get("at")?);
+    Ok(match row.get("status")? {
+        Some(status) => OrderEvent::Updated {
+            order_id,
+            seq,
+            status,
+            note: row.get("note")?,
+            at,
+        },
+        None => OrderEvent::Located {
+            order_id,
+            seq,
+            lat: row.get("lat")?,
+            lng: row.get("lng")?,
+            at,
+        },
+    })
+}
+
+/// How long one process waits for another that writes. That takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const SCHEMA_VERSION: u32 = 2;
 
 /// `orders.seq` and `orders.status` say what the last of an order's events says; both tables change in one transaction.
 const SCHEMA: &str = "
@@ -283,6 +422,12 @@ const SCHEMA: &str = "
         PRIMARY KEY (order_id, seq)
     ) STRICT, WITHOUT ROWID;";
 
+/// Since version 2: the last event of the order that somebody announced. Those of a version 1 are taken for announced.
+const ANNOUNCED: &str = "
+    ALTER TABLE orders ADD COLUMN announced INTEGER NOT NULL DEFAULT 0;
+    UPDATE orders SET announced = seq;
+    CREATE INDEX unannounced ON orders (id) WHERE announced < seq;";
+
 const INSERT_ORDER: &str = "INSERT INTO orders (token, customer, items, simulated, status) VALUES (?, ?, ?, ?, ?) RETURNING id";
 const INSERT_STATUS: &str =
     "INSERT INTO events (order_id, seq, status, note) VALUES (?, ?, ?, ?) RETURNING at";
@@ -291,18 +436,25 @@ const INSERT_LOCATION: &str =
 const ADVANCE_STATUS: &str =
     "UPDATE orders SET seq = seq + 1, status = ?2 WHERE id = ?1 RETURNING seq";
 const ADVANCE: &str = "UPDATE orders SET seq = seq + 1 WHERE id = ? RETURNING seq";
-const SELECT_STATUS: &str = "SELECT status FROM orders WHERE id = ?";
+const SELECT_STATE: &str = "SELECT seq, status FROM orders WHERE id = ?";
 const SELECT_ORDER: &str = "SELECT * FROM orders WHERE id = ?";
 const SELECT_STEPS: &str =
     "SELECT status, note, at FROM events WHERE order_id = ? AND status IS NOT NULL ORDER BY seq";
 const SELECT_LOCATION: &str = "SELECT lat, lng, at FROM events WHERE order_id = ? AND lat IS NOT NULL ORDER BY seq DESC LIMIT 1";
 const SELECT_SIMULATED: &str = "SELECT * FROM orders WHERE simulated AND status NOT IN ('delivered', 'cancelled') ORDER BY id LIMIT ?";
+const SELECT_REST: &str =
+    "SELECT (julianday('now') - julianday(at)) * 86400 FROM events WHERE order_id = ? AND seq = ?";
 const SELECT_BOARD: &str = "
     SELECT * FROM orders WHERE id IN (
         SELECT id FROM (SELECT id FROM orders WHERE status NOT IN ('delivered', 'cancelled') ORDER BY id DESC LIMIT 100)
         UNION
         SELECT id FROM (SELECT id FROM orders WHERE status IN ('delivered', 'cancelled') ORDER BY id DESC LIMIT 6)
     ) ORDER BY id";
+const UPDATE_ANNOUNCED: &str = "UPDATE orders SET announced = max(announced, ?2) WHERE id = ?1";
+const SELECT_UNANNOUNCED: &str = "
+    SELECT events.* FROM orders JOIN events ON order_id = id AND events.seq = orders.seq
+    WHERE announced < orders.seq AND at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-2 seconds')
+    ORDER BY id LIMIT 100";
 const DELETE_SWEPT: &str = "
     DELETE FROM orders WHERE simulated AND status IN ('delivered', 'cancelled') AND id NOT IN (
         SELECT id FROM orders WHERE simulated ORDER BY id DESC LIMIT 50
@@ -398,13 +550,23 @@ mod tests {
         for _ in 0..50 {
             place(&mut ledger, true)?;
         }
-        ledger.sweep()?;
+        let soup = vec![Item {
+            name: "Soup".to_owned(),
+            quantity: 1,
+        }];
+        let one_more = NewOrder::new("Bo", soup)?;
+        let token = Secret::new("token".to_owned());
+        let refused = ledger.place_simulated(&one_more, &token, 50);
+        assert!(matches!(refused, Err(StoreError::Enough)));
+        assert_eq!(ledger.order(first)?.status, Status::Cancelled);
+        ledger.place_simulated(&one_more, &token, 51)?;
         assert!(matches!(
             ledger.order(first),
             Err(StoreError::NoSuchOrder(_))
         ));
         assert_eq!(ledger.order(customers)?.status, Status::Cancelled);
-        assert_eq!(ledger.simulated(100)?.len(), 50);
+        assert_eq!(ledger.under_way()?.len(), 51);
+        assert_eq!(ledger.simulated(20)?.len(), 20);
         Ok(())
     }
 

@@ -1,7 +1,16 @@
 //! A kitchen that delivers, and pages that follow its orders live.
 //!
 //! ```text
-//! cargo run --release --example order_tracking -- [--listen 127.0.0.1:8000] [--database FILE] [--simulate N] [--staff-token T]
+//! cargo run --release --example order_tracking -- [--listen 127.0.0.1:8000] [--database FILE] [--backend URL] [--simulate N] [--staff-token T]
+//! ```
+//!
+//! Two instances act as one when they share a database file, a backend that both reach, and the staff's token:
+//!
+//! ```text
+//! cargo run --release --features redis --example order_tracking -- --listen 127.0.0.1:8000 \
+//!     --database orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
+//! cargo run --release --features redis --example order_tracking -- --listen 127.0.0.1:8001 \
+//!     --database orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
 //! ```
 //!
 //! It prints the addresses to open. Read on in `consumers.rs`, where strait comes in; then `events.rs` (what is announced) and
@@ -19,6 +28,8 @@ mod position;
 mod secret;
 mod simulate;
 mod store;
+#[cfg(test)]
+mod together;
 mod town;
 
 use std::env;
@@ -39,6 +50,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::consumers::BoardConsumer;
 use crate::consumers::TrackingConsumer;
+use crate::events::Announcer;
 use crate::options::Options;
 use crate::options::USAGE;
 use crate::options::Usage;
@@ -69,6 +81,10 @@ fn main() -> ExitCode {
         .init();
     match serve(options) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_misconfigured(&*error) => {
+            eprintln!("order_tracking: --backend: {}", with_causes(&*error));
+            ExitCode::from(2)
+        }
         Err(error) => {
             eprintln!("order_tracking: {}", with_causes(&*error));
             ExitCode::FAILURE
@@ -78,11 +94,11 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let layer = ChannelLayer::from_url(&options.backend).await?;
     let database = options.database.map_or_else(beside_the_program, Ok)?;
     let (store, committed) = Store::open(&database)
         .map_err(|error| format!("cannot open the database {}: {error}", database.display()))?;
     let staff = Staff::new(options.staff_token.map_or_else(Secret::random, Ok)?);
-    let layer = ChannelLayer::memory();
 
     let http = pages::router()
         .merge(api::healthz(store.clone()))
@@ -94,7 +110,9 @@ async fn serve(options: Options) -> Result<(), Box<dyn Error + Send + Sync>> {
         .listen()
         .await?;
 
-    tokio::spawn(events::announce(layer, committed));
+    let announcer = Announcer::new(layer);
+    tokio::spawn(announcer.clone().announce(committed));
+    tokio::spawn(announcer.catch_up(store.clone()));
     let simulation = Simulation::begin(store.clone(), options.simulate).await?;
     tokio::spawn(simulation.run());
 
@@ -140,6 +158,12 @@ fn welcome(mut address: SocketAddr, example: Option<&str>, staff: &Staff) -> Str
             "Move them along     http://{address}/board?staff={}\n",
             staff.reveal()
         )
+}
+
+/// Whether another URL would help, and another try would not.
+fn is_misconfigured(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<strait::Error>();
+    error.is_some_and(strait::Error::is_misconfigured)
 }
 
 /// An error and what is behind it, in one line.

@@ -14,6 +14,9 @@ pub(crate) struct Options {
     pub(crate) listen: String,
     /// Where the orders are kept. Default: a file beside the program.
     pub(crate) database: Option<PathBuf>,
+    /// What carries events between processes: a URL for [`ChannelLayer::from_url`](strait::ChannelLayer::from_url). Default:
+    /// `memory:`.
+    pub(crate) backend: String,
     /// How many simulated orders are under way at a time. Default: 5.
     pub(crate) simulate: u16,
     /// Opens the board. Default: a random one at every start.
@@ -51,6 +54,7 @@ impl Options {
         match flag {
             "--listen" => self.listen = value,
             "--database" => self.database = Some(value.into()),
+            "--backend" => self.backend = value,
             "--simulate" => self.simulate = value.parse().map_err(|_| Usage::NoNumber(value))?,
             // It stands in an address and in a header.
             _ if value.chars().all(is_unreserved) => self.staff_token = Some(Secret::new(value)),
@@ -65,6 +69,7 @@ impl Default for Options {
         Self {
             listen: "127.0.0.1:8000".to_owned(),
             database: None,
+            backend: "memory:".to_owned(),
             simulate: 5,
             staff_token: None,
         }
@@ -94,9 +99,15 @@ fn is_unreserved(sign: char) -> bool {
 }
 
 pub(crate) const USAGE: &str = "\
-usage: order_tracking [--listen 127.0.0.1:8000] [--database FILE] [--simulate N] [--staff-token T]";
+usage: order_tracking [--listen 127.0.0.1:8000] [--database FILE] [--backend URL] [--simulate N] [--staff-token T]";
 
-const FLAGS: [&str; 4] = ["--listen", "--database", "--simulate", "--staff-token"];
+const FLAGS: [&str; 5] = [
+    "--listen",
+    "--database",
+    "--backend",
+    "--simulate",
+    "--staff-token",
+];
 
 #[cfg(test)]
 mod tests {
@@ -110,9 +121,12 @@ mod tests {
 
     #[test]
     fn flags_are_read_in_both_spellings() -> Result<(), Usage> {
-        let options = parse("--listen [::1]:0 --database o.db --simulate=0 --staff-token=a-b")?;
+        let options = parse(
+            "--listen [::1]:0 --database o.db --simulate=0 --staff-token=a-b --backend redis://h/?a=b",
+        )?;
         assert_eq!((options.listen.as_str(), options.simulate), ("[::1]:0", 0));
         assert_eq!(options.database, Some(PathBuf::from("o.db")));
+        assert_eq!(options.backend, "redis://h/?a=b");
         assert_eq!(
             options.staff_token.as_ref().map(Secret::reveal),
             Some("a-b")

@@ -114,6 +114,13 @@ impl Item {
     }
 }
 
+/// What may happen to an order: a step, with what the staff says to it, or word from its courier.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Change {
+    Step(Status, Option<String>),
+    Ride(Position),
+}
+
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,9 +1,9 @@
 //! Simulated orders that move along by themselves, so that there is always something to watch.
 //!
-//! What an order does next follows from what the store says of it and from nothing else: after a restart they go on from where
-//! they were, and the staff may meddle with them on the board.
+//! What an order does next, and when, follows from what the store says of it and from nothing else: after a restart they go on
+//! from where they were, and the staff may meddle with them on the board. Several processes may carry the same orders: whoever
+//! comes first makes a move, and the others see that it was made. When one is killed, the others do not even notice.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time;
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
 
 use crate::error::StoreError;
+use crate::order::Change;
 use crate::order::Item;
 use crate::order::NewOrder;
 use crate::order::Order;
 use crate::order::Status;
-use crate::position::Position;
 use crate::store::Store;
 
 /// Keeps a number of orders under way.
@@ -24,30 +24,24 @@ pub(crate) struct Simulation {
     store: Store,
     count: usize,
     rides: Vec<Ride>,
-    /// Orders of an earlier run that asked for more of them. They are taken up before new ones are placed.
-    waiting: VecDeque<u64>,
 }
 
 impl Simulation {
     /// Takes up the orders that are under way already and places what is missing, spread over the stages of an order.
     pub(crate) async fn begin(store: Store, count: u16) -> Result<Self, StoreError> {
-        let under_way = store.simulated(u32::MAX).await?;
         let mut simulation = Self {
             store,
             count: count.into(),
             rides: Vec::new(),
-            waiting: under_way.iter().map(|order| order.order_id).collect(),
         };
-        while simulation.rides.len() < simulation.count && !simulation.waiting.is_empty() {
-            simulation.start_next().await?;
-        }
+        simulation.take_up().await?;
         for head_start in (0..STAGES).rev().cycle() {
-            if simulation.rides.len() >= simulation.count {
+            let Some(order_id) = simulation.place_next().await? else {
                 break;
-            }
-            let order_id = simulation.start_next().await?;
+            };
             for _ in 0..head_start {
-                advance(&simulation.store, order_id).await?;
+                let order = simulation.store.order(order_id).await?;
+                move_on(&simulation.store, &order).await?;
             }
         }
         Ok(simulation)
@@ -66,7 +60,7 @@ impl Simulation {
     }
 
     /// Moves every order that is due, and starts one for each that is over.
-    async fn turn(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn turn(&mut self) -> Result<(), StoreError> {
         for ride in &mut self.rides {
             if ride.due.is_some_and(|due| due <= Instant::now()) {
                 let pause = advance(&self.store, ride.order_id).await?;
@@ -74,20 +68,45 @@ impl Simulation {
             }
         }
         self.rides.retain(|ride| ride.due.is_some());
-        while self.rides.len() < self.count {
-            self.start_next().await?;
+        if self.rides.len() < self.count {
+            self.take_up().await?;
+            while self.place_next().await?.is_some() {}
         }
         Ok(())
     }
 
-    async fn start_next(&mut self) -> Result<u64, StoreError> {
-        let order_id = match self.waiting.pop_front() {
-            Some(order_id) => order_id,
-            None => self.store.place_simulated(invent()?).await?,
-        };
-        let due = Some(Instant::now() + pace(Status::Placed, order_id));
+    /// Carries orders that are under way already: those of an earlier run, or placed by another process.
+    async fn take_up(&mut self) -> Result<(), StoreError> {
+        for order_id in self.store.under_way().await? {
+            if self.rides.len() >= self.count {
+                break;
+            }
+            if self.rides.iter().all(|ride| ride.order_id != order_id) {
+                self.carry(order_id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Places an order, if one is missing.
+    async fn place_next(&mut self) -> Result<Option<u64>, StoreError> {
+        if self.rides.len() >= self.count {
+            return Ok(None);
+        }
+        match self.store.place_simulated(invent()?, self.count).await {
+            Ok(order_id) => {
+                self.carry(order_id);
+                Ok(Some(order_id))
+            }
+            // Another process was quicker; the next turn takes up what it placed.
+            Err(StoreError::Enough) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn carry(&mut self, order_id: u64) {
+        let due = Some(Instant::now());
         self.rides.push(Ride { order_id, due });
-        Ok(order_id)
     }
 }
 
@@ -95,52 +114,54 @@ impl Simulation {
 #[derive(Debug)]
 struct Ride {
     order_id: u64,
-    /// When it moves next, or `None` when it is over.
+    /// When to look whether it moves, or `None` when it is over.
     due: Option<Instant>,
 }
 
-/// What a simulated order does next.
-#[derive(Debug, PartialEq)]
-enum Move {
-    Step(Status),
-    Ride(Position),
-}
-
-impl Move {
-    /// `None` for an order that is finished.
-    fn of(order: &Order) -> Option<Self> {
-        let next = order.status.next()?;
-        if order.status != Status::OutForDelivery {
-            return Some(Self::Step(next));
-        }
-        let from = order.location.as_ref().map(|location| location.position);
-        Some(
-            order
-                .route
-                .ahead(from, STRIDE)
-                .map_or(Self::Step(next), Self::Ride),
-        )
+/// What a simulated order does next: `None` for one that is finished.
+fn next(order: &Order) -> Option<Change> {
+    let to = order.status.next()?;
+    let step = Change::Step(to, remark(to));
+    if order.status != Status::OutForDelivery {
+        return Some(step);
     }
+    let from = order.location.as_ref().map(|location| location.position);
+    Some(order.route.ahead(from, STRIDE).map_or(step, Change::Ride))
 }
 
-/// Makes the order's next move and says how long it rests then, or `None` if there was none to make.
+/// Makes the order's next move if it has rested long enough, and says how long it rests now, or `None` if there is no move left.
 async fn advance(store: &Store, order_id: u64) -> Result<Option<Duration>, StoreError> {
-    let order = match store.order(order_id).await {
+    let (order, rested) = match store.rested(order_id).await {
         Err(StoreError::NoSuchOrder(_)) => return Ok(None),
         order => order?,
     };
-    let (moved, pause) = match Move::of(&order) {
-        None => return Ok(None),
-        Some(Move::Ride(position)) => (store.locate(order_id, position).await, RIDE),
-        Some(Move::Step(to)) => (
-            store.change_status(order_id, to, remark(to)).await,
-            pace(to, order_id),
-        ),
+    match pause(&order).checked_sub(rested) {
+        Some(rest) if !rest.is_zero() && next(&order).is_some() => Ok(Some(rest)),
+        _ => move_on(store, &order).await,
+    }
+}
+
+async fn move_on(store: &Store, order: &Order) -> Result<Option<Duration>, StoreError> {
+    let Some(change) = next(order) else {
+        return Ok(None);
     };
-    match moved {
-        // The staff was quicker; the next turn sees what it did.
-        Ok(_) | Err(StoreError::Illegal(_)) => Ok(Some(pause)),
+    let pause = match &change {
+        Change::Step(to, _) => pace(*to, order.order_id),
+        Change::Ride(_) => RIDE,
+    };
+    match store.change_since(order.order_id, order.seq, change).await {
+        Ok(_) => Ok(Some(pause)),
+        // Another process or the staff was quicker; the next turn sees what it did.
+        Err(StoreError::Overtaken(_) | StoreError::NoSuchOrder(_)) => Ok(Some(Duration::ZERO)),
         Err(error) => Err(error),
+    }
+}
+
+/// How long an order rests where it is.
+fn pause(order: &Order) -> Duration {
+    match order.location {
+        Some(_) if order.status == Status::OutForDelivery => RIDE,
+        _ => pace(order.status, order.order_id),
     }
 }
 
@@ -204,23 +225,27 @@ mod tests {
     use std::path::Path;
 
     use crate::error::StoreError;
+    use crate::order::Change;
     use crate::order::Status;
     use crate::store::Store;
 
-    use super::Move;
     use super::Simulation;
     use super::advance;
     use super::invent;
+    use super::move_on;
+    use super::next;
 
     #[tokio::test]
     async fn a_simulated_order_rides_to_its_door_and_rests() -> Result<(), StoreError> {
         let (store, mut committed) = Store::open(Path::new(":memory:"))?;
         tokio::spawn(async move { while committed.recv().await.is_some() {} });
-        let order_id = store.place_simulated(invent()?).await?;
+        let order_id = store.place_simulated(invent()?, 1).await?;
         let mut rides = 0;
-        while let Some(next) = Move::of(&store.order(order_id).await?) {
-            rides += u32::from(matches!(next, Move::Ride(_)));
-            advance(&store, order_id).await?;
+        loop {
+            let order = store.order(order_id).await?;
+            let Some(next) = next(&order) else { break };
+            rides += u32::from(matches!(next, Change::Ride(_)));
+            move_on(&store, &order).await?;
         }
         assert_eq!(store.order(order_id).await?.status, Status::Delivered);
         assert!((35..=36).contains(&rides), "{rides} rides");
@@ -235,8 +260,7 @@ mod tests {
         let before = carried(&Simulation::begin(store.clone(), 5).await?);
         let after = Simulation::begin(store.clone(), 3).await?;
         assert_eq!(carried(&after), before[..3]);
-        assert_eq!(after.waiting, &before[3..]);
-        assert_eq!(store.simulated(100).await?.len(), 5);
+        assert_eq!(store.under_way().await?, before);
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! The store: the ledger on a thread of its own, asked through a bounded queue.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -9,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::error::StoreError;
 use crate::events::OrderEvent;
 use crate::ledger::Ledger;
+use crate::order::Change;
 use crate::order::NewOrder;
 use crate::order::Order;
 use crate::order::Status;
@@ -51,14 +54,15 @@ impl Store {
         Ok((event.order_id(), token))
     }
 
-    /// Places an order that the simulation carries, and forgets old ones.
-    pub(crate) async fn place_simulated(&self, order: NewOrder) -> Result<u64, StoreError> {
+    /// Places an order that the simulation carries, unless as many as `limit` are under way: [`StoreError::Enough`].
+    pub(crate) async fn place_simulated(
+        &self,
+        order: NewOrder,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
         let token = Secret::random()?;
         let event = self
-            .write(move |ledger| {
-                ledger.sweep()?;
-                ledger.place(&order, &token, true)
-            })
+            .write(move |ledger| ledger.place_simulated(&order, &token, limit))
             .await?;
         Ok(event.order_id())
     }
@@ -80,6 +84,25 @@ impl Store {
     ) -> Result<OrderEvent, StoreError> {
         self.write(move |ledger| ledger.locate(order_id, position))
             .await
+    }
+
+    /// Changes an order to which nothing has happened since its event `seq`: [`StoreError::Overtaken`] else.
+    pub(crate) async fn change_since(
+        &self,
+        order_id: u64,
+        seq: u64,
+        change: Change,
+    ) -> Result<OrderEvent, StoreError> {
+        self.write(move |ledger| ledger.change(order_id, Some(seq), change))
+            .await
+    }
+
+    /// Takes note of what was announced, each order with the number of its event, and answers what nobody has announced.
+    pub(crate) async fn settle(
+        &self,
+        announced: HashMap<u64, u64>,
+    ) -> Result<Vec<OrderEvent>, StoreError> {
+        self.run(move |ledger, _| ledger.settle(&announced)).await
     }
 
     pub(crate) async fn order(&self, order_id: u64) -> Result<Order, StoreError> {
@@ -105,6 +128,16 @@ impl Store {
 
     pub(crate) async fn simulated(&self, limit: u32) -> Result<Vec<Order>, StoreError> {
         self.read(move |ledger| ledger.simulated(limit)).await
+    }
+
+    /// The numbers of all simulated orders that are under way.
+    pub(crate) async fn under_way(&self) -> Result<Vec<u64>, StoreError> {
+        self.read(|ledger| ledger.under_way()).await
+    }
+
+    /// An order, and how long nothing has happened to it.
+    pub(crate) async fn rested(&self, order_id: u64) -> Result<(Order, Duration), StoreError> {
+        self.read(move |ledger| ledger.rested(order_id)).await
     }
 
     /// Whether the database answers.

@@ -87,6 +87,20 @@ def bad_starts(checks, options):
                 checks.equal(f"{what}: exit code", ended.returncode, 1)
                 checks.equal(f"{what}: one line on stderr", len(ended.stderr.splitlines()), 1)
                 checks.true(f"{what}: the line names it", offender in ended.stderr, ended.stderr)
+        for example in ("order_tracking", "hub"):
+            binary = server.binary.with_name(example)
+            ended = subprocess.run(
+                [binary, *anywhere, "--backend", "carrier-pigeon://loft"],
+                cwd=server.folder.name,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=15,
+            )
+            checks.equal(f"{example}, a backend that is none: exit code", ended.returncode, 2)
+            checks.equal(f"{example}, a backend that is none: one line on stderr", len(ended.stderr.splitlines()), 1)
+            checks.true(f"{example}, a backend that is none: the line names it", "carrier-pigeon" in ended.stderr, ended.stderr)
         # A mistake in the call is told with the usage, and has an exit code of its own, as is the custom.
         ended = subprocess.run(
             [server.binary, "--frobnicate"],

@@ -53,10 +53,14 @@ function showAll(orders) {
   tally();
 }
 
-/** Takes in an event. One that is older than what is shown changes nothing. */
+/** Takes in an event. One that is older than what is shown changes nothing, and where one was missed the order is asked for. */
 function hear(event) {
   const place = shown.get(event.order_id);
   if (!place || event.seq <= place.order.seq) return;
+  if (event.seq > place.order.seq + 1) {
+    meet(event);
+    return;
+  }
   if (event.type === "order.location") {
     place.order = { ...place.order, seq: event.seq, location: event };
   } else {
@@ -67,7 +71,7 @@ function hear(event) {
   show(place);
 }
 
-/** Asks for an order that the board does not have yet, and keeps what happens to it meanwhile. */
+/** Asks for an order that the board does not have yet, or not as it is, and keeps what happens to it meanwhile. */
 async function meet(event) {
   if (early.has(event.order_id)) {
     early.get(event.order_id).push(event);
@@ -75,12 +79,13 @@ async function meet(event) {
   }
   early.set(event.order_id, []);
   const response = await fetch(`/api/orders/${event.order_id}`, { headers }).catch(() => null);
-  if (response?.ok) {
-    add(await response.json(), performance.now());
-    if (event.type === "order.updated") report(event);
-    early.get(event.order_id).forEach(hear);
-  }
+  const order = response?.ok ? await response.json().catch(() => null) : null;
+  const meanwhile = early.get(event.order_id);
   early.delete(event.order_id);
+  if (!order) return;
+  add(order, performance.now());
+  if (event.type === "order.updated") report(event);
+  meanwhile.forEach(hear);
 }
 
 /** Shows an order, where a finished one stood for a while if there is such a place: then nothing else moves. */
