@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -121,14 +122,20 @@ class Server:
         """Starts, or starts again, and waits until it answers."""
         with self.log.open("a") as output:
             self.process = subprocess.Popen(
-                [self.binary, "--listen", self.authority, *self.flags],
+                self.command(),
                 cwd=self.folder.name,
-                env=environment(),
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         wait_until(f"{self.binary.name} answers", self.answers, seconds=20)
+
+    def command(self):
+        return [self.binary, "--listen", self.authority, *self.flags]
+
+    def environment(self):
+        return environment()
 
     def answers(self):
         if self.process.poll() is not None:
@@ -160,10 +167,12 @@ class OrderTracking(Server):
     staff_token = "staff-of-the-tests"
     staff = {"Authorization": f"Bearer {staff_token}"}
 
-    def __init__(self, options, log, simulate=0):
-        super().__init__(options, "order_tracking", log)
-        self.database = pathlib.Path(self.folder.name) / "orders.sqlite"
+    def __init__(self, options, log, simulate=0, example="order_tracking", database=None, backend=None):
+        super().__init__(options, example, log)
+        self.database = pathlib.Path(database or pathlib.Path(self.folder.name) / "orders.sqlite")
         self.flags = ("--database", str(self.database), "--simulate", str(simulate), "--staff-token", self.staff_token)
+        if backend:
+            self.flags += ("--backend", backend)
 
     @property
     def board(self):
@@ -178,6 +187,29 @@ class OrderTracking(Server):
         if answer.status != 201:
             raise RuntimeError(f"an order could not be placed: {answer}")
         return Order(self, answer.json["order_id"], answer.json["token"])
+
+
+class Redis(Server):
+    """A Redis of its own, that keeps nothing."""
+
+    def __init__(self, options, log):
+        super().__init__(options, "redis-server", log)
+        self.binary = pathlib.Path(shutil.which("redis-server") or "/usr/bin/redis-server")
+
+    @property
+    def address(self):
+        return f"{self.authority}/0"
+
+    def command(self):
+        return [self.binary, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+
+    def answers(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"redis-server ended with exit code {self.process.returncode}, see {self.log}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as stream:
+            stream.sendall(b"PING\r\n")
+            return stream.recv(100).startswith(b"+PONG")
+        return False
 
 
 class Order:

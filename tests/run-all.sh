@@ -133,8 +133,10 @@ docs() {
 
 examples() {
     # First, so that what is built by default is what stays under its name.
-    cargo build --locked --release --example hub --features deflate
-    cp "$CARGO_TARGET_DIR/release/examples/hub" "$CARGO_TARGET_DIR/release/examples/hub-deflate"
+    local built="$CARGO_TARGET_DIR/release/examples"
+    cargo build --locked --release --features deflate,redis --example hub --example order_tracking
+    cp "$built/hub" "$built/hub-deflate"
+    cp "$built/order_tracking" "$built/order_tracking-redis"
     cargo build --locked --release --examples
 }
 
