@@ -71,6 +71,9 @@ enum Kind {
         expected: &'static str,
         got: &'static str,
     },
+    #[cfg(feature = "redis")]
+    #[error("event {what}: {why}")]
+    Refused { what: String, why: String },
     #[error("the value does not encode as JSON")]
     Encode { source: serde_json::Error },
     #[error("an event must be a JSON object with one \"type\", a string, got {got}")]
@@ -198,6 +201,13 @@ impl Error {
         matches!(*self.kind, Kind::Route { .. })
     }
 
+    /// The backend does not carry this event: its type would end a consumer of Django's, or a value of it has no form there.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(*self.kind, Kind::Refused { .. })
+    }
+
     /// The connection is in as many groups as it may be.
     #[must_use]
     pub fn is_too_many_groups(&self) -> bool {
@@ -297,6 +307,27 @@ impl Error {
 
     pub(crate) fn untyped(got: impl Into<String>) -> Self {
         Self::new(Kind::Untyped { got: got.into() })
+    }
+
+    /// A type that would end Django's consumers.
+    #[cfg(feature = "redis")]
+    pub(crate) fn refused_type(kind: &str, why: impl Into<String>) -> Self {
+        Self::new(Kind::Refused {
+            what: format!(
+                "type {:?} may not be published beside Django",
+                cut(kind, LONGEST_NAME)
+            ),
+            why: why.into(),
+        })
+    }
+
+    /// An event that has no form on the wire.
+    #[cfg(feature = "redis")]
+    pub(crate) fn not_carried(why: impl Into<String>) -> Self {
+        Self::new(Kind::Refused {
+            what: "cannot be carried".to_owned(),
+            why: why.into(),
+        })
     }
 
     pub(crate) fn too_many_groups(group: &str, limit: usize) -> Self {

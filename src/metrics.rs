@@ -111,6 +111,15 @@ pub(crate) fn arrival_skipped(why: &'static str) {
     let _ = why;
 }
 
+/// Queues that a publisher found full, so that their processes do not get the message.
+#[cfg(feature = "redis")]
+pub(crate) fn queues_full(queues: usize) {
+    #[cfg(feature = "metrics")]
+    counter!(QUEUES_FULL).increment(queues as u64);
+    #[cfg(not(feature = "metrics"))]
+    let _ = queues;
+}
+
 /// A client may choose among two thousand codes, and must not choose the names of as many series.
 #[cfg(feature = "metrics")]
 fn code_label(closed: &Closed) -> String {
@@ -143,6 +152,8 @@ const GAPS: &str = "strait_gaps_total";
 const ARRIVALS_DROPPED: &str = "strait_backend_messages_dropped_total";
 #[cfg(feature = "metrics")]
 const ARRIVALS_SKIPPED: &str = "strait_backend_messages_skipped_total";
+#[cfg(all(feature = "metrics", feature = "redis"))]
+const QUEUES_FULL: &str = "strait_backend_queues_full_total";
 
 #[cfg(feature = "metrics")]
 const COUNTERS: &[(&str, &str)] = &[
@@ -179,5 +190,10 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         ARRIVALS_SKIPPED,
         "What came from the backend and was no message, by reason",
+    ),
+    #[cfg(feature = "redis")]
+    (
+        QUEUES_FULL,
+        "Queues of processes, in Redis, that were over capacity",
     ),
 ];

@@ -1,6 +1,10 @@
 //! [`ChannelLayer::from_url`]: the backend that a setting names.
 
 #[cfg(feature = "redis")]
+use crate::backends::ChannelsRedisCore;
+#[cfg(feature = "redis")]
+use crate::backends::ChannelsRedisPubSub;
+#[cfg(feature = "redis")]
 use crate::backends::redis::Redis;
 use crate::error::Error;
 use crate::layer::ChannelLayer;
@@ -14,6 +18,7 @@ impl ChannelLayer {
     /// | `redis://…`, `rediss://…`, `unix://…` | `Redis`: one server | `redis` |
     /// | `redis+sentinel://…`, `rediss+sentinel://…` | `Redis`: the master that Sentinels name | `redis` |
     /// | `redis+cluster://…`, `rediss+cluster://…` | `Redis`: a Cluster | `redis` |
+    /// | `channels-redis-pubsub://…`, `channels-redis-core://…` | an unmodified Django on the same Redis: `ChannelsRedisPubSub`, `ChannelsRedisCore` | `redis` |
     /// | `nats://[user:password@\|token@]host[:port],…?prefix=…` | core NATS: see `backends::Nats` | `nats` |
     ///
     /// ```
@@ -39,6 +44,14 @@ impl ChannelLayer {
             "memory" => Err(Error::misconfigured(
                 "memory: takes no options, write \"memory:\"",
             )),
+            #[cfg(feature = "redis")]
+            "channels-redis-pubsub" | "channels-rediss-pubsub" => {
+                Self::new(ChannelsRedisPubSub::from_url(url)?).await
+            }
+            #[cfg(feature = "redis")]
+            "channels-redis-core" | "channels-rediss-core" => {
+                Self::new(ChannelsRedisCore::from_url(url)?).await
+            }
             #[cfg(feature = "redis")]
             _ if is_of(scheme, "redis") => Self::new(Redis::new(url)).await,
             #[cfg(feature = "nats")]
@@ -80,6 +93,10 @@ const SCHEMES: &[(&str, &str)] = &[
     ("rediss+sentinel", "redis"),
     ("redis+cluster", "redis"),
     ("rediss+cluster", "redis"),
+    ("channels-redis-pubsub", "redis"),
+    ("channels-redis-core", "redis"),
+    ("channels-rediss-pubsub", "redis"),
+    ("channels-rediss-core", "redis"),
     ("nats", "nats"),
 ];
 

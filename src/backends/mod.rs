@@ -3,6 +3,8 @@
 
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod backoff;
+#[cfg(feature = "redis")]
+mod django;
 mod from_url;
 mod memory;
 #[cfg(feature = "nats")]
@@ -10,6 +12,12 @@ mod nats;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 
+#[cfg(feature = "redis")]
+pub use django::ChannelsRedisCore;
+#[cfg(feature = "redis")]
+pub use django::ChannelsRedisPubSub;
+#[cfg(feature = "redis")]
+pub use django::SerializerFormat;
 pub use memory::Memory;
 #[cfg(feature = "nats")]
 pub use nats::Nats;

@@ -113,12 +113,22 @@ pub struct Published {
     /// How many were addressed, as far as the backend knows: members or nodes, or 0 where it does not know
     /// ([`Guarantees::receivers`]). That each of them takes it is not meant: a member may be full or just leaving.
     pub receivers: usize,
+    /// How many more there are that had no room and do not get it, where the publisher bounds what waits for others: with
+    /// channels_redis's core layer, processes whose queue is over capacity. 0 with all other backends.
+    pub full: usize,
 }
 
 impl Published {
     /// A publish that addressed this many.
     #[must_use]
     pub fn new(receivers: usize) -> Self {
-        Self { receivers }
+        Self { receivers, full: 0 }
+    }
+
+    /// Says how many more had no room.
+    #[must_use]
+    pub fn full(mut self, full: usize) -> Self {
+        self.full = full;
+        self
     }
 }

@@ -2,15 +2,15 @@
 
 /// A pattern over group names: `*` stands for any text, `?` for one character.
 #[derive(Clone, Debug)]
-pub(super) struct Glob(Box<str>);
+pub(crate) struct Glob(Box<str>);
 
 impl Glob {
-    pub(super) fn new(pattern: &str) -> Self {
+    pub(crate) fn new(pattern: &str) -> Self {
         Self(pattern.into())
     }
 
     /// Linear in the name for each `*`: only the last one is ever tried again.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         let (pattern, name) = (self.0.as_bytes(), name.as_bytes());
         let (mut at, mut next) = (0, 0);
         let mut retry: Option<(usize, usize)> = None;

@@ -41,4 +41,6 @@ pub use crate::name::ChannelName;
 pub use crate::name::GroupName;
 pub use crate::name::Key;
 
+#[cfg(feature = "redis")]
+pub(crate) use glob::Glob;
 pub(crate) use group::Group;

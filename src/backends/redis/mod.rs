@@ -14,4 +14,12 @@ mod tls;
 mod topics;
 mod url;
 
+pub(crate) use commands::Commands;
+pub(crate) use commands::failed;
+pub(crate) use find::Find;
+pub(crate) use link::Link;
+pub(crate) use link::LinkOptions;
+pub(crate) use link::Listener;
+pub(crate) use link::Probe;
 pub use redis::Redis;
+pub(crate) use url::RedisUrl;

@@ -1,0 +1,222 @@
+//! [`Codec`]: an event as strait carries it, to and from the bytes that channels_redis puts into Redis.
+
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+
+use crate::error::Error;
+
+use super::fernet::Fernet;
+use super::fields::CHANNELS;
+use super::fields::EXCEPT;
+use super::fields::Fields;
+use super::fields::LATEST;
+use super::fields::Reserved;
+use super::json;
+use super::msgpack;
+use super::output::Container;
+use super::output::MAX_EVENT;
+use super::output::Output;
+use super::output::Unreadable;
+
+/// How channels_redis writes an event: its setting `serializer_format`.
+///
+/// Either way a node carries events as JSON. A msgpack `bytes` value becomes text in base64, a float that is no number (NaN, an
+/// infinity) `null`. From JSON to msgpack, integers beyond 64 bits are an error, as they are in Python.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SerializerFormat {
+    /// `"msgpack"`, the default of channels_redis.
+    #[default]
+    MsgPack,
+    /// `"json"`.
+    Json,
+}
+
+/// Both ways, with the settings of one layer.
+#[derive(Clone, Debug)]
+pub(super) struct Codec {
+    pub(super) format: SerializerFormat,
+    pub(super) fernet: Option<Fernet>,
+    /// How many random bytes go before each entry, so that equal events are different members of a queue.
+    pub(super) random_prefix: usize,
+    /// Encrypted entries that are older are refused.
+    pub(super) max_age: Option<Duration>,
+}
+
+/// An event in the layer's format: not encrypted, and without what travels beside it.
+#[derive(Clone, Debug)]
+pub(super) struct Body {
+    pub(super) kind: String,
+    bytes: Vec<u8>,
+}
+
+/// What was read of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// A JSON object with one `"type"`.
+    pub(super) event: Bytes,
+    pub(super) reserved: Reserved,
+}
+
+impl Codec {
+    /// An event in the layer's format, to be [sealed](Self::seal) for each queue it goes to.
+    pub(super) fn body(&self, event: &[u8]) -> Result<Body, Error> {
+        let (kind, reserved, bytes) = match self.format {
+            SerializerFormat::Json => through(event, json::read, json::Writer::finish),
+            SerializerFormat::MsgPack => through(event, json::read, msgpack::Writer::finish),
+        }
+        .map_err(|Unreadable(why)| Error::not_carried(why))?;
+        if reserved != Reserved::default() {
+            let why =
+                format!("{CHANNELS:?}, {EXCEPT:?} and {LATEST:?} are no names for its fields");
+            return Err(Error::not_carried(why));
+        }
+        Ok(Body { kind, bytes })
+    }
+
+    /// The bytes of an entry.
+    pub(super) fn seal(&self, body: &Body, reserved: &Reserved) -> Result<Vec<u8>, Error> {
+        let mut bytes = body.bytes.clone();
+        let names = &reserved.channels;
+        if !names.is_empty() {
+            self.add(&mut bytes, CHANNELS, Value::Names(names));
+        }
+        if let Some(except) = &reserved.except {
+            self.add(&mut bytes, EXCEPT, Value::Text(except.as_str()));
+        }
+        if let Some(latest) = &reserved.latest {
+            self.add(&mut bytes, LATEST, Value::Text(latest.as_str()));
+        }
+        if let Some(fernet) = &self.fernet {
+            bytes = encrypt(fernet, &bytes)?;
+        }
+        if self.random_prefix == 0 {
+            return Ok(bytes);
+        }
+        let mut entry = vec![0; self.random_prefix];
+        fill(&mut entry)?;
+        entry.append(&mut bytes);
+        Ok(entry)
+    }
+
+    /// What an entry holds. It may be anybody's, so nothing in it is trusted.
+    pub(super) fn open(&self, entry: &[u8]) -> Result<Entry, Unreadable> {
+        if entry.len() > MAX_ENTRY {
+            return Err(Unreadable::LARGE);
+        }
+        let entry = entry.get(self.random_prefix..).ok_or(Unreadable::CUT_OFF)?;
+        let decrypted;
+        let entry = match &self.fernet {
+            Some(fernet) => {
+                decrypted = fernet.decrypt(entry, now(), self.max_age)?;
+                &decrypted[..]
+            }
+            None => entry,
+        };
+        let read = match self.format {
+            SerializerFormat::Json => json::read,
+            SerializerFormat::MsgPack => msgpack::read,
+        };
+        let (_, reserved, json) = through(entry, read, json::Writer::finish)?;
+        let event = json.into();
+        Ok(Entry { event, reserved })
+    }
+
+    /// What only strait's nodes send each other, encrypted like all else.
+    pub(super) fn wrap(&self, envelope: Bytes) -> Result<Bytes, Error> {
+        match &self.fernet {
+            Some(fernet) => encrypt(fernet, &envelope).map(Bytes::from),
+            None => Ok(envelope),
+        }
+    }
+
+    /// The reverse. There is no age: what is published arrives at once or never.
+    pub(super) fn unwrap(&self, bytes: &Bytes) -> Result<Bytes, Unreadable> {
+        match &self.fernet {
+            Some(fernet) => fernet.decrypt(bytes, now(), None).map(Bytes::from),
+            None => Ok(bytes.clone()),
+        }
+    }
+
+    /// One entry more in a dictionary that has some.
+    fn add(&self, dictionary: &mut Vec<u8>, key: &str, value: Value<'_>) {
+        match self.format {
+            SerializerFormat::Json => add_to_json(dictionary, key, value),
+            SerializerFormat::MsgPack => add_to_msgpack(dictionary, key, value),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    Text(&'a str),
+    Names(&'a [String]),
+}
+
+type Read<O> = fn(&[u8], &mut Fields<O>) -> Result<(), Unreadable>;
+
+/// Reads an event and writes it: its type, what travelled beside it, and what was written.
+fn through<O: Output + Default>(
+    event: &[u8],
+    read: Read<O>,
+    finish: fn(O) -> Vec<u8>,
+) -> Result<(String, Reserved, Vec<u8>), Unreadable> {
+    let mut fields = Fields::default();
+    read(event, &mut fields)?;
+    let (kind, reserved, out) = fields.finish()?;
+    Ok((kind, reserved, finish(out)))
+}
+
+fn add_to_json(dictionary: &mut Vec<u8>, key: &str, value: Value<'_>) {
+    dictionary.pop();
+    // Into memory, and text always encodes.
+    let value = match value {
+        Value::Text(text) => serde_json::to_vec(text),
+        Value::Names(names) => serde_json::to_vec(names),
+    }
+    .unwrap_or_default();
+    dictionary.extend_from_slice(format!(",\"{key}\":").as_bytes());
+    dictionary.extend_from_slice(&value);
+    dictionary.push(b'}');
+}
+
+fn add_to_msgpack(dictionary: &mut Vec<u8>, key: &str, value: Value<'_>) {
+    let Some((entries, begin)) = msgpack::map_header(dictionary) else {
+        return;
+    };
+    let header = msgpack::header(Container::Map, entries + 1);
+    dictionary.splice(..begin, header);
+    msgpack::put_text(dictionary, key);
+    match value {
+        Value::Text(text) => msgpack::put_text(dictionary, text),
+        Value::Names(names) => {
+            let entries = u32::try_from(names.len()).unwrap_or(u32::MAX);
+            dictionary.extend(msgpack::header(Container::Array, entries));
+            for name in names {
+                msgpack::put_text(dictionary, name);
+            }
+        }
+    }
+}
+
+fn encrypt(fernet: &Fernet, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut iv = [0; 16];
+    fill(&mut iv)?;
+    Ok(fernet.encrypt(bytes, now(), iv))
+}
+
+/// Seconds since 1970 by this machine's clock.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+fn fill(bytes: &mut [u8]) -> Result<(), Error> {
+    getrandom::fill(bytes).map_err(|error| Error::unavailable(format!("no random bytes: {error}")))
+}
+
+/// How long an entry may be, encrypted and with the names of all channels of a process that are in the group.
+const MAX_ENTRY: usize = 8 * MAX_EVENT;

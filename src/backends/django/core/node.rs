@@ -1,0 +1,219 @@
+//! [`Node`]: what the tasks of a core layer share, and how a node joins and leaves groups.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::future::try_join_all;
+
+use crate::backends::django::codec::Codec;
+use crate::backends::django::guard::Guard;
+use crate::backends::django::health::Health;
+use crate::backends::django::host::Host;
+use crate::backends::django::host::Links;
+use crate::backends::django::names::Names;
+use crate::error::Error;
+use crate::layer::Sink;
+use crate::metrics::queues_full;
+use crate::name::GroupName;
+
+use super::members::Members;
+use super::scripts::JOIN;
+use super::scripts::LEAVE;
+
+/// One process, as the others see it in Redis.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Twelve hexadecimal digits.
+    pub(super) id: String,
+    pub(super) sink: Sink,
+    pub(super) health: Health,
+    /// For commands and subscriptions, in the order of the settings.
+    pub(super) hosts: Vec<Host>,
+    /// The same servers, over connections on which is waited for entries.
+    pub(super) drains: Vec<Host>,
+    pub(super) names: Names,
+    pub(super) codec: Codec,
+    pub(super) guard: Guard,
+    pub(super) members: Members,
+    pub(super) limits: Limits,
+    /// When the log was last told of full queues.
+    pub(super) told: Mutex<Option<Instant>>,
+}
+
+/// What must be the same in Django's settings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// In entries.
+    pub(super) capacity: u64,
+    pub(super) expiry: Duration,
+    pub(super) group_expiry: Duration,
+}
+
+impl Limits {
+    /// How long the nodes' own lists are kept in Redis: as the memberships, and long enough to miss a few beats.
+    pub(super) fn keep(self) -> Duration {
+        self.group_expiry.max(SHORTEST_KEEP)
+    }
+}
+
+impl Node {
+    /// Returns when Django's processes, and all others, see this node in the groups, and what they broadcast arrives.
+    pub(super) async fn join(&self, groups: &[GroupName]) -> Result<(), Error> {
+        let before = self.health.losses()?;
+        let each = self
+            .by_host(groups)
+            .into_iter()
+            .map(|(host, groups)| async move {
+                // First what only strait's nodes send, so that a member is never one in part.
+                let topics: Vec<_> = groups
+                    .iter()
+                    .map(|group| self.names.own_topic(group))
+                    .collect();
+                self.hosts[host].subscribe(&topics).await?;
+                let members = groups
+                    .iter()
+                    .map(|group| (group.clone(), self.members.add(group)));
+                self.renew(host, &members.collect::<Vec<_>>()).await
+            });
+        try_join_all(each).await?;
+        self.health.check(before)
+    }
+
+    /// Adds the members, which lie on this host, with the time of now.
+    pub(super) async fn renew(
+        &self,
+        host: usize,
+        members: &[(GroupName, String)],
+    ) -> Result<(), Error> {
+        let group_expiry = self.limits.group_expiry.as_secs().to_string();
+        let keep = self.limits.keep().as_secs().to_string();
+        let args = [group_expiry, keep].into_iter().chain(pairs(members));
+        let args: Vec<_> = args.collect();
+        self.hosts[host]
+            .run(&JOIN, &self.keys(members), &args)
+            .await
+    }
+
+    pub(super) async fn leave(&self, groups: &[GroupName]) -> Result<(), Error> {
+        for group in groups {
+            self.members.remove(group);
+        }
+        let each = self
+            .by_host(groups)
+            .into_iter()
+            .map(|(host, groups)| async move {
+                self.take_out(host).await?;
+                let topics: Vec<_> = groups
+                    .iter()
+                    .map(|group| self.names.own_topic(group))
+                    .collect();
+                self.hosts[host].unsubscribe(&topics).await
+            });
+        try_join_all(each).await?;
+        Ok(())
+    }
+
+    /// Takes out of Redis, on this host, what this node is not any more; what could not be, the next time.
+    pub(super) async fn take_out(&self, host: usize) -> Result<(), Error> {
+        let left = self
+            .members
+            .left(|group| self.names.group_host(group) == host);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let args: Vec<_> = pairs(&left).collect();
+        let result = self.hosts[host].run(&LEAVE, &self.keys(&left), &args).await;
+        if result.is_err() {
+            self.members.keep_left(left);
+        }
+        result
+    }
+
+    /// The key under which the peers find who is alive.
+    pub(super) fn nodes_key(&self) -> String {
+        format!("{}:strait:nodes", self.names.prefix)
+    }
+
+    /// This node's groups on this host, and the members.
+    pub(super) fn members_on(&self, host: usize) -> Vec<(GroupName, String)> {
+        let mut members = self.members.all();
+        members.retain(|(group, _)| self.names.group_host(group) == host);
+        members
+    }
+
+    /// Queues were over capacity, so that their processes missed something: counted, and told to the log now and then.
+    pub(super) fn tell_full(&self, queues: usize, name: &str) {
+        queues_full(queues);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return;
+        }
+        *told = Some(Instant::now());
+        drop(told);
+        tracing::warn!(
+            name,
+            queues,
+            "over capacity: processes are too slow, and messages for them were dropped"
+        );
+    }
+
+    fn keys(&self, members: &[(GroupName, String)]) -> Vec<String> {
+        let groups = format!("{}:strait:groups:{}", self.names.prefix, self.id);
+        let keys = members.iter().map(|(group, _)| self.names.group_key(group));
+        [groups].into_iter().chain(keys).collect()
+    }
+
+    fn by_host(&self, groups: &[GroupName]) -> BTreeMap<usize, Vec<GroupName>> {
+        let mut hosts = BTreeMap::<_, Vec<_>>::new();
+        for group in groups {
+            let host = self.names.group_host(group);
+            hosts.entry(host).or_default().push(group.clone());
+        }
+        hosts
+    }
+}
+
+/// The links of the hosts come first, then those of the drains.
+impl Links for Node {
+    fn health(&self) -> &Health {
+        &self.health
+    }
+
+    fn host(&self, part: usize) -> &Host {
+        let drain = part.checked_sub(self.hosts.len());
+        drain.map_or(&self.hosts[part % self.hosts.len()], |drain| {
+            &self.drains[drain]
+        })
+    }
+
+    fn arrived(&self, topic: &str, payload: &Bytes) {
+        self.sent_by_node(topic, payload);
+    }
+
+    fn prepare(self: Arc<Self>, part: usize) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move {
+            if part < self.hosts.len() {
+                let channels = self.names.own_channel_topics(&self.sink.node());
+                self.hosts[part].subscribe_pattern(&channels).await?;
+                // Before it joins groups anew, so that later it is not taken for one that was forgotten.
+                self.beat(part).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn pairs(members: &[(GroupName, String)]) -> impl Iterator<Item = String> {
+    members
+        .iter()
+        .flat_map(|(group, member)| [group.to_string(), member.clone()])
+}
+
+const SHORTEST_KEEP: Duration = Duration::from_secs(60);
+const TELL_EVERY: Duration = Duration::from_secs(10);

@@ -1,0 +1,170 @@
+//! [`Options`]: what both layers are told, by a builder or by a URL.
+
+use std::time::Duration;
+
+use crate::backends::redis::Find;
+use crate::backends::redis::RedisUrl;
+use crate::error::Error;
+
+use super::codec::SerializerFormat;
+use super::guard::Guard;
+
+/// What `CONFIG` says in Django's settings, and what strait adds.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    /// In the order of the settings, since they tell what lies where. An error of their URLs is told when the layer starts.
+    pub(super) hosts: Result<Vec<Find>, String>,
+    pub(super) prefix: String,
+    pub(super) format: SerializerFormat,
+    pub(super) keys: Vec<String>,
+    pub(super) guard: Guard,
+}
+
+impl Options {
+    pub(super) fn new<H: AsRef<str>>(hosts: impl IntoIterator<Item = H>) -> Self {
+        let parse = |host: &str| server(&mut RedisUrl::parse(host)?, OF_HOSTS);
+        let mut hosts: Vec<_> = hosts.into_iter().map(|host| parse(host.as_ref())).collect();
+        if hosts.is_empty() {
+            hosts.push(parse("redis://localhost:6379"));
+        }
+        Self {
+            hosts: hosts.into_iter().collect(),
+            prefix: "asgi".to_owned(),
+            format: SerializerFormat::MsgPack,
+            keys: Vec::new(),
+            guard: Guard::default(),
+        }
+    }
+
+    /// From `SCHEME://[user:password@]host[:port][/db]?…`; `more` takes what only one of the layers has, and `known` names all.
+    pub(super) fn from_url(
+        url: &str,
+        known: &str,
+        more: impl FnOnce(&mut RedisUrl) -> Result<(), String>,
+    ) -> Result<Self, Error> {
+        Self::parse(url, known, more).map_err(Error::misconfigured)
+    }
+
+    fn parse(
+        url: &str,
+        known: &str,
+        more: impl FnOnce(&mut RedisUrl) -> Result<(), String>,
+    ) -> Result<Self, String> {
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or("it needs a host: SCHEME://HOST:PORT/DB")?;
+        let redis = if scheme.starts_with("channels-rediss") {
+            "rediss"
+        } else {
+            "redis"
+        };
+        let mut url = RedisUrl::parse(&format!("{redis}://{rest}"))?;
+        let mut options = Self::new([""; 0]);
+        if let Some(prefix) = url.take("prefix") {
+            options.prefix = prefix;
+        }
+        options.format = match url.take("serializer").as_deref() {
+            None | Some("msgpack") => SerializerFormat::MsgPack,
+            Some("json") => SerializerFormat::Json,
+            Some(other) => return Err(format!("?serializer= is msgpack or json, not {other:?}")),
+        };
+        options.keys = url.take_all("key");
+        let others = url.take_all("host");
+        more(&mut url)?;
+        let mut others = others
+            .iter()
+            .map(|host| another(host, &url))
+            .collect::<Result<Vec<_>, _>>()?;
+        let first = server(&mut url, known);
+        let others = others.iter_mut().map(|url| server(url, OF_HOSTS));
+        let hosts: Result<_, _> = [first].into_iter().chain(others).collect();
+        options.hosts = Ok(hosts?);
+        Ok(options)
+    }
+}
+
+/// What a URL leads to, once all options are taken out of it.
+fn server(url: &mut RedisUrl, known: &str) -> Result<Find, String> {
+    // A Cluster would not do: the core layer's keys are not of one slot.
+    let find = Find::new(url)?;
+    url.finish(known)?;
+    Ok(find)
+}
+
+/// Whole seconds, as the settings of Django have them.
+pub(super) fn seconds(url: &mut RedisUrl, name: &str) -> Result<Option<Duration>, String> {
+    Ok(number(url, name)?.map(Duration::from_secs))
+}
+
+/// A number above zero.
+pub(super) fn number(url: &mut RedisUrl, name: &str) -> Result<Option<u64>, String> {
+    let Some(text) = url.take(name) else {
+        return Ok(None);
+    };
+    let number = text.parse().ok().filter(|number| *number > 0);
+    let number =
+        number.ok_or_else(|| format!("?{name}= is a whole number from 1, not {text:?}"))?;
+    Ok(Some(number))
+}
+
+/// A further host: `HOST:PORT`, with all else as of the first, or a URL of its own.
+fn another(host: &str, first: &RedisUrl) -> Result<RedisUrl, String> {
+    if host.contains("://") {
+        return RedisUrl::parse(host);
+    }
+    let mut url = first.clone();
+    url.hosts = RedisUrl::parse(&format!("redis://{host}"))?.hosts;
+    Ok(url)
+}
+
+/// Options of a host's own URL.
+const OF_HOSTS: &str = "ca, sentinel_user, sentinel_password";
+
+/// The builder methods that both layers have.
+macro_rules! shared_options {
+    ($layer:ident) => {
+        impl $layer {
+            /// The setting `prefix`: what all names in Redis begin with. Default: `"asgi"`, that of channels_redis.
+            #[must_use]
+            pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+                self.options.prefix = prefix.into();
+                self
+            }
+
+            /// The setting `serializer_format`. Default: msgpack, that of channels_redis.
+            #[must_use]
+            pub fn serializer_format(mut self, format: SerializerFormat) -> Self {
+                self.options.format = format;
+                self
+            }
+
+            /// The setting `symmetric_encryption_keys`, in the same order: the first encrypts, each decrypts. What cannot be
+            /// decrypted is counted and skipped. What only strait's nodes send each other is encrypted, too; names of groups never
+            /// are. Default: none, no encryption.
+            #[must_use]
+            pub fn symmetric_encryption_keys<K: Into<String>>(
+                mut self,
+                keys: impl IntoIterator<Item = K>,
+            ) -> Self {
+                self.options.keys = keys.into_iter().map(Into::into).collect();
+                self
+            }
+
+            /// Lets only events of these types be published to the groups whose name matches the pattern (`*` for any text, `?`
+            /// for one character): those that Django's consumers in these groups have handlers for. Any other would end each of
+            /// them. The first pattern that matches decides. Default: every type but those that no consumer may be sent
+            /// ([`Error::is_refused`]).
+            #[must_use]
+            pub fn allow<T: Into<String>>(
+                mut self,
+                groups: &str,
+                types: impl IntoIterator<Item = T>,
+            ) -> Self {
+                self.options.guard.allow(groups, types);
+                self
+            }
+        }
+    };
+}
+
+pub(super) use shared_options;

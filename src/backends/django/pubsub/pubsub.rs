@@ -1,0 +1,173 @@
+//! [`ChannelsRedisPubSub`]: the backend for an unmodified `channels_redis.pubsub.RedisPubSubChannelLayer`.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+
+use crate::backends::django::codec::Codec;
+use crate::backends::django::codec::SerializerFormat;
+use crate::backends::django::fernet::Fernet;
+use crate::backends::django::health::Health;
+use crate::backends::django::host::Ears;
+use crate::backends::django::host::Host;
+use crate::backends::django::host::Links;
+use crate::backends::django::names::Names;
+use crate::backends::django::options::Options;
+use crate::backends::django::options::shared_options;
+use crate::backends::redis::Find;
+use crate::backends::redis::LinkOptions;
+use crate::backends::redis::Probe;
+use crate::error::Error;
+use crate::layer::Backend;
+use crate::layer::Envelope;
+use crate::layer::Guarantees;
+use crate::layer::Published;
+use crate::layer::Receivers;
+use crate::layer::Sink;
+use crate::name::GroupName;
+
+use super::node::Node;
+
+/// Shares groups with Django processes whose `CHANNEL_LAYERS` names `channels_redis.pubsub.RedisPubSubChannelLayer`, both ways, on the
+/// same Redis; they stay as they are.
+///
+/// ```no_run
+/// use strait::ChannelLayer;
+/// use strait::backends::ChannelsRedisPubSub;
+///
+/// # async fn run() -> Result<(), strait::Error> {
+/// let pubsub = ChannelsRedisPubSub::new(["redis://localhost:6379"])
+///     .allow("order_*", ["order.updated"]);
+/// let layer = ChannelLayer::new(pubsub).await?;
+/// # Ok(()) }
+/// ```
+///
+/// What is not in the settings of Django is not to be given here; what is must be given alike. Redis 6 or later. As with channels_redis,
+/// the number of the database parts nothing: of two applications on one Redis each needs a [`prefix`](Self::prefix) of its own.
+///
+/// # What is promised
+///
+/// - What any process sends to a group reaches all members that are connected to Redis, at most once and in one order. Nothing is
+///   kept: what is sent during an outage is lost, and then the [`gap`](crate::Consumer::gap) hook runs.
+/// - [`Published::receivers`] counts processes, Django's and strait's.
+/// - An event goes as msgpack or JSON of 1 MiB at the most. Types that would end Django's consumers are refused:
+///   [`Error::is_refused`].
+/// - [`group_broadcast`](crate::ChannelLayer::group_broadcast) reaches strait's nodes alone: ready messages have no form in Django.
+/// - [`except`](crate::layer::Publish::except) and [`latest`](crate::layer::Publish::latest) are for strait's nodes. Django's consumers
+///   see them, as the event's `"__strait_except__"` and `"__strait_latest__"`.
+/// - [`send`](crate::ChannelLayer::send) reaches any channel, of Django's too; Django reaches channels of this node by their
+///   [name](crate::Context::channel_name), but cannot put them into groups.
+/// - With several hosts, an outage of one is an outage of the layer: joining fails, and afterwards all groups are told of a gap.
+///   Publishing fails for the groups of that host alone.
+///
+/// # What it costs
+///
+/// A group send is one `PUBLISH`. A node has one connection to each host, two subscriptions for each group and one pattern.
+#[doc(alias = "RedisPubSubChannelLayer")]
+#[derive(Debug)]
+pub struct ChannelsRedisPubSub {
+    options: Options,
+    running: OnceLock<Arc<Node>>,
+}
+
+shared_options!(ChannelsRedisPubSub);
+
+impl ChannelsRedisPubSub {
+    /// The setting `hosts`: the URL of each, in the same order, since it tells on which host a group lies. With none:
+    /// `redis://localhost:6379`, as in channels_redis.
+    ///
+    /// A URL that makes no sense is an error when the layer starts.
+    pub fn new<H: AsRef<str>>(hosts: impl IntoIterator<Item = H>) -> Self {
+        Self::with(Options::new(hosts))
+    }
+
+    /// As [`ChannelLayer::from_url`](crate::ChannelLayer::from_url) has it:
+    /// `channels-redis-pubsub://[user:password@]host[:port][/db]`, and behind a `?` any of `prefix`, `serializer` (`msgpack` or
+    /// `json`), `key` and `host` (both may be repeated). With `channels-rediss-pubsub:` the hosts are reached over TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_misconfigured`], naming what makes no sense.
+    pub fn from_url(url: &str) -> Result<Self, Error> {
+        Options::from_url(url, "prefix, serializer, key, host", |_| Ok(())).map(Self::with)
+    }
+
+    fn with(options: Options) -> Self {
+        Self {
+            options,
+            running: OnceLock::new(),
+        }
+    }
+
+    fn make(&self, sink: Sink, hosts: usize) -> Node {
+        Node {
+            health: Health::new(sink.clone(), hosts),
+            sink,
+            hosts: (0..hosts).map(|_| Host::default()).collect(),
+            names: Names {
+                prefix: self.options.prefix.clone(),
+                hosts,
+            },
+            codec: Codec {
+                format: self.options.format,
+                fernet: Fernet::new(&self.options.keys),
+                random_prefix: 0,
+                max_age: None,
+            },
+            guard: self.options.guard.clone(),
+        }
+    }
+
+    fn node(&self) -> Result<&Arc<Node>, Error> {
+        let node = self.running.get();
+        node.ok_or_else(|| Error::unavailable("the layer has not started"))
+    }
+}
+
+#[async_trait]
+impl Backend for ChannelsRedisPubSub {
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::new().ordered().receivers(Receivers::Nodes)
+    }
+
+    async fn start(&self, sink: Sink) -> Result<(), Error> {
+        let finds = self.options.hosts.clone().map_err(Error::misconfigured)?;
+        let node = Arc::new(self.make(sink, finds.len()));
+        let each = finds
+            .iter()
+            .enumerate()
+            .map(|(host, find)| connect(&node, host, find));
+        try_join_all(each).await?;
+        let _ = self.running.set(node);
+        Ok(())
+    }
+
+    async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
+        self.node()?.publish(envelope).await
+    }
+
+    async fn subscribe(&self, groups: &[GroupName]) -> Result<(), Error> {
+        self.node()?.subscribe(groups).await
+    }
+
+    async fn unsubscribe(&self, groups: &[GroupName]) -> Result<(), Error> {
+        self.node()?.unsubscribe(groups).await
+    }
+}
+
+async fn connect(node: &Arc<Node>, host: usize, find: &Find) -> Result<(), Error> {
+    let probe = node.names.probe(&node.sink.node());
+    let options = LinkOptions {
+        topics: vec![probe.clone()],
+        probe: Probe::Publish(probe),
+        ..LinkOptions::default()
+    };
+    let layer = Arc::downgrade(node);
+    let ears = Arc::new(Ears { layer, part: host });
+    node.hosts[host]
+        .connect(find.clone(), options, ears)
+        .await?;
+    node.clone().prepare(host).await
+}

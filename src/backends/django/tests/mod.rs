@@ -1,0 +1,7 @@
+//! Tables of what channels_redis writes and reads, and what must hold for any bytes.
+
+mod codec;
+mod fernet;
+mod names;
+mod properties;
+mod values;
