@@ -252,6 +252,7 @@
 //!
 //! - `deflate` (off by default): [compression](docs::deflate), permessage-deflate.
 //! - `metrics` (off by default): what happens to connections is [counted](docs::metrics) through the `metrics` facade.
+//! - `nats` (off by default): the [backend](docs::backends) over NATS.
 //!
 //! # The book
 //!

@@ -63,10 +63,7 @@ async fn it_promises_neither_one_order_nor_a_count() {
 #[ignore = "needs nats"]
 async fn a_server_that_is_killed_and_comes_back_costs_a_gap_and_nothing_twice() {
     let mut server = Nats::start().await;
-    let url = server.url();
-    let here = ChannelLayer::from_url(&url).await.unwrap();
-    let there = ChannelLayer::from_url(&url).await.unwrap();
-    let (here, there) = (quick(here), quick(there));
+    let (here, there) = two(&server).await;
     let mut members = Vec::new();
     for n in 0..100 {
         let mut channel = there.new_channel();
@@ -326,6 +323,86 @@ async fn tls_is_spoken_with_a_server_whose_authority_is_trusted() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+/// One thread has the connection, the tasks of the groups, the deliveries, and the member: all that is read at once waits for its turn.
+#[tokio::test]
+#[ignore = "needs nats"]
+async fn a_burst_to_a_member_that_receives_is_delivered() {
+    let server = Nats::start().await;
+    let (here, there) = two(&server).await;
+    let mut channel = there.new_channel();
+    channel.group_add("room").await.unwrap();
+    for round in 0..10 {
+        let first = round * 1_000;
+        let publishes = (first..first + 1_000).map(|n| here.group_send("room", &Note { n }));
+        let publishing = join_all(publishes.map(IntoFuture::into_future));
+        let receiving = async {
+            let mut numbers = Vec::new();
+            while numbers.len() < 1_000 {
+                let note = timeout(PATIENCE, channel.recv::<Note>())
+                    .await
+                    .expect("it is lost");
+                numbers.push(note.unwrap().n);
+            }
+            numbers
+        };
+        let (published, mut numbers) = tokio::join!(publishing, receiving);
+        // Who does not wait for one publish before the next has no order.
+        numbers.sort_unstable();
+        assert!(published.iter().all(Result::is_ok));
+        assert_eq!(numbers, (first..first + 1_000).collect::<Vec<_>>());
+    }
+    assert_eq!(channel.dropped(), 0);
+}
+
+/// The node is blocked while 60,000 events come, so that not all can be taken: the member is told.
+#[test]
+#[ignore = "needs nats"]
+fn a_node_that_cannot_keep_up_is_told_what_was_dropped() {
+    let [node, other] = [(); 2].map(|()| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap()
+    });
+    let server = other.block_on(Nats::start());
+    let here = other
+        .block_on(ChannelLayer::from_url(&server.url()))
+        .unwrap();
+    let (layer, mut channel) = node.block_on(async {
+        let layer = quick(ChannelLayer::from_url(&server.url()).await.unwrap());
+        let mut channel = layer.new_channel();
+        channel.group_add("room").await.unwrap();
+        (layer, channel)
+    });
+    const EVENTS: u64 = 60_000;
+    other.block_on(async {
+        for first in (0..EVENTS).step_by(500) {
+            let publishes = (first..first + 500).map(|n| here.group_send("room", &Note { n }));
+            let published = join_all(publishes.map(IntoFuture::into_future)).await;
+            assert!(published.iter().all(Result::is_ok));
+        }
+    });
+    let (received, gaps) = node.block_on(async {
+        let (mut received, mut gaps) = (0, 0);
+        loop {
+            match timeout(Duration::from_secs(2), channel.recv::<Note>()).await {
+                Ok(Ok(_)) => received += 1,
+                Ok(Err(error)) if error.is_gap() => gaps += 1,
+                Ok(Err(error)) => panic!("{error}"),
+                Err(_) => return (received, gaps),
+            }
+        }
+    });
+    let dropped = u64::from(channel.dropped());
+    eprintln!("of {EVENTS} {received} received, {dropped} dropped at the member, {gaps} gaps");
+    assert!(gaps > 0 || received + dropped == EVENTS);
+    node.block_on(async {
+        layer.group_send("room", &Note { n: 7 }).await.unwrap();
+        let note = timeout(PATIENCE, channel.recv::<Note>()).await.unwrap();
+        assert_eq!(note.unwrap(), Note { n: 7 });
+    });
+}
+
 /// One confirmation is for all that wait for one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats"]
@@ -339,6 +416,15 @@ async fn many_publishes_at_once_are_confirmed_together() {
         assert!(results.iter().all(Result::is_ok));
     }
     eprintln!("10,000 publishes in {:?}", begin.elapsed());
+}
+
+async fn two(server: &Nats) -> (ChannelLayer, ChannelLayer) {
+    let url = server.url();
+    let [here, there] = [
+        ChannelLayer::from_url(&url).await,
+        ChannelLayer::from_url(&url).await,
+    ];
+    (quick(here.unwrap()), quick(there.unwrap()))
 }
 
 /// For tests that wait until all are told.

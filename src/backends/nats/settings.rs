@@ -202,8 +202,9 @@ fn is_prefix(prefix: &str) -> bool {
 
 /// For one server's answer to a new connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How many messages of one group may wait to be read by its task; as many as then may wait for delivery.
-const WAITING: usize = 1024;
+/// How many messages of one group may wait for their task to run. The client may read some megabytes before that, and drops what is
+/// too much; whether they then can be delivered is for the sink to say.
+const WAITING: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
