@@ -171,6 +171,47 @@ async fn watch(mut channel: Channel) -> Seen {
     }
 }
 
+/// The server takes one client: neither what the library makes of a lost connection nor a layer that was dropped stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nats"]
+async fn no_connection_outlives_its_use() {
+    let mut server = NatsOptions::new().line("max_connections: 1").start().await;
+    let url = server.url();
+    let layer = connect(&url).await;
+    for n in 0..3 {
+        server.kill();
+        server.restart().await;
+        let begin = Instant::now();
+        while layer.group_send("room", &Note { n }).await.is_err() {
+            assert!(
+                begin.elapsed() < Duration::from_secs(5),
+                "it does not come back"
+            );
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+    drop(layer);
+    for _ in 0..3 {
+        let layer = connect(&url).await;
+        let mut channel = layer.new_channel();
+        channel.group_add("room").await.unwrap();
+    }
+}
+
+/// As soon as the server takes it.
+async fn connect(url: &str) -> ChannelLayer {
+    let connected = timeout(PATIENCE, async {
+        loop {
+            match ChannelLayer::from_url(url).await {
+                Ok(layer) => return layer,
+                Err(error) => assert!(error.is_unavailable(), "{error}"),
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    connected.await.expect("the server takes no more")
+}
+
 #[tokio::test]
 #[ignore = "needs nats"]
 async fn a_server_that_has_become_silent_is_given_up() {

@@ -78,16 +78,16 @@ impl Link {
         let client = options.connect(settings.servers()).await;
         let client = client.map_err(|error| settings.explain(&error))?;
         let link = Self::start(client, settings, sink, state).await?;
-        match link.confirm().await {
-            Ok(()) => Ok(link),
-            Err(error) => match link.state.complaint() {
-                Some(complaint) => Err(Error::misconfigured(format!(
-                    "NATS at {settings} does not let this user publish and subscribe below {}: {complaint}",
-                    settings.prefix
-                ))),
-                None => Err(error),
-            },
+        if link.confirm().await.is_ok() {
+            return Ok(link);
         }
+        Err(match link.state.complaint() {
+            Some(complaint) => Error::misconfigured(format!(
+                "NATS at {settings} does not let this user publish and subscribe below {}: {complaint}",
+                settings.prefix
+            )),
+            None => Error::unavailable(format!("NATS at {settings} does not answer")),
+        })
     }
 
     async fn start(

@@ -41,7 +41,9 @@ use super::settings::Settings;
 /// `nats://[user:password@|token@]host[:port][,host[:port]…][?prefix=…&tls=true&ca=FILE]`. Several hosts are one cluster. The port
 /// is 4222 by default, the prefix, which begins all subjects, `strait`. With `tls=true` a server without TLS is refused; one
 /// that asks for TLS gets it in any case. `ca` is a PEM file with the authorities to trust, instead of the system's. What has a
-/// meaning in a URL is percent-encoded.
+/// meaning in a URL is percent-encoded. Logins by NKey, JWT or a client's certificate are not supported.
+///
+/// A user with permissions needs those to publish and to subscribe below the prefix: `strait.>`.
 ///
 /// # What it promises
 ///
