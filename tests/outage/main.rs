@@ -40,13 +40,14 @@ use verdict::Outage;
 async fn redis_is_killed_and_started_again() {
     let mut redis = Redis::start().await;
     let stage = stage(&redis.url()).await;
+    let struck = Instant::now();
     redis.kill();
     let down = Instant::now();
     sleep(AWAY).await;
     assert_eq!(stage.join_now().await, "unavailable");
     let back = Instant::now();
     redis.restart().await;
-    let outage = everywhere("Redis killed and started again", down, back);
+    let outage = everywhere("Redis killed and started again", struck, down, back);
     outage.judge(&stage.close(outage.gaps()).await);
 }
 
@@ -55,11 +56,15 @@ async fn redis_is_killed_and_started_again() {
 async fn sentinels_replace_the_master() {
     let mut set = Sentinels::start(1).await;
     let stage = stage(&set.url()).await;
+    let struck = Instant::now();
     let old = set.kill_master().await;
     let down = Instant::now();
     assert_eq!(stage.join_now().await, "unavailable");
-    set.master_instead_of(old).await;
-    let outage = everywhere("a failover by Sentinel", down, Instant::now());
+    let (_, away) = set.master_instead_of(old).await;
+    let outage = Outage {
+        away,
+        ..everywhere("a failover by Sentinel", struck, down, Instant::now())
+    };
     outage.judge(&stage.close(outage.gaps()).await);
 }
 
@@ -69,6 +74,7 @@ async fn a_cluster_node_is_killed_and_started_again() {
     let mut cluster = Cluster::start().await;
     let stage = stage(&cluster.url()).await;
     let groups = on_node(&cluster.nodes[0]).await;
+    let struck = Instant::now();
     cluster.nodes[0].kill();
     let down = Instant::now();
     sleep(AWAY).await;
@@ -76,7 +82,12 @@ async fn a_cluster_node_is_killed_and_started_again() {
     cluster.nodes[0].restart().await;
     let outage = Outage {
         groups,
-        ..everywhere("a Cluster node killed and started again", down, back)
+        ..everywhere(
+            "a Cluster node killed and started again",
+            struck,
+            down,
+            back,
+        )
     };
     outage.judge(&stage.close(outage.gaps()).await);
 }
@@ -87,13 +98,16 @@ async fn a_replica_replaces_a_cluster_node() {
     let mut cluster = Cluster::start_with_replica().await;
     let stage = stage(&cluster.url()).await;
     let groups = on_node(&cluster.nodes[0]).await;
+    let struck = Instant::now();
     cluster.nodes[0].kill();
     let down = Instant::now();
-    cluster.replica_took_over().await;
+    let away = cluster.replica_took_over().await;
     let outage = Outage {
         groups,
+        away,
         ..everywhere(
             "a Cluster node replaced by its replica",
+            struck,
             down,
             Instant::now(),
         )
@@ -106,6 +120,7 @@ async fn a_replica_replaces_a_cluster_node() {
 async fn nats_is_killed_and_started_again() {
     let mut nats = Nats::start().await;
     let stage = stage(&nats.url()).await;
+    let struck = Instant::now();
     nats.kill();
     let down = Instant::now();
     sleep(AWAY).await;
@@ -114,7 +129,7 @@ async fn nats_is_killed_and_started_again() {
     nats.restart().await;
     let outage = Outage {
         notice: Duration::from_millis(50),
-        ..everywhere("NATS killed and started again", down, back)
+        ..everywhere("NATS killed and started again", struck, down, back)
     };
     outage.judge(&stage.close(outage.gaps()).await);
 }
@@ -164,10 +179,11 @@ async fn the_connections_of_both_nodes_to_redis_go_silent() {
     });
     let stage = Stage::open(members.await, publisher.await).await;
     let opened = proxies.each_ref().map(Proxy::opened);
-    let down = Instant::now();
+    let struck = Instant::now();
     for proxy in &proxies {
         proxy.stall();
     }
+    let down = Instant::now();
     for (node, (proxy, opened)) in proxies.iter().zip(opened).enumerate().rev() {
         until_found(proxy, opened, down).await;
         println!("node {node} of 2: found after {:.2?}", down.elapsed());
@@ -177,7 +193,12 @@ async fn the_connections_of_both_nodes_to_redis_go_silent() {
     }
     let outage = Outage {
         patience: ANSWER,
-        ..everywhere("both connections to Redis silent", down, Instant::now())
+        ..everywhere(
+            "both connections to Redis silent",
+            struck,
+            down,
+            Instant::now(),
+        )
     };
     outage.judge(&stage.close(outage.gaps()).await);
 }
@@ -187,9 +208,10 @@ async fn goes_silent(what: &'static str, url: &str, through: &str, proxy: &Proxy
     let members = ChannelLayer::from_url(through).await.unwrap();
     let publisher = ChannelLayer::from_url(url).await.unwrap();
     let stage = Stage::open(members, publisher).await;
-    let down = Instant::now();
     let opened = proxy.opened();
+    let struck = Instant::now();
     proxy.stall();
+    let down = Instant::now();
     // Nothing is asked of the node meanwhile, so that it must find out by itself.
     until_found(proxy, opened, down).await;
     println!("{what}: found after {:.2?}", down.elapsed());
@@ -199,7 +221,7 @@ async fn goes_silent(what: &'static str, url: &str, through: &str, proxy: &Proxy
     proxy.resume();
     let outage = Outage {
         publishing: false,
-        ..everywhere(what, down, Instant::now())
+        ..everywhere(what, struck, down, Instant::now())
     };
     outage.judge(&stage.close(outage.gaps()).await);
 }
@@ -219,12 +241,14 @@ async fn stage(url: &str) -> Stage {
 }
 
 /// No group could receive, and nothing be published.
-fn everywhere(what: &'static str, down: Instant, back: Instant) -> Outage {
+fn everywhere(what: &'static str, struck: Instant, down: Instant, back: Instant) -> Outage {
     Outage {
         what,
+        struck,
         down,
         notice: Duration::ZERO,
         patience: AT_ONCE,
+        away: back,
         back,
         groups: (0..GROUPS).collect(),
         publishing: true,

@@ -14,11 +14,15 @@ use crate::stage::groups_of;
 /// When something was away, and for whom.
 pub(crate) struct Outage {
     pub(crate) what: &'static str,
+    /// Before the blow fell; until `down` a publish may succeed or fail.
+    pub(crate) struck: Instant,
     pub(crate) down: Instant,
     /// What is published so soon after it may be accepted: an engine that confirms no publish knows of its loss with the next look only.
     pub(crate) notice: Duration,
     /// How long a publish takes at the most that fails.
     pub(crate) patience: Duration,
+    /// Until then it surely was away.
+    pub(crate) away: Instant,
     /// It was there again, or its successor was.
     pub(crate) back: Instant,
     /// The groups that could not receive.
@@ -108,12 +112,12 @@ impl Outage {
             if sent.result.is_err() {
                 counts.failed += 1;
                 counts.longest_failure = counts.longest_failure.max(sent.ended - sent.begun);
-                let before_or_after = sent.ended < self.down || sent.begun > self.back + RESUMED;
+                let before_or_after = sent.ended < self.struck || sent.begun > self.back + RESUMED;
                 if before_or_after || !hit {
                     counts.needless_failures.push(self.publish(sent));
                 }
             }
-            let between = self.down + self.notice <= sent.begun && sent.ended <= self.back;
+            let between = self.down + self.notice <= sent.begun && sent.ended <= self.away;
             let loud = sent.result.as_ref().is_err_and(|why| why == UNAVAILABLE);
             if hit && between && !loud {
                 counts.silent_publishes.push(self.publish(sent));

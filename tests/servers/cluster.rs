@@ -1,5 +1,7 @@
 //! [`Cluster`]: three masters that share the slots, the first with a replica if wanted; a part that is down stops no other.
 
+use std::time::Instant;
+
 use futures::future::join_all;
 
 use super::process::until;
@@ -82,13 +84,13 @@ impl Cluster {
         }
     }
 
-    /// Waits until the replica is a master.
-    pub(crate) async fn replica_took_over(&self) {
+    /// Waits until the replica is a master, and returns until when it surely was none.
+    pub(crate) async fn replica_took_over(&self) -> Instant {
         let replica = self.nodes.get(3).expect("a cluster with a replica");
         until("the replica takes over", async || {
             replica.command(&["role"]).await.starts_with("master")
         })
-        .await;
+        .await
     }
 
     async fn add_replica(&mut self) {

@@ -87,7 +87,7 @@ async fn sentinels_choose_another_master() {
     let mut set = Sentinels::with(RedisOptions::new().password("pass-of-tests"), 1).await;
     assert_eq!(set.master().await, 0);
     let old = set.kill_master().await;
-    assert_eq!(set.master_instead_of(old).await, 1);
+    assert_eq!(set.master_instead_of(old).await.0, 1);
     set.servers[1].command(&["set", "a", "1"]).await;
     set.servers[old].restart().await;
 }

@@ -128,17 +128,22 @@ impl Drop for Folder {
     }
 }
 
-/// Asks until the answer is yes, and returns how long that took; panics after [`PATIENCE`].
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) -> Duration {
+/// Asks until the answer is yes, and returns when the last no was asked for, or the only yes; panics after [`PATIENCE`].
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) -> Instant {
     let started = Instant::now();
-    while !condition().await {
+    let mut asked = started;
+    loop {
+        let asks = Instant::now();
+        if condition().await {
+            return asked;
+        }
+        asked = asks;
         assert!(
             started.elapsed() < PATIENCE,
             "waited {PATIENCE:?} in vain: {what}"
         );
         sleep(Duration::from_millis(10)).await;
     }
-    started.elapsed()
 }
 
 /// `$1` is the folder, `$2` the log, then the server's command line. Ctrl-C must not end the shell before it has cleaned up.

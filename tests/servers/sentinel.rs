@@ -1,5 +1,7 @@
 //! [`Sentinels`]: a master with replicas, and three sentinels that make one of them the master within about two seconds.
 
+use std::time::Instant;
+
 use futures::future::join_all;
 
 use super::process::until;
@@ -91,17 +93,24 @@ impl Sentinels {
         master
     }
 
-    /// Waits until the sentinels say that another than this is the master and it takes writes; returns which.
-    pub(crate) async fn master_instead_of(&self, old: usize) -> usize {
-        until("the sentinels choose another master", async || {
-            let new = self.master().await;
-            new != old && {
-                let role = self.servers[new].ask(&["role"]).await;
-                role.is_ok_and(|role| role.starts_with("master"))
+    /// Waits until another than this is the master and the sentinels say so. Returns which, and until when there surely was none.
+    pub(crate) async fn master_instead_of(&self, old: usize) -> (usize, Instant) {
+        let mut new = old;
+        let last_without = until("the sentinels make another the master", async || {
+            for (place, server) in self.servers.iter().enumerate() {
+                let role = server.ask(&["role"]).await;
+                if place != old && role.is_ok_and(|role| role.starts_with("master")) {
+                    new = place;
+                }
             }
+            new != old
         })
         .await;
-        self.master().await
+        until("the sentinels name the new master", async || {
+            self.master().await == new
+        })
+        .await;
+        (new, last_without)
     }
 
     async fn know_each_other(&self) {
