@@ -1,5 +1,6 @@
 //! A burst through Redis to many sockets: every delivery arrives, in one order for all.
 
+#![allow(clippy::print_stdout, reason = "what was counted")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 #![cfg(feature = "redis")]
 
