@@ -244,15 +244,16 @@
 //!   `disconnect` runs. A program built with `panic = "abort"` has no isolation between
 //!   connections.
 //! - The wording of errors and log lines is no promise, and a default may change with a minor version.
-//! - **This version is for one process**: the [memory backend](backends::Memory) is the only one,
-//!   behind a [`Backend`](layer::Backend) trait that still grows. Not there yet: Redis and NATS,
-//!   history and resume, presence, TLS, the client's address behind a proxy.
+//! - Several processes need a backend: Redis, also beside a Django on the same Redis, or NATS: see [the chapter](docs::backends).
+//!   The [`Backend`](layer::Backend) trait still grows. Not there yet: history and resume, presence, TLS, the client's address
+//!   behind a proxy.
 //!
 //! # Cargo features
 //!
 //! - `deflate` (off by default): [compression](docs::deflate), permessage-deflate.
 //! - `metrics` (off by default): what happens to connections is [counted](docs::metrics) through the `metrics` facade.
 //! - `nats` (off by default): the [backend](docs::backends) over NATS.
+//! - `redis` (off by default): the [backends](docs::backends) over Redis, those beside Django, too.
 //!
 //! # The book
 //!
