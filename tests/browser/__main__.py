@@ -36,7 +36,7 @@ def main():
         for part in (tracking, outage, wrong_token, board, focus):
             with checks.part(part.__doc__):
                 part(checks, server, browser)
-        for part in (chat, compression, looks):
+        for part in (missed, chat, compression, looks):
             with checks.part(part.__doc__):
                 part(checks, options, browser)
     return checks.finish(logs)
@@ -121,6 +121,24 @@ def board(checks, server, browser):
     late = server.place("Barbara")
     checks.soon("an order placed later appears", browser.shows(row(late), "data-status", "placed"), within=1)
     nothing_unexpected(checks, browser)
+
+
+def missed(checks, options, browser):
+    """The board misses an event"""
+    with OrderTracking(options, "browser-missed") as server:
+        order = server.place("Ada")
+        for status in ("paid", "preparing"):
+            order.move(status)
+        browser.open(server.board)
+        checks.soon("the order is there", browser.shows(row(order), "data-status", "preparing"), within=3)
+        # Another instance on the same database, but not on the same backend.
+        with OrderTracking(options, "browser-missed-mute", database=server.database) as mute:
+            Order(mute, order.id, order.token).move("shipped")
+        time.sleep(0.5)
+        checks.true("it has not heard of the step", browser.shows(row(order), "data-status", "preparing")())
+        order.locate(52.5, 13.4)
+        checks.soon("with the next event it shows it", browser.shows(row(order), "data-status", "shipped"), within=1)
+        nothing_unexpected(checks, browser)
 
 
 def focus(checks, server, browser):
