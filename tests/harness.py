@@ -212,6 +212,52 @@ class Redis(Server):
         return False
 
 
+class BesideDjango(Server):
+    """The sockets of the Django project."""
+
+    def __init__(self, options, log, site, redis):
+        super().__init__(options, "beside_django", log)
+        self.flags = ("--backend", f"channels-redis-core://{redis.address}", "--origin", site.url)
+
+
+class DjangoSite(Server):
+    """The Django project of the example, on a database of its own, run as its README says."""
+
+    project = REPOSITORY / "examples/beside_django"
+
+    def __init__(self, options, log, redis, sockets_origin):
+        super().__init__(options, "manage.py", log)
+        self.redis = redis
+        self.sockets_origin = sockets_origin
+
+    def __enter__(self):
+        self.manage("migrate", "--verbosity", "0")
+        return super().__enter__()
+
+    def command(self):
+        return [sys.executable, self.project / "manage.py", "runserver", "--noreload", self.authority]
+
+    def environment(self):
+        return environment() | {
+            "REDIS_URL": f"redis://{self.redis.address}",
+            "DATABASE_FILE": str(pathlib.Path(self.folder.name) / "db.sqlite3"),
+            "SOCKETS_ORIGIN": self.sockets_origin,
+        }
+
+    def manage(self, *words):
+        """Runs one of Django's commands and returns what it printed."""
+        return subprocess.run(
+            [sys.executable, self.project / "manage.py", *words],
+            cwd=self.folder.name,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+
+
 class Order:
     """A placed order: where to follow it, and what staff does with it. Its addresses follow a server that moves."""
 

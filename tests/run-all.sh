@@ -134,7 +134,8 @@ docs() {
 examples() {
     # First, so that what is built by default is what stays under its name.
     local built="$CARGO_TARGET_DIR/release/examples"
-    cargo build --locked --release --features deflate,redis --example hub --example order_tracking
+    cargo build --locked --release --features deflate,redis \
+        --example hub --example order_tracking --example beside_django
     cp "$built/hub" "$built/hub-deflate"
     cp "$built/order_tracking" "$built/order_tracking-redis"
     cargo build --locked --release --examples

@@ -2,6 +2,7 @@
 //!
 //! - [`from_channels`]: for who knows Django Channels.
 //! - [`backends`]: which one to choose, what happens while it is away, and how to write another.
+//! - [`django`]: strait holds the sockets of a Django project, which stays as it is.
 //! - [`close_codes`]: when each code is sent, and what a client should do.
 //! - [`deflate`]: whether compression pays, what it costs, how it is switched on.
 //! - [`defaults`]: the reason for every default, and the memory a limit implies.
@@ -22,6 +23,9 @@ pub mod defaults {}
 
 #[doc = include_str!("deflate.md")]
 pub mod deflate {}
+
+#[doc = include_str!("django.md")]
+pub mod django {}
 
 #[doc = include_str!("from_channels.md")]
 pub mod from_channels {}

@@ -14,10 +14,11 @@ import urllib.parse
 
 from selenium.webdriver.common.keys import Keys
 
-from browser.chromium import SIZES, Chromium
+from browser.beside_django import beside_django
+from browser.chromium import Chromium
+from browser.looking import LIVE, look_at, mark, unmoved
 from harness import Checks, Order, OrderTracking, Server, arguments, free_port
 
-LIVE = "#connection", "data-state", "live"
 OUTAGE = re.compile(r"net::ERR_(CONNECTION|EMPTY|SOCKET)|WebSocket connection to .* failed")
 REFUSAL = re.compile(r"the server responded with a status of 403|WebSocket connection to .* failed")
 ORDER_LINKS = "a[href*='/orders/']"
@@ -36,7 +37,7 @@ def main():
         for part in (tracking, outage, wrong_token, board, focus):
             with checks.part(part.__doc__):
                 part(checks, server, browser)
-        for part in (missed, chat, compression, looks):
+        for part in (missed, chat, compression, looks, beside_django):
             with checks.part(part.__doc__):
                 part(checks, options, browser)
     return checks.finish(logs)
@@ -207,24 +208,6 @@ def looks(checks, options, browser):
         nothing_unexpected(checks, browser)
 
 
-def look_at(checks, browser, name, out):
-    """Layout and contrast of the page that is open, and its screenshots, in every size and theme."""
-    for size, (width, _) in SIZES.items():
-        for theme in ("light", "dark"):
-            browser.look(size, theme)
-            time.sleep(0.5)
-            what = f"{name}, {size}, {theme}"
-            seen = browser.script("return [document.documentElement.clientWidth, document.documentElement.scrollWidth]")
-            checks.true(
-                f"{what}: nothing to scroll sideways",
-                seen[0] <= width and seen[1] <= seen[0],
-                f"client and scroll width are {seen}",
-            )
-            checks.equal(f"{what}: every text can be read", browser.faint_texts(), [])
-            browser.screenshot(out / "screenshots" / f"{name}-{size}-{theme}.png")
-    browser.look("desktop", "light")
-
-
 def busy_order(server):
     """An order on its way, with words that do not fit a phone."""
     order = server.place(LONG_NAME, [{"name": LONG_NAME, "quantity": 12}, {"name": "Tea", "quantity": 1}])
@@ -251,20 +234,6 @@ def shown_order(server, browser):
 
 def row(order):
     return f"#board [data-order-id='{order.id}']"
-
-
-def mark(browser):
-    """From here on the document must stay and nothing in it may jump; `unmoved` looks."""
-    browser.script("window.marker = 'the same document'; window.watched.shift = 0")
-
-
-def unmoved(checks, browser):
-    # Layout shifts are reported with the next frames.
-    time.sleep(0.5)
-    checks.equal("without a reload", browser.script("return window.marker"), "the same document")
-    checks.true(
-        "nothing jumps", browser.script("return window.watched.shift < 0.01"), browser.script("return window.watched")
-    )
 
 
 def nothing_unexpected(checks, browser, but=None):

@@ -1,0 +1,5 @@
+"""Every address of the project."""
+
+from django.urls import include, path
+
+urlpatterns = [path("", include("orders.urls"))]
