@@ -159,7 +159,8 @@ impl Options {
                 "--origin" => {
                     let origin = value?;
                     // Here it is the user's mistake, and one line; in the router it would be the program's, and a panic.
-                    Origins::try_list([&origin]).map_err(|error| format!("--origin: {error}"))?;
+                    let _checked = Origins::try_list([&origin])
+                        .map_err(|error| format!("--origin: {error}"))?;
                     options.origins.push(origin);
                 }
                 _ => {
