@@ -20,6 +20,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use serde_json::json;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
@@ -38,6 +39,7 @@ use verdict::Outage;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis"]
 async fn redis_is_killed_and_started_again() {
+    let _turn = TURN.lock().await;
     let mut redis = Redis::start().await;
     let stage = stage(&redis.url()).await;
     let struck = Instant::now();
@@ -54,6 +56,7 @@ async fn redis_is_killed_and_started_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis"]
 async fn sentinels_replace_the_master() {
+    let _turn = TURN.lock().await;
     let mut set = Sentinels::start(1).await;
     let stage = stage(&set.url()).await;
     let struck = Instant::now();
@@ -71,6 +74,7 @@ async fn sentinels_replace_the_master() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis"]
 async fn a_cluster_node_is_killed_and_started_again() {
+    let _turn = TURN.lock().await;
     let mut cluster = Cluster::start().await;
     let stage = stage(&cluster.url()).await;
     let groups = on_node(&cluster.nodes[0]).await;
@@ -95,6 +99,7 @@ async fn a_cluster_node_is_killed_and_started_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis"]
 async fn a_replica_replaces_a_cluster_node() {
+    let _turn = TURN.lock().await;
     let mut cluster = Cluster::start_with_replica().await;
     let stage = stage(&cluster.url()).await;
     let groups = on_node(&cluster.nodes[0]).await;
@@ -118,6 +123,7 @@ async fn a_replica_replaces_a_cluster_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats"]
 async fn nats_is_killed_and_started_again() {
+    let _turn = TURN.lock().await;
     let mut nats = Nats::start().await;
     let stage = stage(&nats.url()).await;
     let struck = Instant::now();
@@ -136,7 +142,7 @@ async fn nats_is_killed_and_started_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis"]
-async fn the_connection_to_redis_goes_silent() {
+async fn a_connection_to_redis_goes_silent() {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.address()).await;
     let through = format!("redis://{}/0", proxy.address());
@@ -151,7 +157,7 @@ async fn the_connection_to_redis_goes_silent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats"]
-async fn the_connection_to_nats_goes_silent() {
+async fn a_connection_to_nats_goes_silent() {
     let nats = Nats::start().await;
     let proxy = Proxy::to(nats.address()).await;
     let through = format!("nats://{}", proxy.address());
@@ -167,7 +173,7 @@ async fn the_connection_to_nats_goes_silent() {
 /// The publisher finds out by a publish that is not answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis"]
-async fn the_connections_of_both_nodes_to_redis_go_silent() {
+async fn a_connection_of_each_node_to_redis_goes_silent() {
     let redis = Redis::start().await;
     let proxies = [
         Proxy::to(redis.address()).await,
@@ -264,6 +270,8 @@ async fn on_node(node: &Redis) -> Vec<usize> {
     groups
 }
 
+/// Two seconds are short where several such tests share few cores, so they take turns. In silence there is little to do.
+static TURN: Mutex<()> = Mutex::const_new(());
 const AWAY: Duration = Duration::from_secs(5);
 /// A command that has no answer within 5 s is lost, and its connection with it.
 const ANSWER: Duration = Duration::from_secs(7);

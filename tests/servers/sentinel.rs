@@ -78,8 +78,12 @@ impl Sentinels {
 
     /// Which of the servers the sentinels say is the master.
     pub(crate) async fn master(&self) -> usize {
+        self.master_according_to(&self.sentinels[0]).await
+    }
+
+    async fn master_according_to(&self, sentinel: &Redis) -> usize {
         let question = ["sentinel", "get-master-addr-by-name", MASTER];
-        let answer = self.sentinels[0].command(&question).await;
+        let answer = sentinel.command(&question).await;
         let port = answer.lines().nth(1).unwrap_or_default();
         let is_it = |server: &Redis| server.port.to_string() == port;
         let place = self.servers.iter().position(is_it);
@@ -106,10 +110,12 @@ impl Sentinels {
             new != old
         })
         .await;
-        until("the sentinels name the new master", async || {
-            self.master().await == new
-        })
-        .await;
+        for sentinel in &self.sentinels {
+            until("each sentinel names the new master", async || {
+                self.master_according_to(sentinel).await == new
+            })
+            .await;
+        }
         (new, last_without)
     }
 
