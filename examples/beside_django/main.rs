@@ -85,12 +85,12 @@ impl Consumer for OrderConsumer {
     }
 }
 
-fn router(layer: ChannelLayer, tickets: Tickets, origins: &[String]) -> Router {
+fn router(layer: ChannelLayer, tickets: Tickets, origins: Origins) -> Router {
     Router::new()
         // The line of orders/routing.py.
         .re_path(r"ws/order-tracking/(?P<order_id>\d+)/$", OrderConsumer::new)
         .state(tickets)
-        .origins(Origins::list(origins))
+        .origins(origins)
         .channel_layer(layer)
 }
 
@@ -129,10 +129,9 @@ async fn serve(options: Options) -> Result<(), Error> {
         "for-development-only".to_owned()
     });
     let server = Server::bind(options.listen)
-        .router(router(layer, Tickets::new(&key), &options.origins))
+        .router(router(layer, Tickets::new(&key), options.origins))
         .listen()
         .await?;
-    tracing::info!("serving the sockets of {}", options.origins.join(" and "));
     server.serve().await;
     Ok(())
 }
@@ -140,29 +139,22 @@ async fn serve(options: Options) -> Result<(), Error> {
 struct Options {
     listen: String,
     backend: String,
-    origins: Vec<String>,
+    /// Where the pages are.
+    origins: Origins,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self {
-            listen: "127.0.0.1:9000".to_owned(),
-            backend: "channels-redis-core://127.0.0.1:6379/0".to_owned(),
-            origins: Vec::new(),
-        };
+        let mut listen = "127.0.0.1:9000".to_owned();
+        let mut backend = "channels-redis-core://127.0.0.1:6379/0".to_owned();
+        let mut pages = Vec::new();
         while let Some(flag) = arguments.next() {
             let value = arguments.next();
             let value = value.ok_or_else(|| format!("{flag} needs a value"));
             match flag.as_str() {
-                "--listen" => options.listen = value?,
-                "--backend" => options.backend = value?,
-                "--origin" => {
-                    let origin = value?;
-                    // Here it is the user's mistake, and one line; in the router it would be the program's, and a panic.
-                    let _checked = Origins::try_list([&origin])
-                        .map_err(|error| format!("--origin: {error}"))?;
-                    options.origins.push(origin);
-                }
+                "--listen" => listen = value?,
+                "--backend" => backend = value?,
+                "--origin" => pages.push(value?),
                 _ => {
                     return Err(format!(
                         "unknown flag {flag}; known are --listen ADDRESS, --backend URL and --origin ORIGIN"
@@ -170,12 +162,17 @@ impl Options {
                 }
             }
         }
-        if options.origins.is_empty() {
-            options.origins = ["127.0.0.1", "localhost"]
+        if pages.is_empty() {
+            pages = ["127.0.0.1", "localhost"]
                 .map(|host| format!("http://{host}:8000"))
                 .into();
         }
-        Ok(options)
+        let origins = Origins::try_list(&pages).map_err(|error| format!("--origin: {error}"))?;
+        Ok(Self {
+            listen,
+            backend,
+            origins,
+        })
     }
 }
 
@@ -187,6 +184,7 @@ mod tests {
     use strait::ChannelLayer;
     use strait::Event;
     use strait::Result;
+    use strait::handshake::Origins;
     use strait::testing::Communicator;
 
     use crate::Tickets;
@@ -196,24 +194,24 @@ mod tests {
     async fn who_has_a_ticket_and_comes_from_a_page_of_django_hears_what_is_sent() -> Result {
         let (layer, tickets) = (ChannelLayer::memory(), Tickets::new("key"));
         let ticket = tickets.sign(42, SystemTime::now()).unwrap_or_default();
-        let origins = ["http://127.0.0.1:8000".to_owned()];
+        let page = "http://127.0.0.1:8000";
         let client = |path: &str, origin: &str| {
-            let router = router(layer.clone(), tickets.clone(), &origins);
+            let router = router(layer.clone(), tickets.clone(), Origins::list([page]));
             Communicator::new(router, path).header("origin", origin)
         };
         let path = format!("/ws/order-tracking/42/?ticket={ticket}");
         for (path, origin, status) in [
-            ("/ws/order-tracking/42/", origins[0].as_str(), 403),
-            (&*path.replace("42/", "43/"), &origins[0], 403),
+            ("/ws/order-tracking/42/", page, 403),
+            (&*path.replace("42/", "43/"), page, 403),
             (&path, "http://elsewhere.example", 403),
-            ("/ws/orders/42/", &origins[0], 404),
+            ("/ws/orders/42/", page, 404),
         ] {
             let refused = client(path, origin).connect().await.err();
             let refused = refused.map(|refused| refused.status.as_u16());
             assert_eq!(refused, Some(status), "{path} {origin}");
         }
 
-        let mut client = client(&path, &origins[0]);
+        let mut client = client(&path, page);
         client.connect().await?;
         let event = Event::new("order.updated").with("status", "shipped");
         layer.group_send("order_42", &event).await?;

@@ -140,6 +140,7 @@ def missed(checks, options, browser):
         order.locate(52.5, 13.4)
         checks.soon("with the next event it shows it", browser.shows(row(order), "data-status", "shipped"), within=1)
         nothing_unexpected(checks, browser)
+        browser.open("about:blank")
 
 
 def focus(checks, server, browser):

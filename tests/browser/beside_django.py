@@ -30,6 +30,8 @@ def page_follows(checks, browser, site, sockets, _redis):
     """The page follows what Django does"""
     order_id = place(checks, browser, site, "Ada")
     browser.requests()
+    # Those of the page that was open when its server ended.
+    browser.console_errors()
     browser.open(f"{site.url}/orders/{order_id}/")
     checks.soon("the page is live", browser.shows(*LIVE), within=3)
     opened = [address for address in browser.requests() if address.startswith("ws")]
