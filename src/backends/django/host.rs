@@ -44,8 +44,12 @@ impl Host {
     }
 
     pub(super) fn commands(&self) -> Result<Commands, Error> {
+        self.link()?.commands()
+    }
+
+    fn link(&self) -> Result<&Link, Error> {
         let not_yet = || Error::unavailable("there is no connection to redis yet");
-        self.link.get().ok_or_else(not_yet)?.commands()
+        self.link.get().ok_or_else(not_yet)
     }
 
     /// How many connections there were; none while there is none.
@@ -54,8 +58,7 @@ impl Host {
     }
 
     pub(super) async fn publish(&self, topic: &str, payload: &[u8]) -> Result<usize, Error> {
-        let receivers = self.commands()?.publish(topic, payload).await;
-        receivers.map_err(|error| failed("a publish", &error))
+        self.link()?.publish(topic, payload).await
     }
 
     /// Returns when the server has confirmed all.

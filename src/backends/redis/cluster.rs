@@ -104,8 +104,8 @@ impl Cluster {
         let mut tries = 0;
         loop {
             let map = self.shared.map();
-            let mut commands = map.shard(slot)?.publishing.commands()?;
-            let published = commands.shard_publish(&parcel.topic, &parcel.payload).await;
+            let link = &map.shard(slot)?.publishing;
+            let published = link.shard_publish(&parcel.topic, &parcel.payload).await?;
             match published {
                 Ok(receivers) => return Ok(Published::new(receivers)),
                 Err(error) if is_elsewhere(&error) && tries < TRIES => {}
@@ -177,19 +177,10 @@ impl Shared {
     }
 
     /// Subscribes to topics where they belong now, and tells their groups. Whether that was possible.
-    async fn place_again(&self, map: &Map, misplaced: Vec<(String, u16)>) -> bool {
-        let mut by_shard: HashMap<&Host, (&Arc<Shard>, Vec<String>)> = HashMap::new();
-        let mut is_complete = true;
-        for (topic, slot) in misplaced {
-            match map.shard(slot) {
-                Ok(shard) => {
-                    let topics = by_shard.entry(&shard.host).or_insert((shard, Vec::new()));
-                    topics.1.push(topic);
-                }
-                Err(_) => is_complete = false,
-            }
-        }
-        for (shard, topics) in by_shard.into_values() {
+    async fn place_again(&self, map: &Map, misplaced: Vec<String>) -> bool {
+        let (by_shard, homeless) = map.by_shard(misplaced);
+        let mut is_complete = homeless.is_empty();
+        for (shard, topics) in by_shard {
             let Ok(results) = self.subscribe_at(shard, &topics).await else {
                 is_complete = false;
                 continue;
@@ -240,8 +231,12 @@ impl Shared {
 
     /// Returns those that belong elsewhere.
     async fn try_subscribe(&self, map: &Map, topics: Vec<String>) -> Result<Vec<String>, Error> {
+        let (by_shard, homeless) = map.by_shard(topics);
+        if let Some(topic) = homeless.first() {
+            map.shard(slot(topic))?;
+        }
         let mut elsewhere = Vec::new();
-        for (shard, topics) in map.by_shard(topics)? {
+        for (shard, topics) in by_shard {
             let results = self.subscribe_at(shard, &topics).await;
             let results = results.map_err(|error| failed("SSUBSCRIBE", &error))?;
             for (topic, result) in topics.into_iter().zip(results) {
@@ -282,10 +277,10 @@ impl Shared {
         Ok(results)
     }
 
-    /// A server that is away has no subscriptions.
+    /// A server that is away has no subscriptions, and there is none where no server is.
     async fn unsubscribe(&self, topics: Vec<String>) -> Result<(), Error> {
         let map = self.map();
-        for (shard, topics) in map.by_shard(topics)? {
+        for (shard, topics) in map.by_shard(topics).0 {
             let Ok(mut commands) = shard.listening.commands() else {
                 continue;
             };
@@ -405,16 +400,24 @@ impl Map {
         })
     }
 
-    fn by_shard(&self, topics: Vec<String>) -> Result<Vec<(&Arc<Shard>, Vec<String>)>, Error> {
-        let mut by_shard: HashMap<&Host, (&Arc<Shard>, Vec<String>)> = HashMap::new();
+    /// Each shard with those of the topics that belong to it; and those that no server has.
+    fn by_shard(&self, topics: Vec<String>) -> (Vec<Share<'_>>, Vec<String>) {
+        let mut shares: HashMap<&Host, Share<'_>> = HashMap::new();
+        let mut homeless = Vec::new();
         for topic in topics {
-            let shard = self.shard(slot(&topic))?;
-            let topics = by_shard.entry(&shard.host).or_insert((shard, Vec::new()));
-            topics.1.push(topic);
+            let Ok(shard) = self.shard(slot(&topic)) else {
+                homeless.push(topic);
+                continue;
+            };
+            let share = shares.entry(&shard.host).or_insert((shard, Vec::new()));
+            share.1.push(topic);
         }
-        Ok(by_shard.into_values().collect())
+        (shares.into_values().collect(), homeless)
     }
 }
+
+/// A server, and topics that belong to it.
+type Share<'a> = (&'a Arc<Shard>, Vec<String>);
 
 impl std::fmt::Debug for Map {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

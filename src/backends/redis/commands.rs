@@ -66,31 +66,6 @@ impl Commands {
         Ok(answers)
     }
 
-    /// How many connections it was sent to.
-    pub(crate) async fn publish(&mut self, topic: &str, payload: &[u8]) -> RedisResult<usize> {
-        self.publish_by("PUBLISH", topic, payload).await
-    }
-
-    /// As [`publish`](Self::publish), in the shard that the topic belongs to.
-    pub(crate) async fn shard_publish(
-        &mut self,
-        topic: &str,
-        payload: &[u8],
-    ) -> RedisResult<usize> {
-        self.publish_by("SPUBLISH", topic, payload).await
-    }
-
-    async fn publish_by(
-        &mut self,
-        verb: &'static str,
-        topic: &str,
-        payload: &[u8],
-    ) -> RedisResult<usize> {
-        let mut command = Cmd::with_capacity(3, verb.len() + topic.len() + payload.len());
-        command.arg(verb).arg(topic).arg(payload);
-        self.query(&command).await
-    }
-
     /// Returns when the server has confirmed all.
     pub(crate) async fn subscribe(&mut self, topics: &[String]) -> RedisResult<()> {
         for topics in topics.chunks(AT_ONCE) {

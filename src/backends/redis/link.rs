@@ -9,10 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use redis::ErrorKind;
 use redis::PushInfo;
 use redis::PushKind;
+use redis::RedisResult;
 use redis::Value;
-use redis::aio::MultiplexedConnection;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -24,7 +27,11 @@ use crate::error::Error;
 
 use super::commands::Commands;
 use super::commands::Traffic;
+use super::commands::failed;
 use super::find::Find;
+use super::publisher::Publish;
+use super::publisher::pump;
+use super::publisher::queue;
 use super::server::Connection;
 use super::server::Server;
 
@@ -96,12 +103,27 @@ struct Shared {
     options: LinkOptions,
     listener: Arc<dyn Listener>,
     /// The connection, or why there is none. Written by the task alone.
-    state: RwLock<Result<MultiplexedConnection, String>>,
+    state: RwLock<Result<Current, String>>,
     /// How many connections there were.
     epoch: AtomicU64,
     traffic: Arc<Traffic>,
     /// The last probe that came back.
     echo: watch::Sender<u64>,
+}
+
+/// A connection that works.
+struct Opened {
+    server: Server,
+    connection: Connection,
+    current: Current,
+    queue: mpsc::Receiver<Publish>,
+}
+
+/// What goes into the connection.
+#[derive(Clone)]
+struct Current {
+    commands: Commands,
+    publishing: mpsc::Sender<Publish>,
 }
 
 impl Link {
@@ -116,9 +138,9 @@ impl Link {
         listener: Arc<dyn Listener>,
     ) -> Result<Self, Error> {
         let shared = Shared::new(find, options, listener);
-        let (server, connection) = shared.open().await?;
-        shared.take_up(&connection);
-        let task = tokio::spawn(shared.clone().supervise(Some((server, connection))));
+        let opened = shared.open().await?;
+        shared.take_up(&opened);
+        let task = tokio::spawn(shared.clone().supervise(Some(opened)));
         Ok(Self { shared, task })
     }
 
@@ -134,14 +156,56 @@ impl Link {
     /// [`Error::unavailable`] while there is no connection.
     pub(crate) fn commands(&self) -> Result<Commands, Error> {
         match &*self.shared.state() {
-            Ok(connection) => Ok(Commands::new(
-                connection.clone(),
-                self.shared.traffic.clone(),
-            )),
-            Err(reason) => Err(Error::unavailable(format!(
-                "there is no connection to redis: {reason}"
-            ))),
+            Ok(current) => Ok(current.commands.clone()),
+            Err(reason) => Err(away(reason)),
         }
+    }
+
+    /// Publishes, and returns to how many connections. What others publish at the same time goes out in the same write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::unavailable`] while there is no connection, when it is lost before the answer is there, and for what the server says
+    /// against it.
+    pub(crate) async fn publish(&self, topic: &str, payload: &[u8]) -> Result<usize, Error> {
+        let published = self.publish_by("PUBLISH", topic, payload).await?;
+        published.map_err(|error| failed("PUBLISH", &error))
+    }
+
+    /// As [`publish`](Self::publish), in the shard that the topic belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::unavailable`] while there is no connection; the inner one may say where the topic is now.
+    pub(super) async fn shard_publish(
+        &self,
+        topic: &str,
+        payload: &[u8],
+    ) -> Result<RedisResult<usize>, Error> {
+        self.publish_by("SPUBLISH", topic, payload).await
+    }
+
+    async fn publish_by(
+        &self,
+        verb: &'static str,
+        topic: &str,
+        payload: &[u8],
+    ) -> Result<RedisResult<usize>, Error> {
+        let (publish, answer) = Publish::new(verb, topic, payload);
+        // Nothing is cloned where there is room, which is nearly always.
+        let full = match &*self.shared.state() {
+            Ok(current) => match current.publishing.try_send(publish) {
+                Err(TrySendError::Full(publish)) => Some((current.publishing.clone(), publish)),
+                Ok(()) | Err(TrySendError::Closed(_)) => None,
+            },
+            Err(reason) => return Err(away(reason)),
+        };
+        if let Some((publishing, publish)) = full {
+            // Closed, it drops the other end of the answer.
+            let _ = publishing.send(publish).await;
+        }
+        let lost = |_| Err((ErrorKind::Io, "the connection was lost").into());
+        Ok(answer.await.unwrap_or_else(lost))
     }
 
     /// How many connections there were: what was subscribed to at a smaller number is not any more. `None` while there is none.
@@ -150,6 +214,10 @@ impl Link {
         let epoch = self.shared.epoch.load(Ordering::Relaxed);
         state.is_ok().then_some(epoch)
     }
+}
+
+fn away(reason: &str) -> Error {
+    Error::unavailable(format!("there is no connection to redis: {reason}"))
 }
 
 impl Drop for Link {
@@ -180,7 +248,7 @@ impl Shared {
         })
     }
 
-    async fn supervise(self: Arc<Self>, first: Option<(Server, Connection)>) {
+    async fn supervise(self: Arc<Self>, first: Option<Opened>) {
         let mut opened = match first {
             Some(opened) => opened,
             None => self.open_at_last(UNMADE.to_owned(), Duration::ZERO).await,
@@ -194,19 +262,15 @@ impl Shared {
     }
 
     /// Tries until there is a connection, and says that it is there.
-    async fn open_at_last(
-        self: &Arc<Self>,
-        reason: String,
-        first_pause: Duration,
-    ) -> (Server, Connection) {
+    async fn open_at_last(self: &Arc<Self>, reason: String, first_pause: Duration) -> Opened {
         let began = Instant::now();
         let mut complain_at = began + FIRST_COMPLAINT;
         sleep(first_pause).await;
         loop {
             match self.open().await {
                 Ok(opened) => {
-                    tracing::info!(server = %opened.0, after = ?began.elapsed(), "connected to redis");
-                    self.take_up(&opened.1);
+                    tracing::info!(server = %opened.server, after = ?began.elapsed(), "connected to redis");
+                    self.take_up(&opened);
                     self.listener.up();
                     return opened;
                 }
@@ -225,7 +289,7 @@ impl Shared {
     }
 
     /// A connection on which everything is as it should be: the server, the topics, and what is published comes back.
-    async fn open(self: &Arc<Self>) -> Result<(Server, Connection), Error> {
+    async fn open(self: &Arc<Self>) -> Result<Opened, Error> {
         let limit = self.options.timeout;
         let server = self.find.find(limit).await?;
         let shared = self.clone();
@@ -233,10 +297,11 @@ impl Shared {
             .connect(limit, move |push| shared.receive(push))
             .await?;
         let mut connected = connection.commands.clone();
+        let (publishing, queue) = queue();
         let commands = Commands::new(connected.clone(), self.traffic.clone());
         let prepared = async {
             server.check(&mut connected, self.options.needs).await?;
-            self.prepare(&server, commands).await
+            self.prepare(&server, commands.clone()).await
         };
         let prepared = tokio::select! {
             biased;
@@ -250,7 +315,16 @@ impl Shared {
             let what = format!("redis at {server} did not answer within {limit:?}");
             return Err(Error::unavailable(what));
         };
-        prepared.map(|()| (server, connection))
+        prepared?;
+        Ok(Opened {
+            server,
+            connection,
+            current: Current {
+                commands,
+                publishing,
+            },
+            queue,
+        })
     }
 
     async fn prepare(&self, server: &Server, mut commands: Commands) -> Result<(), Error> {
@@ -270,12 +344,16 @@ impl Shared {
     }
 
     /// Drives a connection until it is lost, and returns how.
-    async fn attend(&self, (server, mut connection): (Server, Connection)) -> String {
-        let commands = Commands::new(connection.commands.clone(), self.traffic.clone());
+    async fn attend(&self, mut opened: Opened) -> String {
+        let commands = opened.current.commands;
+        // In this order: what is published goes out before the task sleeps.
         tokio::select! {
             biased;
-            reason = self.watch(&server, commands) => reason,
-            () = &mut connection.driver => format!("redis at {server} closed the connection"),
+            reason = self.watch(&opened.server, commands.clone()) => reason,
+            never = pump(commands.clone(), &mut opened.queue) => match never {},
+            () = &mut opened.connection.driver => {
+                format!("redis at {} closed the connection", opened.server)
+            }
         }
     }
 
@@ -320,13 +398,15 @@ impl Shared {
         }
     }
 
-    async fn probe(&self, commands: &mut Commands) -> redis::RedisResult<()> {
+    async fn probe(&self, commands: &mut Commands) -> RedisResult<()> {
         let Probe::Publish(topic) = &self.options.probe else {
             return commands.query(&redis::cmd("PING")).await;
         };
         let mut echo = self.echo.subscribe();
         let number = *echo.borrow_and_update() + 1;
-        commands.publish(topic, &number.to_be_bytes()).await?;
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(topic).arg(&number.to_be_bytes());
+        let _: usize = commands.query(&publish).await?;
         // The sender is in `self`.
         let _ = echo.wait_for(|seen| *seen >= number).await;
         Ok(())
@@ -383,17 +463,17 @@ impl Shared {
         self.traffic.pushed.load(Ordering::Relaxed)
     }
 
-    fn take_up(&self, connection: &Connection) {
+    fn take_up(&self, opened: &Opened) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         self.epoch.fetch_add(1, Ordering::Relaxed);
-        *state = Ok(connection.commands.clone());
+        *state = Ok(opened.current.clone());
     }
 
     fn give_up(&self, reason: String) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Err(reason);
     }
 
-    fn state(&self) -> std::sync::RwLockReadGuard<'_, Result<MultiplexedConnection, String>> {
+    fn state(&self) -> std::sync::RwLockReadGuard<'_, Result<Current, String>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@ mod cluster;
 mod commands;
 mod find;
 mod link;
+mod publisher;
 mod redis;
 mod seats;
 mod server;

@@ -116,15 +116,13 @@ impl Seats {
     }
 
     /// The topics that are not where they should be. What is new is none of them.
-    pub(super) fn misplaced(&self, place_of: impl Fn(u16) -> Option<Place>) -> Vec<(String, u16)> {
+    pub(super) fn misplaced(&self, place_of: impl Fn(u16) -> Option<Place>) -> Vec<String> {
         let seats = &self.lock().topics;
         let misplaced = seats.iter().filter(|(_, seat)| {
             let is_there = seat.place.is_some() && seat.place == place_of(seat.slot);
             !seat.is_new && !is_there
         });
-        misplaced
-            .map(|(topic, seat)| (topic.clone(), seat.slot))
-            .collect()
+        misplaced.map(|(topic, _)| topic.clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -141,8 +139,7 @@ mod tests {
     }
 
     fn misplaced(seats: &Seats, place: (u64, u64)) -> Vec<String> {
-        let misplaced = seats.misplaced(|_| Some(place));
-        misplaced.into_iter().map(|(topic, _)| topic).collect()
+        seats.misplaced(|_| Some(place))
     }
 
     #[test]

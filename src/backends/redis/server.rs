@@ -86,8 +86,12 @@ impl Server {
         &self,
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Connection, Error> {
-        let stream = self.stream().await.map_err(|error| {
-            Error::unavailable(format!("redis at {self} cannot be reached: {error}"))
+        let stream = self.stream().await.map_err(|error| match error.kind() {
+            // What rustls refuses: a certificate, or something that is no TLS.
+            io::ErrorKind::InvalidData => Error::misconfigured(format!(
+                "redis at {self} does not pass for rediss://: {error}; authorities of your own are named by ?ca=FILE"
+            )),
+            _ => Error::unavailable(format!("redis at {self} cannot be reached: {error}")),
         })?;
         let mut info = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP3)

@@ -44,10 +44,8 @@ impl Single {
     }
 
     pub(super) async fn publish(&self, envelope: &Envelope) -> Result<Published, Error> {
-        let mut commands = self.link.commands()?;
         let parcel = self.topics.pack(envelope);
-        let published = commands.publish(&parcel.topic, &parcel.payload).await;
-        let receivers = published.map_err(|error| failed("PUBLISH", &error))?;
+        let receivers = self.link.publish(&parcel.topic, &parcel.payload).await?;
         Ok(Published::new(receivers))
     }
 
