@@ -5,7 +5,6 @@
 
 use bytes::BufMut;
 use bytes::Bytes;
-use bytes::BytesMut;
 
 use crate::error::Error;
 use crate::event::is_event;
@@ -22,14 +21,21 @@ impl Envelope {
     /// 1 byte and the name for each option. [`decode`](Self::decode) is the way back.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let (kind, payload) = match &self.payload {
-            Payload::Event(json) => (EVENT, json.as_ref()),
-            Payload::Message(Message::Text(text)) => (TEXT, text.as_bytes()),
-            Payload::Message(Message::Binary(bytes)) => (BINARY, bytes.as_ref()),
-        };
-        let except = self.except.as_ref().map(ChannelName::as_str);
-        let latest = self.latest.as_ref().map(Key::as_str);
-        let mut bytes = BytesMut::with_capacity(payload.len() + LONGEST_HEAD);
+        let mut bytes = Vec::with_capacity(self.encoded_len());
+        self.encode_to(&mut bytes);
+        bytes.into()
+    }
+
+    /// The length of what [`encode`](Self::encode) makes.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let names = self.names().into_iter().flatten();
+        2 + names.map(|name| 1 + name.len()).sum::<usize>() + self.kind_and_bytes().1.len()
+    }
+
+    /// As [`encode`](Self::encode), into a buffer of the backend's.
+    pub(crate) fn encode_to(&self, bytes: &mut impl BufMut) {
+        let (kind, payload) = self.kind_and_bytes();
+        let [except, latest] = self.names();
         bytes.put_u8(VERSION | kind);
         let flag = |flag, option: Option<&str>| if option.is_some() { flag } else { 0 };
         bytes.put_u8(flag(EXCEPT, except) | flag(LATEST, latest));
@@ -39,7 +45,19 @@ impl Envelope {
             bytes.put_slice(name.as_bytes());
         }
         bytes.put_slice(payload);
-        bytes.freeze()
+    }
+
+    fn kind_and_bytes(&self) -> (u8, &[u8]) {
+        match &self.payload {
+            Payload::Event(json) => (EVENT, json),
+            Payload::Message(Message::Text(text)) => (TEXT, text.as_bytes()),
+            Payload::Message(Message::Binary(bytes)) => (BINARY, bytes),
+        }
+    }
+
+    fn names(&self) -> [Option<&str>; 2] {
+        let except = self.except.as_ref().map(ChannelName::as_str);
+        [except, self.latest.as_ref().map(Key::as_str)]
     }
 
     /// What [`encode`](Self::encode) made, for this address. The payload shares the bytes.
@@ -106,7 +124,6 @@ const BINARY: u8 = 2;
 const EXCEPT: u8 = 1;
 const LATEST: u8 = 2;
 
-const LONGEST_HEAD: usize = 2 + 2 * 100;
 /// More than any message that is published on purpose.
 const LARGEST: usize = 16 * 1024 * 1024;
 
@@ -148,7 +165,9 @@ mod tests {
                     let mut envelope = Envelope::new(room(), payload.clone());
                     envelope.except.clone_from(except);
                     envelope.latest.clone_from(latest);
-                    let decoded = Envelope::decode(room(), &envelope.encode()).unwrap();
+                    let encoded = envelope.encode();
+                    assert_eq!(encoded.len(), envelope.encoded_len());
+                    let decoded = Envelope::decode(room(), &encoded).unwrap();
                     assert_eq!(decoded, envelope);
                 }
             }

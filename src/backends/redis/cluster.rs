@@ -99,13 +99,13 @@ impl Cluster {
     }
 
     pub(super) async fn publish(&self, envelope: &Envelope) -> Result<Published, Error> {
-        let parcel = self.shared.arrivals.topics.pack(envelope);
-        let slot = slot(&parcel.topic);
+        let topics = &self.shared.arrivals.topics;
+        let slot = slot(&topics.of(&envelope.to));
         let mut tries = 0;
         loop {
             let map = self.shared.map();
-            let link = &map.shard(slot)?.publishing;
-            let published = link.shard_publish(&parcel.topic, &parcel.payload).await?;
+            let command = topics.publish("SPUBLISH", envelope);
+            let published = map.shard(slot)?.publishing.send_publish(command).await?;
             match published {
                 Ok(receivers) => return Ok(Published::new(receivers)),
                 Err(error) if is_elsewhere(&error) && tries < TRIES => {}

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use redis::Cmd;
 use redis::ErrorKind;
 use redis::PushInfo;
 use redis::PushKind;
@@ -168,30 +169,19 @@ impl Link {
     /// [`Error::unavailable`] while there is no connection, when it is lost before the answer is there, and for what the server says
     /// against it.
     pub(crate) async fn publish(&self, topic: &str, payload: &[u8]) -> Result<usize, Error> {
-        let published = self.publish_by("PUBLISH", topic, payload).await?;
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(topic).arg(payload);
+        let published = self.send_publish(command).await?;
         published.map_err(|error| failed("PUBLISH", &error))
     }
 
-    /// As [`publish`](Self::publish), in the shard that the topic belongs to.
+    /// As [`publish`](Self::publish), by a command that does and is answered by a number.
     ///
     /// # Errors
     ///
     /// [`Error::unavailable`] while there is no connection; the inner one may say where the topic is now.
-    pub(super) async fn shard_publish(
-        &self,
-        topic: &str,
-        payload: &[u8],
-    ) -> Result<RedisResult<usize>, Error> {
-        self.publish_by("SPUBLISH", topic, payload).await
-    }
-
-    async fn publish_by(
-        &self,
-        verb: &'static str,
-        topic: &str,
-        payload: &[u8],
-    ) -> Result<RedisResult<usize>, Error> {
-        let (publish, answer) = Publish::new(verb, topic, payload);
+    pub(super) async fn send_publish(&self, command: Cmd) -> Result<RedisResult<usize>, Error> {
+        let (publish, answer) = Publish::new(command);
         // Nothing is cloned where there is room, which is nearly always.
         let full = match &*self.shared.state() {
             Ok(current) => match current.publishing.try_send(publish) {

@@ -16,20 +16,15 @@ use super::commands::Commands;
 
 /// A message on its way to the server.
 pub(super) struct Publish {
+    /// `PUBLISH` or `SPUBLISH`.
     command: Cmd,
     /// How many connections it was sent to. Dropped, the connection is lost.
     done: oneshot::Sender<RedisResult<usize>>,
 }
 
 impl Publish {
-    /// By `PUBLISH` or `SPUBLISH`; and where the answer comes.
-    pub(super) fn new(
-        verb: &'static str,
-        topic: &str,
-        payload: &[u8],
-    ) -> (Self, oneshot::Receiver<RedisResult<usize>>) {
-        let mut command = Cmd::with_capacity(3, verb.len() + topic.len() + payload.len());
-        command.arg(verb).arg(topic).arg(payload);
+    /// A command, and where its answer comes.
+    pub(super) fn new(command: Cmd) -> (Self, oneshot::Receiver<RedisResult<usize>>) {
         let (done, answer) = oneshot::channel();
         (Self { command, done }, answer)
     }

@@ -44,8 +44,9 @@ impl Single {
     }
 
     pub(super) async fn publish(&self, envelope: &Envelope) -> Result<Published, Error> {
-        let parcel = self.topics.pack(envelope);
-        let receivers = self.link.publish(&parcel.topic, &parcel.payload).await?;
+        let command = self.topics.publish("PUBLISH", envelope);
+        let published = self.link.send_publish(command).await?;
+        let receivers = published.map_err(|error| failed("PUBLISH", &error))?;
         Ok(Published::new(receivers))
     }
 

@@ -3,7 +3,8 @@
 use bytes::Buf;
 use bytes::BufMut;
 use bytes::Bytes;
-use bytes::BytesMut;
+use redis::Cmd;
+use redis::RedisWrite;
 
 use crate::error::Error;
 use crate::layer::Address;
@@ -22,12 +23,6 @@ pub(super) struct Topics {
     pub(super) node: String,
     /// Of this node alone, for testing its connection.
     pub(super) probe: String,
-}
-
-/// What is published, and where to.
-pub(super) struct Parcel {
-    pub(super) topic: String,
-    pub(super) payload: Bytes,
 }
 
 impl Topics {
@@ -54,29 +49,49 @@ impl Topics {
         GroupName::try_from(name).ok()
     }
 
-    pub(super) fn pack(&self, envelope: &Envelope) -> Parcel {
-        match &envelope.to {
-            Address::Group(group) => Parcel {
-                topic: self.of_group(group),
-                payload: envelope.encode(),
-            },
-            Address::Channel(channel) => self.pack_for_channel(channel, envelope),
-        }
+    /// Where it is published to.
+    pub(super) fn of(&self, to: &Address) -> String {
+        let (prefix, name) = self.parts(to);
+        [prefix, name].concat()
     }
 
-    /// The topic is the node's; which of its channels it is stands before the envelope.
-    fn pack_for_channel(&self, channel: &ChannelName, envelope: &Envelope) -> Parcel {
-        let channel = channel.as_str();
-        let node = channel.split_once('!').map_or(channel, |(node, _)| node);
-        let encoded = envelope.encode();
-        let mut payload = BytesMut::with_capacity(1 + channel.len() + encoded.len());
-        // Names are shorter than 100 bytes.
-        payload.put_u8(u8::try_from(channel.len()).unwrap_or(u8::MAX));
-        payload.put_slice(channel.as_bytes());
-        payload.put_slice(&encoded);
-        Parcel {
-            topic: [&*self.node_prefix, node].concat(),
-            payload: payload.freeze(),
+    /// Publishes it by this verb. For a channel the topic is its node's; which of the node's channels it is stands before the envelope.
+    pub(super) fn publish(&self, verb: &'static str, envelope: &Envelope) -> Cmd {
+        let (prefix, name) = self.parts(&envelope.to);
+        let channel = match &envelope.to {
+            Address::Group(_) => None,
+            Address::Channel(channel) => Some(channel.as_str()),
+        };
+        let topic = prefix.len() + name.len();
+        let payload = channel.map_or(0, |name| 1 + name.len()) + envelope.encoded_len();
+        let mut command = Cmd::with_capacity(3, verb.len() + topic + payload);
+        command.arg(verb);
+        {
+            let mut bytes = command.bufmut_for_next_arg(topic);
+            bytes.put_slice(prefix.as_bytes());
+            bytes.put_slice(name.as_bytes());
+        }
+        {
+            let mut bytes = command.bufmut_for_next_arg(payload);
+            if let Some(channel) = channel {
+                // Names are shorter than 100 bytes.
+                bytes.put_u8(u8::try_from(channel.len()).unwrap_or(u8::MAX));
+                bytes.put_slice(channel.as_bytes());
+            }
+            envelope.encode_to(&mut bytes);
+        }
+        command
+    }
+
+    /// A topic in two parts.
+    fn parts<'a>(&'a self, to: &'a Address) -> (&'a str, &'a str) {
+        match to {
+            Address::Group(group) => (&self.group_prefix, group.as_str()),
+            Address::Channel(channel) => {
+                let channel = channel.as_str();
+                let node = channel.split_once('!').map_or(channel, |(node, _)| node);
+                (&self.node_prefix, node)
+            }
         }
     }
 
@@ -131,20 +146,32 @@ mod tests {
         Payload::Event(Bytes::from_static(br#"{"type":"a"}"#))
     }
 
+    /// The arguments of a command.
+    fn arguments(command: &redis::Cmd) -> Vec<Bytes> {
+        let arguments = command.args_iter().filter_map(|argument| match argument {
+            redis::Arg::Simple(bytes) => Some(Bytes::copy_from_slice(bytes)),
+            _ => None,
+        });
+        arguments.collect()
+    }
+
     #[test]
     fn a_group_is_a_topic_and_a_channel_goes_to_its_node() {
         let topics = Topics::new("strait", "specific.0a");
         let group = GroupName::try_from("order_5").unwrap();
-        let parcel = topics.pack(&Envelope::new(Address::Group(group.clone()), event()));
-        assert_eq!(parcel.topic, "strait:g:order_5");
-        assert_eq!(topics.group(&parcel.topic), Some(group));
-        assert_eq!(parcel.payload.len(), 12 + 2, "what it costs");
+        let envelope = Envelope::new(Address::Group(group.clone()), event());
+        let publish = arguments(&topics.publish("PUBLISH", &envelope));
+        assert_eq!(publish[..2], ["PUBLISH", "strait:g:order_5"]);
+        assert_eq!(publish[2], envelope.encode());
+        assert_eq!(publish[2].len(), 12 + 2, "what it costs");
+        assert_eq!(topics.of(&envelope.to), "strait:g:order_5");
+        assert_eq!(topics.group("strait:g:order_5"), Some(group));
 
         let channel = ChannelName::try_from("specific.0b!1f").unwrap();
         let envelope = Envelope::new(Address::Channel(channel), event());
-        let parcel = topics.pack(&envelope);
-        assert_eq!(parcel.topic, "strait:n:specific.0b");
-        assert_eq!(unpack_for_channel(parcel.payload).unwrap(), envelope);
+        let publish = arguments(&topics.publish("SPUBLISH", &envelope));
+        assert_eq!(publish[..2], ["SPUBLISH", "strait:n:specific.0b"]);
+        assert_eq!(unpack_for_channel(publish[2].clone()).unwrap(), envelope);
         assert_eq!(topics.node, "strait:n:specific.0a");
     }
 
