@@ -11,6 +11,8 @@ use std::net::TcpListener;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -18,6 +20,7 @@ use std::time::Instant;
 use futures::future::join_all;
 use redis::AsyncConnectionConfig;
 use redis::Client;
+use redis::PushInfo;
 use redis::aio::MultiplexedConnection;
 use serde::Deserialize;
 use serde::Serialize;
@@ -44,6 +47,7 @@ fn main() {
 /// Rounds in turn, so that what else the machine does meets all alike.
 async fn throughput(server: &Server) {
     let bare = server.client().await;
+    let subscribed = server.subscribed_client("heard by the client").await;
     let silent = ChannelLayer::new(Redis::new(server.url())).await.unwrap();
     let busy = ChannelLayer::new(Redis::new(server.url())).await.unwrap();
     let mut member = busy.new_channel();
@@ -54,12 +58,13 @@ async fn throughput(server: &Server) {
             let _ = member.recv::<Ping>().await;
         }
     });
-    let mut costs: [Vec<Cost>; 4] = Default::default();
+    let mut costs: [Vec<Cost>; 5] = Default::default();
     for round in 0..=ROUNDS {
         let turn = [
-            pipelined(&bare).await,
+            pipelined(&bare, "unheard").await,
             concurrent(&bare).await,
             through(&silent, "unheard").await,
+            pipelined(&subscribed, "heard by the client").await,
             through(&busy, "heard").await,
         ];
         // The first warms up.
@@ -79,12 +84,15 @@ async fn throughput(server: &Server) {
         "the bare client, pipelines of 100",
         "the bare client, each by itself",
         "group_send, no member",
+        "the bare client, pipelines, heard here",
         "group_send, heard by a member here",
     ];
     for (place, row) in rows.iter().enumerate() {
-        let (rate, part, cpu) = (rates[place], rates[place] / rates[0], cpus[place]);
+        // Each beside the bare client's pipelines in the same position.
+        let beside = rates[place / 3 * 3];
+        let (rate, part, cpu) = (rates[place], rates[place] / beside, cpus[place]);
         println!(
-            "  {row:36} {rate:>9.0}  {part:.2} of the first, {cpu:.2} µs of processor time each"
+            "  {row:38} {rate:>9.0}  {part:.2} of the pipelines, {cpu:.2} µs of processor time each"
         );
     }
 }
@@ -117,7 +125,7 @@ async fn latency(server: &Server) {
         times.sort_unstable();
         let at = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1e6;
         println!(
-            "  {row:36} median {:>6.0} µs, 99 % {:>6.0} µs",
+            "  {row:38} median {:>6.0} µs, 99 % {:>6.0} µs",
             at(50),
             at(99)
         );
@@ -125,7 +133,7 @@ async fn latency(server: &Server) {
 }
 
 /// As fast as the client can be.
-async fn pipelined(client: &MultiplexedConnection) -> Cost {
+async fn pipelined(client: &MultiplexedConnection, topic: &'static str) -> Cost {
     let event = serde_json::to_vec(&Ping::new()).unwrap();
     let client = client.clone();
     measure(PUBLISHERS / 100, move |count| {
@@ -134,7 +142,7 @@ async fn pipelined(client: &MultiplexedConnection) -> Cost {
             for _ in 0..count / 100 {
                 let mut pipeline = redis::Pipeline::with_capacity(100);
                 for _ in 0..100 {
-                    pipeline.cmd("PUBLISH").arg("unheard").arg(&event);
+                    pipeline.cmd("PUBLISH").arg(topic).arg(&event);
                 }
                 let _: Vec<usize> = pipeline.query_async(&mut client).await.unwrap();
             }
@@ -275,14 +283,34 @@ impl Server {
     }
 
     async fn client(&self) -> MultiplexedConnection {
-        let client = Client::open(self.url()).unwrap();
-        // The default holds 50 commands, and waits.
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(1_024);
+        self.connect(config()).await
+    }
+
+    /// What it hears it counts, and that is all.
+    async fn subscribed_client(&self, topic: &str) -> MultiplexedConnection {
+        let heard = AtomicU64::new(0);
+        let mut client = self
+            .connect(config().set_push_sender(move |_: PushInfo| {
+                heard.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, redis::aio::SendError>(())
+            }))
+            .await;
+        client.subscribe(topic).await.unwrap();
+        client
+    }
+
+    async fn connect(&self, config: AsyncConnectionConfig) -> MultiplexedConnection {
+        let client = Client::open(format!("{}?protocol=resp3", self.url())).unwrap();
         let connection = client.get_multiplexed_async_connection_with_config(&config);
         connection.await.unwrap()
     }
+}
+
+fn config() -> AsyncConnectionConfig {
+    // The default holds 50 commands, and waits.
+    AsyncConnectionConfig::new()
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(1_024)
 }
 
 impl Drop for Server {
