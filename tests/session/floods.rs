@@ -181,7 +181,7 @@ fn a_peer_that_floods_is_given_up_when_the_time_of_the_close_is_over() {
     for first in [&b"\x81\x85\0\0\0\0close"[..], &[0xff, 0xff]] {
         with_flood(first, &[0x89, 0x80, 0, 0, 0, 0], |_, sockets| {
             let start = Instant::now();
-            while sockets.count() > 0 && start.elapsed() < Duration::from_secs(6) {
+            while sockets.count() > 0 && start.elapsed() < Duration::from_secs(30) {
                 thread::sleep(Duration::from_millis(20));
             }
             assert_eq!(sockets.count(), 0, "{first:?}");
