@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
+#[cfg(feature = "redis")]
+mod servers;
+
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -12,6 +15,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+#[cfg(feature = "redis")]
+use rustix::process::Resource;
+#[cfg(feature = "redis")]
+use rustix::process::Rlimit;
+#[cfg(feature = "redis")]
+use rustix::process::getrlimit;
+#[cfg(feature = "redis")]
+use rustix::process::setrlimit;
 use serde_json::json;
 use strait::Accept;
 use strait::ChannelLayer;
@@ -57,6 +68,33 @@ async fn sockets_over_tcp_get_all_of_a_burst_in_one_order() {
     let delivered = burst_in_one_order(&layer, readers, 300).await;
     assert_eq!(delivered, 180_000);
     server.stop().await;
+}
+
+/// Published at one node, read at another. Nobody waits there: what was too much would be a gap, and missing in the count.
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs redis"]
+async fn a_thousand_sockets_get_all_of_a_burst_that_comes_through_redis() {
+    raise_descriptors();
+    let redis = servers::Redis::start().await;
+    let members = ChannelLayer::from_url(&redis.url()).await.unwrap();
+    let publisher = ChannelLayer::from_url(&redis.url()).await.unwrap();
+    let server = TestServer::spawn(router(&members)).await.unwrap();
+    let mut readers = JoinSet::new();
+    for _ in 0..1000 {
+        readers.spawn(read_to_end(over_tcp(&server, "/relay/").await));
+    }
+    let delivered = burst_in_one_order(&publisher, readers, 1).await;
+    assert_eq!(delivered, 600_000);
+    server.stop().await;
+}
+
+/// Both ends of all sockets are here.
+#[cfg(feature = "redis")]
+fn raise_descriptors() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = maximum;
+    setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,9 +243,9 @@ async fn end(layer: &ChannelLayer) {
 async fn burst_in_one_order(
     layer: &ChannelLayer,
     mut readers: JoinSet<Vec<Sent>>,
-    members: usize,
+    receivers: usize,
 ) -> usize {
-    burst(layer, members..=members, &unpaced()).await;
+    burst(layer, receivers..=receivers, &unpaced()).await;
     end(layer).await;
     let first = readers.join_next().await.unwrap().unwrap();
     assert_eq!(first.len(), 600);

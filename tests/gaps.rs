@@ -478,6 +478,26 @@ async fn what_finds_no_room_is_dropped_told_to_the_backend_and_to_the_members() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_full_channel_of_another_node_does_not_take_is_told_to_its_owner() {
+    let bus = Bus::default();
+    let here = bus.layer().await.unwrap();
+    let there = bus.layer().await.unwrap();
+    let mut channel = there.new_channel();
+    for n in 0..1_030 {
+        here.send(channel.name(), &Note { n }).await.unwrap();
+    }
+    assert_eq!(channel.dropped(), 6);
+    // A sender here is told itself.
+    let error = there
+        .send(channel.name(), &Note { n: 0 })
+        .await
+        .unwrap_err();
+    assert!(error.is_full(), "{error}");
+    assert_eq!(channel.dropped(), 0);
+    next_note(&mut channel, 0).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_event_is_skipped_without_a_gap() {
     let bus = Bus::default();
     let layer = bus.layer().await.unwrap();

@@ -12,6 +12,8 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::Weak;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -41,14 +43,15 @@ pub(super) struct Recovery {
     backend: Weak<dyn Backend>,
     /// Where the layer was made. Gaps are told there when a thread without a runtime tells of them.
     runtime: Option<Handle>,
+    /// How many outages there were. A subscription of an earlier one is none any more. Written under the lock of `state`; read
+    /// without it by every join.
+    outages: AtomicU64,
     state: Mutex<State>,
     turns: Arc<Semaphore>,
 }
 
 struct State {
     is_down: bool,
-    /// How many outages there were. A subscription of an earlier one is none any more.
-    outages: u64,
     /// Groups whose members are to be told.
     due: HashSet<GroupName>,
     /// A task tells, and looks at `due` again before it ends.
@@ -64,9 +67,9 @@ impl Recovery {
             registry,
             backend,
             runtime: Handle::try_current().ok(),
+            outages: AtomicU64::new(0),
             state: Mutex::new(State {
                 is_down: false,
-                outages: 0,
                 due: HashSet::new(),
                 is_telling: false,
                 leases: VecDeque::new(),
@@ -82,7 +85,7 @@ impl Recovery {
 
     /// How many outages there were; what is subscribed now lasts until there are more.
     pub(super) fn outages(&self) -> u64 {
-        self.lock().outages
+        self.outages.load(Ordering::Acquire)
     }
 
     pub(super) fn down(&self, reason: &str) {
@@ -90,7 +93,7 @@ impl Recovery {
         if mem::replace(&mut state.is_down, true) {
             return;
         }
-        state.outages += 1;
+        self.outages.fetch_add(1, Ordering::AcqRel);
         drop(state);
         outage_began();
         tracing::warn!(
@@ -103,9 +106,9 @@ impl Recovery {
         let mut state = self.lock();
         if !mem::take(&mut state.is_down) {
             // At the start, or a connection that was replaced before its loss was noticed.
-            state.outages += 1;
+            self.outages.fetch_add(1, Ordering::AcqRel);
         }
-        let outages = state.outages;
+        let outages = self.outages();
         drop(state);
         let groups = self.registry.groups();
         if groups.is_empty() {
@@ -278,7 +281,7 @@ impl fmt::Debug for Recovery {
         let state = self.lock();
         f.debug_struct("Recovery")
             .field("is_down", &state.is_down)
-            .field("outages", &state.outages)
+            .field("outages", &self.outages())
             .finish_non_exhaustive()
     }
 }

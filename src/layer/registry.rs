@@ -136,6 +136,13 @@ impl Registry {
         self.local_id(channel).is_some()
     }
 
+    /// What was sent to it by another node found no room.
+    pub(super) fn note_dropped(&self, channel: &ChannelName) {
+        if let Some(mailbox) = self.channel(channel) {
+            mailbox.note_dropped();
+        }
+    }
+
     /// The mailbox of a channel of this node, while it lives.
     pub(super) fn channel(&self, channel: &ChannelName) -> Option<Arc<Mailbox>> {
         let id = self.local_id(channel)?;

@@ -46,7 +46,8 @@ impl Sink {
     /// As [`deliver`](Self::deliver), for a backend whose connection must be read on: it never waits.
     ///
     /// Where 1,024 messages or 1 MiB of the group wait for delivery, so that there is no room, the envelope is dropped and
-    /// counted, and the [`gap`](crate::Consumer::gap) hook of the group's members runs.
+    /// counted, and the [`gap`](crate::Consumer::gap) hook of the group's members runs. What a full channel does not take is
+    /// counted by its owner's [`dropped`](crate::Context::dropped).
     ///
     /// # Errors
     ///
@@ -55,12 +56,13 @@ impl Sink {
     pub fn try_deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
         let result = self.registry.try_deliver(envelope);
         match &result {
-            Err(error) if error.is_full() => {
-                arrival_dropped();
-                if let Address::Group(group) = &envelope.to {
+            Err(error) if error.is_full() => match &envelope.to {
+                Address::Group(group) => {
+                    arrival_dropped();
                     self.gap(group);
                 }
-            }
+                Address::Channel(channel) => self.registry.note_dropped(channel),
+            },
             Err(_) => self.skipped("not an event"),
             Ok(_) => {}
         }

@@ -32,6 +32,22 @@ impl Envelope {
         2 + names.map(|name| 1 + name.len()).sum::<usize>() + self.kind_and_bytes().1.len()
     }
 
+    /// Whether [`decode`](Self::decode) takes it: asked before it is published, since receivers could only skip it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_too_large`].
+    #[cfg(feature = "redis")]
+    pub(crate) fn check_len(&self) -> Result<(), Error> {
+        match self.encoded_len() {
+            ..=LARGEST => Ok(()),
+            bytes => Err(Error::too_large(
+                bytes,
+                format!("{LARGEST} bytes are allowed"),
+            )),
+        }
+    }
+
     /// As [`encode`](Self::encode), into a buffer of the backend's.
     pub(crate) fn encode_to(&self, bytes: &mut impl BufMut) {
         let (kind, payload) = self.kind_and_bytes();
@@ -144,6 +160,9 @@ mod tests {
     use crate::name::GroupName;
     use crate::name::Key;
 
+    #[cfg(feature = "redis")]
+    use super::LARGEST;
+
     fn room() -> Address {
         Address::Group(GroupName::try_from("room").unwrap())
     }
@@ -204,6 +223,16 @@ mod tests {
                 text.contains(why),
                 "{:?}: {text}",
                 Bytes::copy_from_slice(bytes)
+            );
+        }
+        #[cfg(feature = "redis")]
+        for (bytes, is_taken) in [(LARGEST - 2, true), (LARGEST - 1, false)] {
+            let message = Payload::Message(Message::from(vec![0_u8; bytes]));
+            let envelope = Envelope::new(room(), message);
+            assert_eq!(envelope.check_len().is_ok(), is_taken);
+            assert_eq!(
+                Envelope::decode(room(), &envelope.encode()).is_ok(),
+                is_taken
             );
         }
         let large = vec![0x12; 16 * 1024 * 1024 + 1];

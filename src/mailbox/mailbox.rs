@@ -266,7 +266,7 @@ impl Mailbox {
             Queue::Frames => state.close_slow_reader(SLOWEST),
             // A channel without a socket.
             Queue::Events if state.door == Door::Shut => {
-                let dropped = state.events.take().map_or(0, |events| events.len());
+                let dropped = state.drop_events();
                 state.count_dropped(dropped);
             }
             Queue::Events | Queue::Messages => state.close_slow_hook(SLOWEST),
@@ -391,6 +391,12 @@ impl Mailbox {
         let mut state = self.lock();
         state.drop_outgoing();
         state.shut(code, reason);
+    }
+
+    /// An event for this channel alone came over a backend and found no room: who sent it is not told, so the owner is.
+    pub(crate) fn note_dropped(&self) {
+        self.lock().count_dropped(1);
+        events_dropped(1);
     }
 
     /// How many frames and events were dropped since this was last asked.

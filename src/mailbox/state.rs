@@ -89,6 +89,18 @@ impl State {
         self.outgoing.get_or_insert_with(Outgoing::pooled)
     }
 
+    /// What waits is dropped, but not the word that something was missed. How many events that were.
+    pub(super) fn drop_events(&mut self) -> usize {
+        let Some(mut events) = self.events.take() else {
+            return 0;
+        };
+        let gaps = std::mem::take(&mut events.gaps);
+        if !gaps.is_empty() {
+            self.events.get_or_insert_default().gaps = gaps;
+        }
+        events.len()
+    }
+
     pub(super) fn pop_event(&mut self) -> Option<Encoded> {
         self.pop(Events::pop)
     }

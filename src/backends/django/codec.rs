@@ -7,6 +7,8 @@ use std::time::UNIX_EPOCH;
 use bytes::Bytes;
 
 use crate::error::Error;
+use crate::layer::Address;
+use crate::layer::Envelope;
 
 use super::fernet::Fernet;
 use super::fields::CHANNELS;
@@ -126,19 +128,21 @@ impl Codec {
     }
 
     /// What only strait's nodes send each other, encrypted like all else.
-    pub(super) fn wrap(&self, envelope: Bytes) -> Result<Bytes, Error> {
+    pub(super) fn wrap(&self, envelope: &Envelope) -> Result<Bytes, Error> {
+        envelope.check_len()?;
         match &self.fernet {
-            Some(fernet) => encrypt(fernet, &envelope).map(Bytes::from),
-            None => Ok(envelope),
+            Some(fernet) => encrypt(fernet, &envelope.encode()).map(Bytes::from),
+            None => Ok(envelope.encode()),
         }
     }
 
     /// The reverse. There is no age: what is published arrives at once or never.
-    pub(super) fn unwrap(&self, bytes: &Bytes) -> Result<Bytes, Unreadable> {
-        match &self.fernet {
-            Some(fernet) => fernet.decrypt(bytes, now(), None).map(Bytes::from),
-            None => Ok(bytes.clone()),
-        }
+    pub(super) fn unwrap(&self, to: Address, bytes: &Bytes) -> Result<Envelope, Unreadable> {
+        let envelope = match &self.fernet {
+            Some(fernet) => Envelope::decode(to, &fernet.decrypt(bytes, now(), None)?.into()),
+            None => Envelope::decode(to, bytes),
+        };
+        envelope.map_err(|_| Unreadable::FOREIGN)
     }
 
     /// One entry more in a dictionary that has some.

@@ -37,6 +37,7 @@ impl Unreadable {
     pub(super) const CUT_OFF: Self = Self("it ends in the middle of a value");
     pub(super) const DEEP: Self = Self("its values are nested too deeply");
     pub(super) const EXTENSION: Self = Self("it has a value of a msgpack extension type");
+    pub(super) const FOREIGN: Self = Self("it is not an envelope");
     pub(super) const KEY: Self = Self("it has a dictionary whose keys are not text");
     pub(super) const LARGE: Self = Self("it is too large");
     pub(super) const MALFORMED_JSON: Self = Self("it is not JSON");

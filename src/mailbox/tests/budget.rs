@@ -24,6 +24,7 @@ use crate::mailbox::Batch;
 use crate::mailbox::Budget;
 use crate::mailbox::CloseRequest;
 use crate::mailbox::Encoded;
+use crate::mailbox::Gap;
 use crate::mailbox::Mailbox;
 use crate::mailbox::Outbound;
 use crate::mailbox::Parcel;
@@ -31,6 +32,7 @@ use crate::mailbox::Tag;
 use crate::mailbox::Taken;
 use crate::mailbox::Terms;
 use crate::mailbox::budget::STEP;
+use crate::name::GroupName;
 use crate::websocket::Extensions;
 
 /// Connections that nobody reads from.
@@ -326,4 +328,23 @@ fn many_threads_at_once_leave_nothing_behind() {
     drop(mailboxes);
     assert_eq!(budget.used(), 0);
     assert!(budget.knows_nobody());
+}
+
+#[test]
+fn a_channel_that_loses_its_events_is_told_of_gaps_all_the_same() {
+    let budget = Budget::new(100_000);
+    let config = Config::new().events(usize::MAX, usize::MAX);
+    let channel = Mailbox::channel(Terms::new(config, budget));
+    let group = GroupName::try_from("room").unwrap();
+    let gap = Gap { group, turn: None };
+    channel.deliver_gap(gap);
+    for _ in 0..20 {
+        channel.deliver_event(&parcel(10_000, None), Overflow::Close);
+    }
+    assert!(channel.take_dropped() > 0, "the budget was never used up");
+    let cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Err(group)) = channel.poll_event(&cx) else {
+        panic!("the word of a gap is lost");
+    };
+    assert_eq!(group.as_str(), "room");
 }

@@ -79,17 +79,21 @@ pub(super) async fn a_full_channel_of_another_node_harms_nobody_else(nodes: &Nod
     let group = nodes.group("room");
     let mut other = member(nodes.there(), &group).await?;
     let mut full = nodes.there().new_channel();
+    let mut refused = 0;
     for n in 0..CAPACITY + 100 {
         let sent = nodes.here().send(full.name(), &note(n)).await;
         ensure(
             sent.as_ref().is_ok() || sent.as_ref().is_err_and(|error| error.is_full()),
             || format!("event {n}: {sent:?}"),
         )?;
+        refused += u32::from(sent.is_err());
     }
     nodes.here().group_send(group.as_str(), &note(7)).await?;
     same("a member of a group", next(&mut other).await?, 7)?;
     let got = take(&mut full, CAPACITY as usize).await?;
     same("what it had room for", got, (0..CAPACITY).collect())?;
+    let told = refused + full.dropped();
+    same("told to its sender, or to it", told, 100)?;
     nothing_more(from_mut(&mut full)).await?;
     nodes.here().send(full.name(), &note(9)).await?;
     same("when it has room again", next(&mut full).await?, 9)

@@ -104,13 +104,9 @@ impl Node {
         let Some(to) = self.names.address_of_own_topic(topic) else {
             return self.sink.skipped("it came by an unknown topic");
         };
-        let envelope = match self.codec.unwrap(payload) {
-            Ok(bytes) => Envelope::decode(to, &bytes),
-            Err(why) => return self.sink.skipped(why.0),
-        };
-        match envelope {
+        match self.codec.unwrap(to, payload) {
             Ok(envelope) => drop(self.sink.try_deliver(&envelope)),
-            Err(_) => self.sink.skipped("it is not an envelope"),
+            Err(why) => self.sink.skipped(why.0),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Node {
         let (host, topic, bytes) = match (&envelope.to, &envelope.payload) {
             (Address::Group(group), Payload::Message(_)) => {
                 let host = self.names.topic_host(group);
-                let bytes = self.codec.wrap(envelope.encode())?;
+                let bytes = self.codec.wrap(&envelope)?;
                 (host, self.names.own_topic(group), bytes)
             }
             (Address::Channel(_), Payload::Message(_)) => {
@@ -108,13 +108,9 @@ impl Node {
 
     /// What another node of strait has broadcast.
     fn own(&self, to: Address, payload: &Bytes) {
-        let envelope = match self.codec.unwrap(payload) {
-            Ok(bytes) => Envelope::decode(to, &bytes),
-            Err(why) => return self.sink.skipped(why.0),
-        };
-        match envelope {
+        match self.codec.unwrap(to, payload) {
             Ok(envelope) => drop(self.sink.try_deliver(&envelope)),
-            Err(_) => self.sink.skipped("it is not an envelope"),
+            Err(why) => self.sink.skipped(why.0),
         }
     }
 
