@@ -1,8 +1,10 @@
 //! [`Event`]: what travels through groups and channels when a consumer names no type of its own.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
@@ -161,19 +163,43 @@ struct Kind<'a> {
 }
 
 /// The event as JSON, after a look that it is an object with one `"type"`, a string.
-pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Vec<u8>, Error> {
-    let json = serde_json::to_string(event).map_err(Error::encode)?;
+///
+/// It is written into a buffer of the thread's, and copied: two allocations less than a buffer that grows, and none too long.
+pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Bytes, Error> {
+    // Taken, since an event may publish another while it is written.
+    let mut buffer = BUFFER.take();
+    buffer.clear();
+    serde_json::to_writer(&mut buffer, event).map_err(Error::encode)?;
+    check(&buffer)?;
+    if buffer.capacity() > KEPT {
+        return Ok(buffer.into());
+    }
+    let json = Bytes::copy_from_slice(&buffer);
+    BUFFER.set(buffer);
+    Ok(json)
+}
+
+fn check(json: &[u8]) -> Result<(), Error> {
+    // serde_json writes nothing else, but its types do not say so.
+    let json = str::from_utf8(json).map_err(|_| Error::untyped("what is not UTF-8"))?;
     // What serde's internally tagged enums and `Event` begin with: no second look needed, but where a flattened field, or JSON
     // that was published as it is, may say it again. Readers disagree on which of two counts.
     let is_plain = json
         .strip_prefix(r#"{"type":""#)
         .is_some_and(|rest| !rest.contains(r#""type""#) && !rest.contains(r"\u"));
-    if is_plain || serde_json::from_str::<Event>(&json).is_ok() {
-        return Ok(json.into_bytes());
+    if is_plain || serde_json::from_str::<Event>(json).is_ok() {
+        return Ok(());
     }
     let got: String = json.chars().take(80).collect();
     Err(Error::untyped(got))
 }
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// How much a thread keeps for its next event.
+const KEPT: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -182,10 +208,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde::Serialize;
+    use serde::Serializer;
     use serde_json::json;
     use serde_json::value::RawValue;
 
+    use super::BUFFER;
     use super::Event;
+    use super::KEPT;
     use super::encode;
 
     #[test]
@@ -203,6 +232,32 @@ mod tests {
         ];
         for (value, accepted) in rows {
             assert_eq!(encode(&value).is_ok(), accepted, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_whole_whatever_came_before() {
+        #[derive(Serialize)]
+        struct Said {
+            r#type: &'static str,
+            #[serde(serialize_with = "encoding_another")]
+            text: String,
+        }
+        fn encoding_another<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+            assert!(encode(&Event::new("another").with("text", text)).is_ok());
+            text.serialize(serializer)
+        }
+        for len in [10, KEPT + 1, 5, KEPT, 0] {
+            let text = "x".repeat(len);
+            let json = encode(&Said {
+                r#type: "said",
+                text: text.clone(),
+            });
+            let expected = format!(r#"{{"type":"said","text":"{text}"}}"#);
+            assert_eq!(json.unwrap(), expected);
+            let kept = BUFFER.take();
+            assert!(kept.capacity() <= KEPT);
+            BUFFER.set(kept);
         }
     }
 

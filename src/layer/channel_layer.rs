@@ -7,7 +7,6 @@ use std::task::Poll;
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -161,7 +160,7 @@ impl ChannelLayer {
         N::Error: Into<Error>,
         E: Serialize + ?Sized,
     {
-        let payload = encode(event).map(|json| Payload::Event(json.into()));
+        let payload = encode(event).map(Payload::Event);
         self.publish_to(group, payload)
     }
 
@@ -202,7 +201,7 @@ impl ChannelLayer {
         E: Serialize + ?Sized,
     {
         let envelope = channel.try_into().map_err(Into::into).and_then(|channel| {
-            let payload = Payload::Event(Bytes::from(encode(event)?));
+            let payload = Payload::Event(encode(event)?);
             Ok(Envelope::new(Address::Channel(channel), payload))
         });
         let layer = self.clone();

@@ -104,8 +104,9 @@ impl Cluster {
         let mut tries = 0;
         loop {
             let map = self.shared.map();
-            let command = topics.publish("SPUBLISH", envelope);
-            let published = map.shard(slot)?.publishing.send_publish(command).await?;
+            let publishing = &map.shard(slot)?.publishing;
+            let write = |bytes: &mut Vec<u8>| topics.write(envelope, bytes);
+            let published = publishing.publish_with("SPUBLISH", write).await?;
             match published {
                 Ok(receivers) => return Ok(Published::new(receivers)),
                 Err(error) if is_elsewhere(&error) && tries < TRIES => {}

@@ -4,19 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::Cmd;
 use redis::ErrorKind;
 use redis::PushInfo;
 use redis::PushKind;
 use redis::RedisResult;
 use redis::Value;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -30,9 +28,7 @@ use super::commands::Commands;
 use super::commands::Traffic;
 use super::commands::failed;
 use super::find::Find;
-use super::publisher::Publish;
-use super::publisher::pump;
-use super::publisher::queue;
+use super::publisher::Publisher;
 use super::server::Connection;
 use super::server::Server;
 
@@ -104,7 +100,9 @@ struct Shared {
     options: LinkOptions,
     listener: Arc<dyn Listener>,
     /// The connection, or why there is none. Written by the task alone.
-    state: RwLock<Result<Current, String>>,
+    state: RwLock<Result<Commands, String>>,
+    /// Open while there is a connection.
+    publisher: Publisher,
     /// How many connections there were.
     epoch: AtomicU64,
     traffic: Arc<Traffic>,
@@ -116,15 +114,7 @@ struct Shared {
 struct Opened {
     server: Server,
     connection: Connection,
-    current: Current,
-    queue: mpsc::Receiver<Publish>,
-}
-
-/// What goes into the connection.
-#[derive(Clone)]
-struct Current {
     commands: Commands,
-    publishing: mpsc::Sender<Publish>,
 }
 
 impl Link {
@@ -157,7 +147,7 @@ impl Link {
     /// [`Error::unavailable`] while there is no connection.
     pub(crate) fn commands(&self) -> Result<Commands, Error> {
         match &*self.shared.state() {
-            Ok(current) => Ok(current.commands.clone()),
+            Ok(commands) => Ok(commands.clone()),
             Err(reason) => Err(away(reason)),
         }
     }
@@ -169,31 +159,30 @@ impl Link {
     /// [`Error::unavailable`] while there is no connection, when it is lost before the answer is there, and for what the server says
     /// against it.
     pub(crate) async fn publish(&self, topic: &str, payload: &[u8]) -> Result<usize, Error> {
-        let mut command = redis::cmd("PUBLISH");
-        command.arg(topic).arg(payload);
-        let published = self.send_publish(command).await?;
+        let write = |bytes: &mut Vec<u8>| {
+            bytes.extend_from_slice(topic.as_bytes());
+            bytes.extend_from_slice(payload);
+            topic.len()
+        };
+        let published = self.publish_with("PUBLISH", write).await?;
         published.map_err(|error| failed("PUBLISH", &error))
     }
 
-    /// As [`publish`](Self::publish), by a command that does and is answered by a number.
+    /// As [`publish`](Self::publish), by a command that does and is answered by a number; `write` appends topic and payload, and
+    /// returns the length of the topic.
     ///
     /// # Errors
     ///
     /// [`Error::unavailable`] while there is no connection; the inner one may say where the topic is now.
-    pub(super) async fn send_publish(&self, command: Cmd) -> Result<RedisResult<usize>, Error> {
-        let (publish, answer) = Publish::new(command);
-        // Nothing is cloned where there is room, which is nearly always.
-        let full = match &*self.shared.state() {
-            Ok(current) => match current.publishing.try_send(publish) {
-                Err(TrySendError::Full(publish)) => Some((current.publishing.clone(), publish)),
-                Ok(()) | Err(TrySendError::Closed(_)) => None,
-            },
-            Err(reason) => return Err(away(reason)),
+    pub(super) async fn publish_with(
+        &self,
+        verb: &'static str,
+        write: impl FnOnce(&mut Vec<u8>) -> usize,
+    ) -> Result<RedisResult<usize>, Error> {
+        let Some(answer) = self.shared.publisher.push(verb, write).await else {
+            let state = self.shared.state();
+            return Err(away(state.as_ref().err().map_or(UNMADE, String::as_str)));
         };
-        if let Some((publishing, publish)) = full {
-            // Closed, it drops the other end of the answer.
-            let _ = publishing.send(publish).await;
-        }
         let lost = |_| Err((ErrorKind::Io, "the connection was lost").into());
         Ok(answer.await.unwrap_or_else(lost))
     }
@@ -232,6 +221,7 @@ impl Shared {
             options,
             listener,
             state: RwLock::new(Err(UNMADE.to_owned())),
+            publisher: Publisher::new(),
             epoch: AtomicU64::new(0),
             traffic: Arc::default(),
             echo: watch::Sender::new(0),
@@ -287,7 +277,6 @@ impl Shared {
             .connect(limit, move |push| shared.receive(push))
             .await?;
         let mut connected = connection.commands.clone();
-        let (publishing, queue) = queue();
         let commands = Commands::new(connected.clone(), self.traffic.clone());
         let prepared = async {
             server.check(&mut connected, self.options.needs).await?;
@@ -309,11 +298,7 @@ impl Shared {
         Ok(Opened {
             server,
             connection,
-            current: Current {
-                commands,
-                publishing,
-            },
-            queue,
+            commands,
         })
     }
 
@@ -335,12 +320,12 @@ impl Shared {
 
     /// Drives a connection until it is lost, and returns how.
     async fn attend(&self, mut opened: Opened) -> String {
-        let commands = opened.current.commands;
+        let commands = opened.commands;
         // In this order: what is published goes out before the task sleeps.
         tokio::select! {
             biased;
             reason = self.watch(&opened.server, commands.clone()) => reason,
-            never = pump(commands.clone(), &mut opened.queue) => match never {},
+            never = self.publisher.pump(&commands) => match never {},
             () = &mut opened.connection.driver => {
                 format!("redis at {} closed the connection", opened.server)
             }
@@ -456,14 +441,17 @@ impl Shared {
     fn take_up(&self, opened: &Opened) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         self.epoch.fetch_add(1, Ordering::Relaxed);
-        *state = Ok(opened.current.clone());
+        *state = Ok(opened.commands.clone());
+        self.publisher.open();
     }
 
     fn give_up(&self, reason: String) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Err(reason);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        *state = Err(reason);
+        self.publisher.close();
     }
 
-    fn state(&self) -> std::sync::RwLockReadGuard<'_, Result<Current, String>> {
+    fn state(&self) -> RwLockReadGuard<'_, Result<Commands, String>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,10 @@
-//! [`pump`]: what many publish at the same time goes out together.
+//! [`Publisher`]: what many publish at the same time goes out together.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::pending;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -9,73 +12,210 @@ use redis::Cmd;
 use redis::Pipeline;
 use redis::RedisResult;
 use redis::Value;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 
 use super::commands::Commands;
 
-/// A message on its way to the server.
-pub(super) struct Publish {
+/// Takes publishes from all threads, and has them sent while there is a connection.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    /// What is not on its way yet. `None` while there is no connection.
+    waiting: Mutex<Option<Waiting>>,
+    /// One for each that may wait. Who finds none waits for it, so that a connection that does not take them holds no more.
+    room: Semaphore,
+    /// There is something to send.
+    arrived: Notify,
+}
+
+/// To how many connections something was sent. Its other end dropped, the connection is lost.
+pub(super) type Answer = oneshot::Receiver<RedisResult<usize>>;
+
+impl Publisher {
+    /// Without a connection.
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            room: Semaphore::new(WAITING),
+            arrived: Notify::new(),
+        }
+    }
+
+    /// There is a connection now.
+    pub(super) fn open(&self) {
+        *self.waiting() = Some(Waiting::default());
+    }
+
+    /// The connection is lost, and what waited for it.
+    pub(super) fn close(&self) {
+        let lost = self.waiting().take();
+        self.room.add_permits(lost.map_or(0, |lost| lost.len()));
+    }
+
+    /// Publishes by this verb. `write` appends the topic and what is published to it, and returns the length of the topic. `None`
+    /// while there is no connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, nothing is published.
+    pub(super) async fn push(
+        &self,
+        verb: &'static str,
+        write: impl FnOnce(&mut Vec<u8>) -> usize,
+    ) -> Option<Answer> {
+        let room = self.room.acquire().await.ok()?;
+        let (answer, is_first) = {
+            let mut waiting = self.waiting();
+            let waiting = waiting.as_mut()?;
+            let is_first = waiting.batches.is_empty();
+            (waiting.last().push(verb, write), is_first)
+        };
+        // It comes back when this is sent, or lost.
+        room.forget();
+        if is_first {
+            self.arrived.notify_one();
+        }
+        Some(answer)
+    }
+
+    /// Sends what waits in one pipeline, and what has come meanwhile in the next. So one that is alone goes out at once, and of many
+    /// each costs a part of a write, of an answer, and of a turn of the task. Several are under way, so that the server has one while
+    /// this process sees to another.
+    pub(super) async fn pump(&self, commands: &Commands) -> Infallible {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(()) = under_way.next() => {}
+                batch = self.next(), if under_way.len() < UNDER_WAY => {
+                    under_way.push(batch.send(commands.clone()));
+                }
+            }
+        }
+    }
+
+    /// Cancel safe: nothing is taken before it returns.
+    async fn next(&self) -> Batch {
+        loop {
+            let next = self.waiting().as_mut().and_then(Waiting::pop);
+            if let Some(batch) = next {
+                self.room.add_permits(batch.publishes.len());
+                return batch;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// In the order in which they came; none is empty, and all but the last are full.
+#[derive(Debug, Default)]
+struct Waiting {
+    batches: VecDeque<Batch>,
+    /// The length of the batch that was sent last: the next will need as much.
+    usual: usize,
+}
+
+impl Waiting {
+    /// The one to add to.
+    fn last(&mut self) -> &mut Batch {
+        let is_full = |batch: &Batch| batch.publishes.len() >= AT_ONCE;
+        if self.batches.back().is_none_or(is_full) {
+            self.batches.push_back(Batch::with_capacity(self.usual));
+        }
+        let last = self.batches.len() - 1;
+        &mut self.batches[last]
+    }
+
+    fn pop(&mut self) -> Option<Batch> {
+        let batch = self.batches.pop_front()?;
+        self.usual = batch.bytes.len().min(MOST_AHEAD);
+        Some(batch)
+    }
+
+    fn len(&self) -> usize {
+        let each = self.batches.iter().map(|batch| batch.publishes.len());
+        each.sum()
+    }
+}
+
+/// What goes out together.
+///
+/// All bytes lie in one buffer, so that who publishes allocates nothing that the link's task would have to free: between two threads
+/// that costs more than the copy, since they wait for each other's allocator.
+#[derive(Debug)]
+struct Batch {
+    /// A topic and a payload for each of them.
+    bytes: Vec<u8>,
+    publishes: Vec<Publish>,
+}
+
+#[derive(Debug)]
+struct Publish {
     /// `PUBLISH` or `SPUBLISH`.
-    command: Cmd,
-    /// How many connections it was sent to. Dropped, the connection is lost.
+    verb: &'static str,
+    /// Where in the batch's bytes the topic ends, and the payload behind it.
+    topic_end: usize,
+    end: usize,
     done: oneshot::Sender<RedisResult<usize>>,
 }
 
-impl Publish {
-    /// A command, and where its answer comes.
-    pub(super) fn new(command: Cmd) -> (Self, oneshot::Receiver<RedisResult<usize>>) {
+impl Batch {
+    fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            publishes: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, verb: &'static str, write: impl FnOnce(&mut Vec<u8>) -> usize) -> Answer {
         let (done, answer) = oneshot::channel();
-        (Self { command, done }, answer)
+        let start = self.bytes.len();
+        let topic = write(&mut self.bytes);
+        self.publishes.push(Publish {
+            verb,
+            topic_end: start + topic,
+            end: self.bytes.len(),
+            done,
+        });
+        answer
     }
 
-    fn answer(self, answer: RedisResult<usize>) {
-        // Nobody may be waiting any more.
-        let _ = self.done.send(answer);
+    async fn send(self, mut commands: Commands) {
+        let answers = commands.pipeline(&self.pipeline()).await;
+        self.answer(answers);
     }
-}
 
-/// Where publishes of one connection wait; whoever has one more than there is room for waits.
-pub(super) fn queue() -> (mpsc::Sender<Publish>, mpsc::Receiver<Publish>) {
-    mpsc::channel(WAITING)
-}
-
-/// Sends what waits in one pipeline, and what has come meanwhile in the next. So one that is alone goes out at once, and of many
-/// each costs a part of a write, of an answer, and of a turn of the task. Several are under way, so that the server has one while
-/// this process sees to another.
-pub(super) async fn pump(commands: Commands, queue: &mut mpsc::Receiver<Publish>) -> Infallible {
-    let mut under_way = FuturesUnordered::new();
-    loop {
-        let mut batch = Vec::new();
-        tokio::select! {
-            biased;
-            Some(()) = under_way.next() => {}
-            count = queue.recv_many(&mut batch, AT_ONCE), if under_way.len() < UNDER_WAY => {
-                if count == 0 {
-                    // The link holds a sender for as long as it holds the connection.
-                    pending::<()>().await;
-                }
-                under_way.push(send(commands.clone(), batch));
-            }
+    fn pipeline(&self) -> Pipeline {
+        let mut pipeline = Pipeline::with_capacity(self.publishes.len());
+        let mut start = 0;
+        for publish in &self.publishes {
+            let topic = &self.bytes[start..publish.topic_end];
+            let payload = &self.bytes[publish.topic_end..publish.end];
+            let len = publish.verb.len() + topic.len() + payload.len();
+            let mut command = Cmd::with_capacity(3, len);
+            command.arg(publish.verb).arg(topic).arg(payload);
+            pipeline.add_command(command);
+            start = publish.end;
         }
+        pipeline
     }
-}
 
-async fn send(mut commands: Commands, mut batch: Vec<Publish>) {
-    let mut pipeline = Pipeline::with_capacity(batch.len());
-    for publish in &mut batch {
-        pipeline.add_command(std::mem::take(&mut publish.command));
-    }
-    match commands.pipeline(&pipeline).await {
-        Ok(answers) => {
-            for (publish, answer) in batch.into_iter().zip(answers) {
-                publish.answer(receivers(answer));
-            }
-        }
-        Err(error) => {
-            for publish in batch {
-                publish.answer(Err(error.clone()));
-            }
+    /// To each its own, or to all the same error.
+    fn answer(self, answers: RedisResult<Vec<Value>>) {
+        let publishes = self.publishes.into_iter();
+        // An error in sending: nobody may be waiting any more.
+        match answers {
+            Ok(answers) => publishes.zip(answers).for_each(|(publish, answer)| {
+                let _ = publish.done.send(receivers(answer));
+            }),
+            Err(error) => publishes.for_each(|publish| {
+                let _ = publish.done.send(Err(error.clone()));
+            }),
         }
     }
 }
@@ -84,6 +224,102 @@ fn receivers(answer: Value) -> RedisResult<usize> {
     Ok(redis::from_redis_value(answer.extract_error()?)?)
 }
 
+/// How many publishes wait at the most.
 const WAITING: usize = 1_024;
-const AT_ONCE: usize = 256;
+/// How many go into one pipeline, and how many pipelines are under way. One of more publishes is not faster: the server then has
+/// nothing to do while this process makes the next.
+const AT_ONCE: usize = 128;
 const UNDER_WAY: usize = 2;
+/// How many bytes are allocated for a batch before it needs them.
+const MOST_AHEAD: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+    use futures::FutureExt;
+    use redis::ErrorKind;
+    use redis::Value;
+
+    use super::AT_ONCE;
+    use super::Answer;
+    use super::Publisher;
+    use super::WAITING;
+
+    /// A publish of this number to a topic of its own.
+    fn push(publisher: &Publisher, number: usize) -> Option<Option<Answer>> {
+        let write = |bytes: &mut Vec<u8>| {
+            let topic = format!("topic {number}");
+            bytes.extend_from_slice(topic.as_bytes());
+            bytes.extend_from_slice(format!("payload {number}").as_bytes());
+            topic.len()
+        };
+        publisher.push("PUBLISH", write).now_or_never()
+    }
+
+    #[test]
+    fn what_waits_goes_out_in_its_order_and_in_batches() {
+        let publisher = Publisher::new();
+        publisher.open();
+        let mut answers = Vec::new();
+        for number in 0..AT_ONCE + 2 {
+            answers.push(push(&publisher, number).unwrap().unwrap());
+        }
+        let mut expected = 0;
+        for len in [AT_ONCE, 2] {
+            let batch = publisher.next().now_or_never().unwrap();
+            let pipeline = batch.pipeline();
+            assert_eq!(pipeline.len(), len);
+            for command in pipeline.cmd_iter() {
+                let sent = String::from_utf8(command.get_packed_command()).unwrap();
+                let topic = format!("topic {expected}");
+                let payload = format!("payload {expected}");
+                let words: Vec<_> = sent.split("\r\n").collect();
+                assert_eq!(
+                    [words[2], words[4], words[6]],
+                    ["PUBLISH", &topic, &payload]
+                );
+                expected += 1;
+            }
+            let count = i64::try_from(len).unwrap();
+            batch.answer(Ok((0..count).map(Value::Int).collect()));
+        }
+        assert!(publisher.next().now_or_never().is_none());
+        for (number, answer) in answers.into_iter().enumerate() {
+            let receivers = answer.now_or_never().unwrap().unwrap().unwrap();
+            assert_eq!(receivers, number % AT_ONCE, "each has its own");
+        }
+    }
+
+    #[test]
+    fn an_error_is_everyones() {
+        let publisher = Publisher::new();
+        publisher.open();
+        let answers = [0, 1].map(|number| push(&publisher, number).unwrap().unwrap());
+        let batch = publisher.next().now_or_never().unwrap();
+        batch.answer(Err((ErrorKind::Io, "lost").into()));
+        for answer in answers {
+            assert!(answer.now_or_never().unwrap().unwrap().is_err());
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_no_more() {
+        let publisher = Publisher::new();
+        assert!(push(&publisher, 0).unwrap().is_none(), "not open");
+        for _outage in 0..3 {
+            publisher.open();
+            let answers: Vec<_> = (0..WAITING)
+                .map(|number| push(&publisher, number).unwrap().unwrap())
+                .collect();
+            assert!(push(&publisher, 0).is_none(), "it waits");
+            drop(publisher.next().now_or_never().unwrap());
+            assert!(push(&publisher, 0).unwrap().is_some(), "a batch was taken");
+            publisher.close();
+            assert!(push(&publisher, 0).unwrap().is_none(), "not open any more");
+            for answer in answers {
+                assert!(answer.now_or_never().unwrap().is_err(), "lost");
+            }
+        }
+    }
+}

@@ -183,7 +183,7 @@ impl Backend for Redis {
     async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
         envelope.check_len()?;
         match self.running()? {
-            Running::Single(single) => single.publish(&envelope).await,
+            Running::Single(single) => single.publish(envelope).await,
             // In a box of its own, so that what every publish allocates stays small.
             Running::Cluster(cluster) => Box::pin(cluster.publish(&envelope)).await,
         }

@@ -43,9 +43,10 @@ impl Single {
         Ok(Self { link, topics })
     }
 
-    pub(super) async fn publish(&self, envelope: &Envelope) -> Result<Published, Error> {
-        let command = self.topics.publish("PUBLISH", envelope);
-        let published = self.link.send_publish(command).await?;
+    pub(super) async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
+        // It ends here, and not when the answer is there: most likely on the thread that made it.
+        let write = move |bytes: &mut Vec<u8>| self.topics.write(&envelope, bytes);
+        let published = self.link.publish_with("PUBLISH", write).await?;
         let receivers = published.map_err(|error| failed("PUBLISH", &error))?;
         Ok(Published::new(receivers))
     }

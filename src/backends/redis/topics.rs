@@ -3,8 +3,6 @@
 use bytes::Buf;
 use bytes::BufMut;
 use bytes::Bytes;
-use redis::Cmd;
-use redis::RedisWrite;
 
 use crate::error::Error;
 use crate::layer::Address;
@@ -55,8 +53,9 @@ impl Topics {
         [prefix, name].concat()
     }
 
-    /// Publishes it by this verb. For a channel the topic is its node's; which of the node's channels it is stands before the envelope.
-    pub(super) fn publish(&self, verb: &'static str, envelope: &Envelope) -> Cmd {
+    /// Appends the topic and what is published to it, and returns the length of the topic. For a channel the topic is its node's; which
+    /// of the node's channels it is stands before the envelope.
+    pub(super) fn write(&self, envelope: &Envelope, bytes: &mut Vec<u8>) -> usize {
         let (prefix, name) = self.parts(&envelope.to);
         let channel = match &envelope.to {
             Address::Group(_) => None,
@@ -64,23 +63,16 @@ impl Topics {
         };
         let topic = prefix.len() + name.len();
         let payload = channel.map_or(0, |name| 1 + name.len()) + envelope.encoded_len();
-        let mut command = Cmd::with_capacity(3, verb.len() + topic + payload);
-        command.arg(verb);
-        {
-            let mut bytes = command.bufmut_for_next_arg(topic);
-            bytes.put_slice(prefix.as_bytes());
-            bytes.put_slice(name.as_bytes());
+        bytes.reserve(topic + payload);
+        bytes.put_slice(prefix.as_bytes());
+        bytes.put_slice(name.as_bytes());
+        if let Some(channel) = channel {
+            // Names are shorter than 100 bytes.
+            bytes.put_u8(u8::try_from(channel.len()).unwrap_or(u8::MAX));
+            bytes.put_slice(channel.as_bytes());
         }
-        {
-            let mut bytes = command.bufmut_for_next_arg(payload);
-            if let Some(channel) = channel {
-                // Names are shorter than 100 bytes.
-                bytes.put_u8(u8::try_from(channel.len()).unwrap_or(u8::MAX));
-                bytes.put_slice(channel.as_bytes());
-            }
-            envelope.encode_to(&mut bytes);
-        }
-        command
+        envelope.encode_to(bytes);
+        topic
     }
 
     /// A topic in two parts.
@@ -146,13 +138,14 @@ mod tests {
         Payload::Event(Bytes::from_static(br#"{"type":"a"}"#))
     }
 
-    /// The arguments of a command.
-    fn arguments(command: &redis::Cmd) -> Vec<Bytes> {
-        let arguments = command.args_iter().filter_map(|argument| match argument {
-            redis::Arg::Simple(bytes) => Some(Bytes::copy_from_slice(bytes)),
-            _ => None,
-        });
-        arguments.collect()
+    /// The topic, and what is published to it.
+    fn published(topics: &Topics, envelope: &Envelope) -> (String, Bytes) {
+        // There is something before it.
+        let mut bytes = b"before".to_vec();
+        let topic = topics.write(envelope, &mut bytes);
+        let mut bytes = Bytes::from(bytes).split_off(6);
+        let topic = bytes.split_to(topic).to_vec();
+        (String::from_utf8(topic).unwrap(), bytes)
     }
 
     #[test]
@@ -160,18 +153,18 @@ mod tests {
         let topics = Topics::new("strait", "specific.0a");
         let group = GroupName::try_from("order_5").unwrap();
         let envelope = Envelope::new(Address::Group(group.clone()), event());
-        let publish = arguments(&topics.publish("PUBLISH", &envelope));
-        assert_eq!(publish[..2], ["PUBLISH", "strait:g:order_5"]);
-        assert_eq!(publish[2], envelope.encode());
-        assert_eq!(publish[2].len(), 12 + 2, "what it costs");
+        let (topic, bytes) = published(&topics, &envelope);
+        assert_eq!(topic, "strait:g:order_5");
+        assert_eq!(bytes, envelope.encode());
+        assert_eq!(bytes.len(), 12 + 2, "what it costs");
         assert_eq!(topics.of(&envelope.to), "strait:g:order_5");
         assert_eq!(topics.group("strait:g:order_5"), Some(group));
 
         let channel = ChannelName::try_from("specific.0b!1f").unwrap();
         let envelope = Envelope::new(Address::Channel(channel), event());
-        let publish = arguments(&topics.publish("SPUBLISH", &envelope));
-        assert_eq!(publish[..2], ["SPUBLISH", "strait:n:specific.0b"]);
-        assert_eq!(unpack_for_channel(publish[2].clone()).unwrap(), envelope);
+        let (topic, bytes) = published(&topics, &envelope);
+        assert_eq!(topic, "strait:n:specific.0b");
+        assert_eq!(unpack_for_channel(bytes).unwrap(), envelope);
         assert_eq!(topics.node, "strait:n:specific.0a");
     }
 
