@@ -119,6 +119,15 @@ impl Error {
         })
     }
 
+    /// Why it is [unavailable](Self::unavailable), without saying that it is; of any other error, its text.
+    #[cfg(any(feature = "redis", feature = "nats"))]
+    pub(crate) fn reason(&self) -> String {
+        match &*self.kind {
+            Kind::Unavailable { reason } => chain(&**reason),
+            _ => self.to_string(),
+        }
+    }
+
     /// An error for a backend to return when it starts: an address that makes no sense, a refused login, a server that cannot
     /// do what is needed. One sentence that names the offender and says what to do, and no password. Asked by
     /// [`is_misconfigured`](Self::is_misconfigured).

@@ -25,6 +25,11 @@ pub(crate) fn describe() {
     #[cfg(feature = "metrics")]
     {
         describe_gauge!(OPEN, Unit::Count, "Connections that are open");
+        describe_gauge!(
+            AWAY,
+            Unit::Count,
+            "Channel layers whose backend is away at present"
+        );
         for (name, text) in COUNTERS {
             describe_counter!(*name, Unit::Count, *text);
         }
@@ -91,6 +96,18 @@ pub(crate) fn outage_began() {
     counter!(OUTAGES).increment(1);
 }
 
+/// A layer has no backend from now on.
+pub(crate) fn backend_away() {
+    #[cfg(feature = "metrics")]
+    gauge!(AWAY).increment(1);
+}
+
+/// A layer that had none has one again, or has ended.
+pub(crate) fn backend_back() {
+    #[cfg(feature = "metrics")]
+    gauge!(AWAY).decrement(1);
+}
+
 /// A member is told that one of its groups may have missed something.
 pub(crate) fn gaps_told() {
     #[cfg(feature = "metrics")]
@@ -146,6 +163,8 @@ const EVENTS_DROPPED: &str = "strait_events_dropped_total";
 const EVENTS_IGNORED: &str = "strait_events_ignored_total";
 #[cfg(feature = "metrics")]
 const OUTAGES: &str = "strait_backend_outages_total";
+#[cfg(feature = "metrics")]
+const AWAY: &str = "strait_backends_away";
 #[cfg(feature = "metrics")]
 const GAPS: &str = "strait_gaps_total";
 #[cfg(feature = "metrics")]

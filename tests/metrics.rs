@@ -375,7 +375,6 @@ async fn an_event_that_does_not_decode_and_a_drain_are_counted() {
     assert_eq!(sums.of("strait_connections_open"), 0);
 }
 
-/// The table of the book, which is the only other place where the names stand.
 #[tokio::test(start_paused = true)]
 async fn what_a_backend_loses_is_counted() {
     let sums = Sums::default();
@@ -387,7 +386,12 @@ async fn what_a_backend_loses_is_counted() {
         channel.group_add("room").await.unwrap();
     }
     bus.down();
+    bus.down();
+    assert_eq!(sums.of("strait_backends_away"), 1);
+    assert!(!layer.is_available());
     bus.up();
+    assert_eq!(sums.of("strait_backends_away"), 0);
+    assert!(layer.is_available());
     sleep(Duration::from_secs(1)).await;
     assert_eq!(sums.of("strait_backend_outages_total"), 1);
     assert_eq!(sums.of("strait_gaps_total"), 2);
@@ -407,6 +411,19 @@ async fn what_a_backend_loses_is_counted() {
     }
 }
 
+#[tokio::test]
+async fn a_layer_that_ends_is_not_away_any_more() {
+    let sums = Sums::default();
+    let _guard = sums.install();
+    let bus = Bus::default();
+    let layer = bus.layer().await.unwrap();
+    bus.down();
+    assert_eq!(sums.of("strait_backends_away"), 1);
+    drop((layer, bus));
+    assert_eq!(sums.of("strait_backends_away"), 0);
+}
+
+/// The table of the book, which is the only other place where the names stand.
 #[test]
 fn each_name_is_described_and_stands_in_the_book() {
     let sums = Sums::default();

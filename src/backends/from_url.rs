@@ -38,7 +38,12 @@ impl ChannelLayer {
     ///
     /// As [`new`](Self::new).
     pub async fn from_url(url: &str) -> Result<Self, Error> {
-        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        let Some((scheme, _)) = url.split_once(':') else {
+            return Err(Error::misconfigured(format!(
+                "{url:?} names no backend: write memory:, or SCHEME://HOST:PORT with one of {}",
+                names()
+            )));
+        };
         match scheme {
             "memory" if url == "memory:" => Ok(Self::memory()),
             "memory" => Err(Error::misconfigured(
@@ -118,8 +123,8 @@ mod tests {
             ("redis://localhost?colour=red", "no option \"colour\""),
             #[cfg(feature = "redis")]
             ("redis:localhost", "begins with one of redis, rediss"),
-            ("", "no backend is called \"\": it is one of memory"),
-            ("memory", "no backend is called \"\""),
+            ("", "\"\" names no backend: write memory:"),
+            ("memory", "\"memory\" names no backend: write memory:"),
             ("memory://x", "takes no options"),
             (
                 "carrier-pigeon://loft",

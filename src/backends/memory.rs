@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 
@@ -30,6 +32,33 @@ use crate::name::GroupName;
 /// let there = ChannelLayer::new(memory).await?;
 /// # Ok::<(), strait::Error>(()) }).unwrap();
 /// ```
+///
+/// # Outages
+///
+/// Nothing can be lost in one process. To see what a program does when a networked backend is away, tests make it so:
+///
+/// ```
+/// use strait::ChannelLayer;
+/// use strait::backends::Memory;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+/// let memory = Memory::new();
+/// let layer = ChannelLayer::new(memory.clone()).await?;
+/// let mut member = layer.new_channel();
+/// member.group_add("room").await?;
+///
+/// memory.interrupt();
+/// let event = strait::Event::new("chat.message");
+/// let error = layer.group_send("room", &event).await.unwrap_err();
+/// assert!(error.is_unavailable());
+///
+/// memory.restore(); // now each consumer in a group has its hook `gap` run, within 5 s
+/// let error = member.recv::<strait::Event>().await.unwrap_err();
+/// assert!(error.is_gap());
+/// layer.group_send("room", &event).await?;
+/// assert_eq!(member.recv::<strait::Event>().await?, event);
+/// # Ok::<(), strait::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     shared: Arc<Shared>,
@@ -39,6 +68,7 @@ pub struct Memory {
 struct Shared {
     /// The nodes, in the order in which they started; they stay for as long as this backend.
     nodes: RwLock<Arc<[Sink]>>,
+    is_interrupted: AtomicBool,
     /// Held while an envelope goes to several nodes, so that all see one order.
     order: tokio::sync::Mutex<()>,
 }
@@ -48,6 +78,36 @@ impl Memory {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// From now on publishing and joining fail on all nodes, until [`restore`](Self::restore).
+    pub fn interrupt(&self) {
+        self.shared.is_interrupted.store(true, Ordering::Release);
+        let nodes = self.nodes();
+        nodes
+            .iter()
+            .for_each(|node| node.down("it was interrupted"));
+    }
+
+    /// The end of [`interrupt`](Self::interrupt): the nodes join their groups again, and tell all members that they may have missed
+    /// something. To be called in a runtime.
+    pub fn restore(&self) {
+        if self.shared.is_interrupted.swap(false, Ordering::AcqRel) {
+            let nodes = self.nodes();
+            nodes.iter().for_each(Sink::up);
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match self.shared.is_interrupted.load(Ordering::Acquire) {
+            true => Err(Error::unavailable("it was interrupted")),
+            false => Ok(()),
+        }
+    }
+
+    fn nodes(&self) -> Arc<[Sink]> {
+        let nodes = self.shared.nodes.read();
+        nodes.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn add(&self, sink: Sink) {
@@ -67,17 +127,14 @@ impl Backend for Memory {
     }
 
     async fn start(&self, sink: Sink) -> Result<(), Error> {
+        self.check()?;
         self.add(sink);
         Ok(())
     }
 
     async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
-        let nodes = self
-            .shared
-            .nodes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        self.check()?;
+        let nodes = self.nodes();
         if let [only] = &*nodes {
             return only.deliver(&envelope).await.map(Published::new);
         }
@@ -90,7 +147,7 @@ impl Backend for Memory {
     }
 
     async fn subscribe(&self, _groups: &[GroupName]) -> Result<(), Error> {
-        Ok(())
+        self.check()
     }
 
     async fn unsubscribe(&self, _groups: &[GroupName]) -> Result<(), Error> {

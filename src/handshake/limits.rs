@@ -1,8 +1,6 @@
 //! [`Limits`]: how many connections a service has, in all and per client, and how fast new ones may come.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
@@ -16,7 +14,9 @@ use tokio::time::Instant;
 use crate::rate::Bucket;
 use crate::rate::Rate;
 
+use super::reject::LATER;
 use super::reject::Reject;
+use super::reject::jitter;
 
 /// Limits on the connections of a whole service: [`Router::limits`](crate::Router::limits). All are off by default.
 ///
@@ -250,15 +250,7 @@ impl Refused {
     }
 }
 
-/// One of these seconds, at random.
-fn jitter(seconds: RangeInclusive<u64>) -> u64 {
-    let count = seconds.end() - seconds.start() + 1;
-    seconds.start() + RandomState::new().hash_one(count) % count
-}
-
 const SERVICE_UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
-/// When to come back where nobody knows when a place will be free.
-const LATER: RangeInclusive<u64> = 5..=30;
 /// When to come back where more wait than a minute lets in.
 const LATEST: RangeInclusive<u64> = 30..=60;
 /// One refusal in that time is told, so that a storm cannot fill the log.

@@ -1,5 +1,9 @@
 //! [`Reject`]: the answer that keeps a client out.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::ops::RangeInclusive;
+
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -18,7 +22,7 @@ use super::accept::parse_header;
 ///
 /// `?` makes one of any error: 500, logged once and its text not sent. Some of strait's own errors
 /// answer better: a route parameter that does not parse is 404, an unavailable channel layer 503
-/// with `Retry-After`.
+/// with a `Retry-After` of 5 to 30 s, at random.
 ///
 /// A group name that is made of a client's input and is no valid one is a 500, too, when `group_add` is awaited: make it
 /// with [`GroupName::encode`](crate::layer::GroupName::encode), which takes any text, or look at it first with
@@ -185,15 +189,23 @@ impl<E: Into<BoxError>> From<E> for Reject {
         let known = error.downcast_ref::<Error>();
         let mut reject = match known {
             Some(error) if error.is_parameter() => return Self::not_found(),
-            Some(error) if error.is_unavailable() => {
-                Self::status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "1")
-            }
+            Some(error) if error.is_unavailable() => Self::status(StatusCode::SERVICE_UNAVAILABLE)
+                .header(header::RETRY_AFTER, jitter(LATER)),
             _ => Self::status(StatusCode::INTERNAL_SERVER_ERROR),
         };
         reject.inner.error = Some(error);
         reject
     }
 }
+
+/// One of these seconds, at random.
+pub(super) fn jitter(seconds: RangeInclusive<u64>) -> u64 {
+    let count = seconds.end() - seconds.start() + 1;
+    seconds.start() + RandomState::new().hash_one(count) % count
+}
+
+/// When to come back where nobody knows when that will be of use: who is refused together must not come back together.
+pub(super) const LATER: RangeInclusive<u64> = 5..=30;
 
 #[cfg(test)]
 mod tests {

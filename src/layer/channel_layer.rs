@@ -222,6 +222,16 @@ impl ChannelLayer {
         self.0.backend.guarantees()
     }
 
+    /// Whether the backend is there, as far as this node knows: for a page of health, or before work that would be announced in
+    /// vain. While it is not, publishing and joining fail at once ([`Error::is_unavailable`]). Of a Redis Cluster single servers
+    /// may be away nevertheless. In memory it is always there, but for [`Memory::interrupt`](crate::backends::Memory::interrupt).
+    ///
+    /// Sockets are served either way: let no probe end the process for it.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        !self.0.recovery.is_down()
+    }
+
     /// What connections of a route with these limits are granted.
     pub(crate) fn terms(&self, config: Config) -> Arc<Terms> {
         Terms::new(config, self.0.budget.clone())

@@ -27,6 +27,8 @@ use tokio::time::timeout_at;
 use crate::mailbox::Gap;
 use crate::mailbox::Mailbox;
 use crate::mailbox::Turn;
+use crate::metrics::backend_away;
+use crate::metrics::backend_back;
 use crate::metrics::gaps_told;
 use crate::metrics::outage_began;
 use crate::name::GroupName;
@@ -59,6 +61,8 @@ struct State {
     /// The turns that were given, the oldest first, and until when they count.
     leases: VecDeque<(Instant, Weak<Turn>)>,
     window: Duration,
+    /// When the log was last told of something that could not be read.
+    complained: Option<Instant>,
 }
 
 impl Recovery {
@@ -74,6 +78,7 @@ impl Recovery {
                 is_telling: false,
                 leases: VecDeque::new(),
                 window: WINDOW,
+                complained: None,
             }),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         })
@@ -88,6 +93,21 @@ impl Recovery {
         self.outages.load(Ordering::Acquire)
     }
 
+    /// Whether the log may be told of something that may happen with every message: once in a while.
+    pub(super) fn may_complain(&self) -> bool {
+        let (now, mut state) = (Instant::now(), self.lock());
+        let last = state.complained;
+        if last.is_some_and(|last| now - last < BETWEEN_COMPLAINTS) {
+            return false;
+        }
+        state.complained = Some(now);
+        true
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.lock().is_down
+    }
+
     pub(super) fn down(&self, reason: &str) {
         let mut state = self.lock();
         if mem::replace(&mut state.is_down, true) {
@@ -96,6 +116,7 @@ impl Recovery {
         self.outages.fetch_add(1, Ordering::AcqRel);
         drop(state);
         outage_began();
+        backend_away();
         tracing::warn!(
             reason,
             "the channel layer's backend is away: sockets stay, publishing and joining fail"
@@ -107,6 +128,8 @@ impl Recovery {
         if !mem::take(&mut state.is_down) {
             // At the start, or a connection that was replaced before its loss was noticed.
             self.outages.fetch_add(1, Ordering::AcqRel);
+        } else {
+            backend_back();
         }
         let outages = self.outages();
         drop(state);
@@ -276,6 +299,14 @@ impl Recovery {
     }
 }
 
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        if self.is_down() {
+            backend_back();
+        }
+    }
+}
+
 impl fmt::Debug for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
@@ -297,6 +328,7 @@ fn shuffle<T>(items: &mut [T]) {
 
 /// How long it takes to tell many members; see [`ChannelLayer::gap_window`](super::ChannelLayer::gap_window).
 const WINDOW: Duration = Duration::from_secs(5);
+const BETWEEN_COMPLAINTS: Duration = Duration::from_secs(60);
 /// From one member to the next, where there are few.
 const LONGEST_STEP: Duration = Duration::from_millis(1);
 /// How many `gap` hooks run at once.

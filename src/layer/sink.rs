@@ -105,9 +105,17 @@ impl Sink {
         self.recovery.gap(group);
     }
 
-    /// Something arrived that no envelope could be made of: it is counted by this reason, one of few, and skipped.
+    /// Something arrived that no envelope could be made of: it is counted by this reason, one of few, and skipped. The log warns of
+    /// it once a minute.
     pub fn skipped(&self, why: &'static str) {
         arrival_skipped(why);
-        tracing::debug!(why, "skipped what came from the backend");
+        if self.recovery.may_complain() {
+            tracing::warn!(
+                why,
+                "skipped what came from the backend, and perhaps more: does everybody who publishes there have the same settings (serializer, keys, version)?"
+            );
+        } else {
+            tracing::debug!(why, "skipped what came from the backend");
+        }
     }
 }

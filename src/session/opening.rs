@@ -156,7 +156,7 @@ impl Opening {
         let headers = match accept.into_headers(self.ctx.scope()) {
             Ok(headers) => headers,
             Err(error) => {
-                log_failure(self.consumer.name(), self.ctx.scope(), &error);
+                log_failure(self.consumer.name(), &self.ctx, &error);
                 let refusal = Reject::status(StatusCode::INTERNAL_SERVER_ERROR).into_refusal();
                 let _ = self.answer.send(Err(refusal));
                 let closed = Closed::new(CloseCode::INTERNAL_ERROR, "", Cause::Error);
@@ -180,7 +180,7 @@ impl Opening {
     async fn rejected(self, reject: Reject) -> Option<Session> {
         self.ctx.release();
         if let Some(error) = reject.error() {
-            log_failure(self.consumer.name(), self.ctx.scope(), &**error);
+            log_failure(self.consumer.name(), &self.ctx, &**error);
         }
         let (code, reason) = match reject.into_refusal() {
             Refusal::AfterAccept(code, reason) => (code, reason),
@@ -230,20 +230,22 @@ async fn end_without_stream(
     None
 }
 
-/// A mistake of the program or of what it depends on, told once.
+/// A mistake of the program or of what it depends on, told once. That the backend is away is told once for all connections.
 pub(super) fn log_failure(
     consumer: &str,
-    scope: &Scope,
+    ctx: &Context,
     error: &(dyn std::error::Error + 'static),
 ) {
-    if error
-        .downcast_ref::<Error>()
-        .is_some_and(Error::is_parameter)
-    {
-        return;
-    }
+    let path = ctx.scope().path();
+    let known = error.downcast_ref::<Error>();
     let error = chain(error);
-    tracing::error!(consumer, path = scope.path(), error, "refused a connection");
+    match known {
+        Some(known) if known.is_parameter() => {}
+        Some(known) if known.is_unavailable() && !ctx.layer().is_available() => {
+            tracing::debug!(consumer, path, error, "refused a connection");
+        }
+        _ => tracing::error!(consumer, path, error, "refused a connection"),
+    }
 }
 
 /// How long the server in front may take to write the 101 and hand the stream over.

@@ -114,7 +114,8 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
 }
 
 /// The client's mistakes are no errors of the program, and a wanted close is no failure.
-fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, path: &str) {
+fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context) {
+    let path = ctx.scope().path();
     let known = error.downcast_ref::<Error>();
     let (code, text) = (code.as_u16(), chain(&**error));
     if known.is_some_and(Error::is_bad_message) {
@@ -125,6 +126,9 @@ fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, path: &str) {
             error = text,
             "closes: a message was not what was expected"
         );
+    } else if known.is_some_and(Error::is_unavailable) && !ctx.layer().is_available() {
+        // That was told when the backend went away, once for all.
+        tracing::debug!(consumer, path, code, error = text, "a hook failed");
     } else if !known.is_some_and(Error::is_close) {
         tracing::error!(consumer, path, code, error = text, "a hook failed");
     }
@@ -138,7 +142,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
         HookEnd::Done(Err(error)) => {
             let known = error.downcast_ref::<Error>();
             let (code, reason) = known.map_or((CloseCode::INTERNAL_ERROR, ""), Error::close_frame);
-            log_failure(&error, code, consumer, path);
+            log_failure(&error, code, consumer, ctx);
             (code, reason.to_owned(), Cause::Error)
         }
         HookEnd::Panicked(message) => {

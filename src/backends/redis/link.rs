@@ -256,12 +256,12 @@ impl Shared {
                 }
                 Err(error) if Instant::now() < complain_at => {
                     tracing::debug!(%error, "redis is still away");
-                    self.give_up(error.to_string());
+                    self.give_up(error.reason());
                 }
                 Err(error) => {
                     tracing::warn!(%error, lost = reason, since = ?began.elapsed(), "redis is still away");
                     complain_at = Instant::now() + NEXT_COMPLAINT;
-                    self.give_up(error.to_string());
+                    self.give_up(error.reason());
                 }
             }
             sleep(pause(began.elapsed())).await;

@@ -163,6 +163,9 @@ impl Server {
             _ if error.kind() == ErrorKind::RESP3NotSupported => Error::misconfigured(format!(
                 "redis at {self} is too old: strait needs Redis 6 or later"
             )),
+            _ if error.kind() == ErrorKind::Parse => Error::misconfigured(format!(
+                "what answers at {self} does not speak as Redis does"
+            )),
             Some("NOAUTH") => Error::misconfigured(format!(
                 "redis at {self} wants a login: put user:password@ or :password@ into the URL"
             )),
