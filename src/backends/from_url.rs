@@ -18,7 +18,7 @@ impl ChannelLayer {
     /// | `redis://…`, `rediss://…`, `unix://…` | `Redis`: one server | `redis` |
     /// | `redis+sentinel://…`, `rediss+sentinel://…` | `Redis`: the master that Sentinels name | `redis` |
     /// | `redis+cluster://…`, `rediss+cluster://…` | `Redis`: a Cluster | `redis` |
-    /// | `channels-redis-pubsub://…`, `channels-redis-core://…` | an unmodified Django on the same Redis: `ChannelsRedisPubSub`, `ChannelsRedisCore` | `redis` |
+    /// | `channels-redis-pubsub://…`, `channels-redis-core://…`, and with `rediss` or `redis+sentinel` in it | an unmodified Django on the same Redis: `ChannelsRedisPubSub`, `ChannelsRedisCore` | `redis` |
     /// | `nats://[user:password@\|token@]host[:port],…?prefix=…` | core NATS: see `backends::Nats` | `nats` |
     ///
     /// ```
@@ -50,13 +50,17 @@ impl ChannelLayer {
                 "memory: takes no options, write \"memory:\"",
             )),
             #[cfg(feature = "redis")]
-            "channels-redis-pubsub" | "channels-rediss-pubsub" => {
+            "channels-redis-pubsub"
+            | "channels-rediss-pubsub"
+            | "channels-redis+sentinel-pubsub"
+            | "channels-rediss+sentinel-pubsub" => {
                 Self::new(ChannelsRedisPubSub::from_url(url)?).await
             }
             #[cfg(feature = "redis")]
-            "channels-redis-core" | "channels-rediss-core" => {
-                Self::new(ChannelsRedisCore::from_url(url)?).await
-            }
+            "channels-redis-core"
+            | "channels-rediss-core"
+            | "channels-redis+sentinel-core"
+            | "channels-rediss+sentinel-core" => Self::new(ChannelsRedisCore::from_url(url)?).await,
             #[cfg(feature = "redis")]
             _ if is_of(scheme, "redis") => Self::new(Redis::new(url)).await,
             #[cfg(feature = "nats")]
@@ -102,6 +106,10 @@ const SCHEMES: &[(&str, &str)] = &[
     ("channels-redis-core", "redis"),
     ("channels-rediss-pubsub", "redis"),
     ("channels-rediss-core", "redis"),
+    ("channels-redis+sentinel-pubsub", "redis"),
+    ("channels-redis+sentinel-core", "redis"),
+    ("channels-rediss+sentinel-pubsub", "redis"),
+    ("channels-rediss+sentinel-core", "redis"),
     ("nats", "nats"),
 ];
 

@@ -11,4 +11,5 @@ mod conformance;
 mod core;
 mod matrix;
 mod outages;
+mod reached;
 mod urls;

@@ -55,6 +55,14 @@ impl PeerConfig {
         }
     }
 
+    /// More of each host's settings.
+    pub(crate) fn of_hosts(mut self, name: &str, value: &Value) -> Self {
+        for host in self.config["hosts"].as_array_mut().unwrap() {
+            host[name] = value.clone();
+        }
+        self
+    }
+
     pub(crate) fn prefix(self, prefix: &str) -> Self {
         self.option("prefix", json!(prefix))
     }

@@ -14,6 +14,7 @@
     reason = "a server that cannot be started should panic"
 )]
 
+mod authority;
 mod cluster;
 mod django;
 mod nats;
@@ -23,6 +24,7 @@ mod proxy;
 mod redis;
 mod sentinel;
 
+pub(crate) use authority::Authority;
 pub(crate) use cluster::Cluster;
 pub(crate) use django::Exception;
 pub(crate) use django::Peer;

@@ -94,6 +94,11 @@ impl Redis {
         format!("redis://{}{}/0", self.options.userinfo(), self.address())
     }
 
+    /// The same with a login that may do everything, whatever its options want.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("redis://{ADMIN}:{ADMIN}@{}/0", self.address())
+    }
+
     /// `127.0.0.1:port`.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

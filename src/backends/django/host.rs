@@ -17,7 +17,6 @@ use crate::backends::redis::Find;
 use crate::backends::redis::Link;
 use crate::backends::redis::LinkOptions;
 use crate::backends::redis::Listener;
-use crate::backends::redis::failed;
 use crate::error::Error;
 
 use super::health::Health;
@@ -47,7 +46,7 @@ impl Host {
         self.link()?.commands()
     }
 
-    fn link(&self) -> Result<&Link, Error> {
+    pub(super) fn link(&self) -> Result<&Link, Error> {
         let not_yet = || Error::unavailable("there is no connection to redis yet");
         self.link.get().ok_or_else(not_yet)
     }
@@ -63,18 +62,21 @@ impl Host {
 
     /// Returns when the server has confirmed all.
     pub(super) async fn subscribe(&self, topics: &[String]) -> Result<(), Error> {
-        let subscribed = self.commands()?.subscribe(topics).await;
-        subscribed.map_err(|error| failed("a subscription", &error))
+        let link = self.link()?;
+        let subscribed = link.commands()?.subscribe(topics).await;
+        subscribed.map_err(|error| link.failed("a subscription", &error))
     }
 
     pub(super) async fn unsubscribe(&self, topics: &[String]) -> Result<(), Error> {
-        let unsubscribed = self.commands()?.unsubscribe(topics).await;
-        unsubscribed.map_err(|error| failed("the end of a subscription", &error))
+        let link = self.link()?;
+        let unsubscribed = link.commands()?.unsubscribe(topics).await;
+        unsubscribed.map_err(|error| link.failed("the end of a subscription", &error))
     }
 
     pub(super) async fn subscribe_pattern(&self, pattern: &str) -> Result<(), Error> {
-        let subscribed = self.commands()?.subscribe_pattern(pattern).await;
-        subscribed.map_err(|error| failed("a subscription", &error))
+        let link = self.link()?;
+        let subscribed = link.commands()?.subscribe_pattern(pattern).await;
+        subscribed.map_err(|error| link.failed("a subscription to a pattern", &error))
     }
 
     pub(super) async fn run<T: FromRedisValue, A: AsRef<[u8]>>(
@@ -83,14 +85,15 @@ impl Host {
         keys: &[String],
         args: &[A],
     ) -> Result<T, Error> {
-        let mut commands = self.commands()?;
+        let link = self.link()?;
+        let mut commands = link.commands()?;
         let result = match commands.query(&script.by_hash(keys, args)).await {
             Err(error) if error.code() == Some("NOSCRIPT") => {
                 commands.query(&script.by_text(keys, args)).await
             }
             result => result,
         };
-        let value: Value = result.map_err(|error| failed("a script", &error))?;
+        let value: Value = result.map_err(|error| link.failed("a script", &error))?;
         redis::from_redis_value(value).map_err(|error| {
             Error::unavailable(format!("redis gave an unexpected answer: {error}"))
         })

@@ -53,11 +53,11 @@ impl Options {
         let (scheme, rest) = url
             .split_once("://")
             .ok_or("it needs a host: SCHEME://HOST:PORT/DB")?;
-        let redis = if scheme.starts_with("channels-rediss") {
-            "rediss"
-        } else {
-            "redis"
-        };
+        // `redis`, `rediss`, and the same with `+sentinel`.
+        let redis = scheme
+            .strip_prefix("channels-")
+            .and_then(|scheme| scheme.rsplit_once('-'))
+            .map_or(scheme, |(redis, _layer)| redis);
         let mut url = RedisUrl::parse(&format!("{redis}://{rest}"))?;
         let mut options = Self::new([""; 0]);
         if let Some(prefix) = url.take("prefix") {

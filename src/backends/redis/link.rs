@@ -13,6 +13,7 @@ use bytes::Bytes;
 use redis::ErrorKind;
 use redis::PushInfo;
 use redis::PushKind;
+use redis::RedisError;
 use redis::RedisResult;
 use redis::Value;
 use tokio::sync::watch;
@@ -72,6 +73,8 @@ pub(crate) struct LinkOptions {
     pub(crate) probe: Probe,
     /// The first version of the server that will do.
     pub(crate) needs: u32,
+    /// What an ACL user needs, in the words of `ACL SETUSER`.
+    pub(crate) rights: String,
 }
 
 /// What must come back within [`LinkOptions::timeout`].
@@ -91,6 +94,7 @@ impl Default for LinkOptions {
             topics: Vec::new(),
             probe: Probe::Ping,
             needs: 6,
+            rights: String::new(),
         }
     }
 }
@@ -185,6 +189,17 @@ impl Link {
         };
         let lost = |_| Err((ErrorKind::Io, "the connection was lost").into());
         Ok(answer.await.unwrap_or_else(lost))
+    }
+
+    /// What the server says against a command; where the user may not do so, with all that is needed.
+    pub(crate) fn failed(&self, what: &str, error: &RedisError) -> Error {
+        if !lacks_rights(error) {
+            return failed(what, error);
+        }
+        let rights = &self.shared.options.rights;
+        Error::misconfigured(format!(
+            "redis refused {what}: {error}; the user needs rights as in ACL SETUSER … {rights}"
+        ))
     }
 
     /// How many connections there were: what was subscribed to at a smaller number is not any more. `None` while there is none.
@@ -310,9 +325,9 @@ impl Shared {
         };
         prepared.map_err(|error| match error.code() {
             Some("NOPERM") => Error::misconfigured(format!(
-                "redis at {server} lets {} do too little: {error}; it needs commands and channels as in ACL SETUSER … +@pubsub +ping &{}*",
+                "redis at {server} lets {} do too little: {error}; it needs rights as in ACL SETUSER … {}",
                 server.user(),
-                common_start(topics)
+                self.options.rights
             )),
             _ => Error::unavailable(format!("redis at {server} is of no use: {error}")),
         })
@@ -456,11 +471,14 @@ impl Shared {
     }
 }
 
-/// What all topics begin with, for a hint.
-fn common_start(topics: &[String]) -> &str {
-    let first = topics.first().map_or("", String::as_str);
-    let end = first.find(':').map_or(first.len(), |end| end + 1);
-    &first[..end]
+/// Whether the ACL is against it: of the user's commands, or of one within a script, for which some versions have no code.
+fn lacks_rights(error: &RedisError) -> bool {
+    let within = [
+        "ACL failure in script",
+        "The user executing the script can't",
+    ];
+    let text = error.detail().unwrap_or_default();
+    error.code() == Some("NOPERM") || within.iter().any(|words| text.contains(words))
 }
 
 const UNMADE: &str = "it has not been made yet";

@@ -16,7 +16,6 @@ mod topics;
 mod url;
 
 pub(crate) use commands::Commands;
-pub(crate) use commands::failed;
 pub(crate) use find::Find;
 pub(crate) use link::Link;
 pub(crate) use link::LinkOptions;

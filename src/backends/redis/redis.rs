@@ -132,6 +132,10 @@ impl Redis {
         let [probe_after, timeout] = [self.probe_after.or(in_url[0]), self.timeout.or(in_url[1])];
         options.probe_after = probe_after.unwrap_or(options.probe_after);
         options.timeout = timeout.unwrap_or(options.timeout);
+        options.rights = match url.mode {
+            Mode::Cluster => format!("+@pubsub +ping +cluster|slots &{prefix}:*"),
+            _ => format!("+@pubsub +ping &{prefix}:*"),
+        };
         if options.timeout.is_zero() || options.probe_after.is_zero() {
             return Err("neither timeout nor probe_after can be 0".into());
         }

@@ -64,6 +64,15 @@ impl Node {
         Ok(())
     }
 
+    /// Before anything else: does of each kind what this node will do, to no effect, so that what it may not do is an error at the start.
+    pub(super) async fn rehearse(&self, host: usize) -> Result<(), Error> {
+        let args = [self.id.clone(), self.names.prefix.clone()];
+        let () = self.hosts[host]
+            .run(&END, &[self.nodes_key()], &args)
+            .await?;
+        self.try_to_empty(host).await
+    }
+
     /// Takes this node out of all groups, on all hosts that answer soon.
     pub(super) async fn end(&self) {
         let args = [self.id.clone(), self.names.prefix.clone()];

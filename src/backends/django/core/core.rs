@@ -83,7 +83,8 @@ use super::receive::drain;
 /// A group send of Django's is one entry for this node, about 60 bytes longer than the event, however many sockets are in the group. A
 /// node has two connections to each host. Every five seconds it says that it is alive; who has not for 15 seconds is taken out of its
 /// groups by another node, so that Django does not write to it in vain. Beside channels_redis's own keys there are
-/// `<prefix>:strait:nodes` and, for each node, `<prefix>:strait:groups:<node>`.
+/// `<prefix>:strait:nodes` and, for each node, `<prefix>:strait:groups:<node>`. What an ACL user needs is in
+/// [the chapter on Django](crate::docs::django#the-layer).
 #[doc(alias = "RedisChannelLayer")]
 #[derive(Debug)]
 pub struct ChannelsRedisCore {
@@ -110,14 +111,17 @@ impl ChannelsRedisCore {
     /// As [`ChannelLayer::from_url`](crate::ChannelLayer::from_url) has it:
     /// `channels-redis-core://[user:password@]host[:port][/db]`, and behind a `?` any of `prefix`, `serializer` (`msgpack` or `json`),
     /// `key` and `host` (both may be repeated), `capacity`, `expiry` and `group_expiry` (in seconds), `lanes`. With
-    /// `channels-rediss-core:` the hosts are reached over TLS.
+    /// `channels-rediss-core:` the hosts are reached over TLS, which trusts the authorities in `ca=FILE` (default: the system's).
+    /// `channels-redis+sentinel-core://host[:port],…/master[/db]` asks Sentinels, which have `sentinel_user` and
+    /// `sentinel_password` of their own.
     ///
     /// # Errors
     ///
     /// [`Error::is_misconfigured`], naming what makes no sense.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let (mut capacity, mut expiry, mut group_expiry, mut lanes) = (None, None, None, None);
-        let known = "prefix, serializer, key, host, capacity, expiry, group_expiry, lanes";
+        let known = "prefix, serializer, key, host, capacity, expiry, group_expiry, lanes, \
+                     ca, sentinel_user, sentinel_password";
         let options = Options::from_url(url, known, |url| {
             capacity = number(url, "capacity")?;
             expiry = seconds(url, "expiry")?;
@@ -279,9 +283,11 @@ async fn connect(node: &Arc<Node>, host: usize, find: &Find) -> Result<(), Error
         Arc::new(Ears { layer, part })
     };
     let probe = node.names.probe(&node.sink.node());
+    let rights = format!("{RIGHTS} ~{}*", node.names.prefix);
     let options = LinkOptions {
         topics: vec![probe.clone()],
         probe: Probe::Publish(probe),
+        rights: rights.clone(),
         ..LinkOptions::default()
     };
     node.hosts[host]
@@ -291,14 +297,19 @@ async fn connect(node: &Arc<Node>, host: usize, find: &Find) -> Result<(), Error
         // It waits for entries by itself, and hears each time that there is none.
         probe_after: DAY,
         timeout: 2 * WAIT,
+        rights,
         ..LinkOptions::default()
     };
     let part = node.hosts.len() + host;
     node.drains[host]
         .connect(find.clone(), options, ears(part))
         .await?;
+    node.rehearse(host).await?;
     node.clone().prepare(host).await
 }
+
+/// A pattern is for those alone who may subscribe to every topic.
+const RIGHTS: &str = "+@pubsub +ping +@sortedset +@hash +eval +evalsha +time +expire +del &*";
 
 /// As channels_redis adds it.
 const AGE_BEYOND_EXPIRY: Duration = Duration::from_secs(10);

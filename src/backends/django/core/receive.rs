@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use crate::backends::django::codec::Entry;
 use crate::backends::redis::Commands;
+use crate::error::Error;
 use crate::layer::Address;
 use crate::layer::Envelope;
 use crate::layer::Payload;
@@ -34,19 +35,14 @@ pub(super) async fn drain(node: Arc<Node>, host: usize) {
 impl Node {
     /// Until it fails.
     async fn empty(&self, mut commands: Commands) -> RedisError {
-        let mut queues: Vec<_> = self
-            .members
-            .lanes()
-            .chain([format!("{}!", self.sink.node())])
-            .map(|queue| self.names.queue_key(&queue))
-            .collect();
+        let mut queues = self.queues();
         let mut takes_many = true;
         loop {
             // The first that is not empty is emptied: none may always be the first.
             queues.rotate_left(1);
             let took = match takes_many {
-                true => take_many(&mut commands, &queues, self.limits.capacity).await,
-                false => take_one(&mut commands, &queues, self.limits.capacity).await,
+                true => take_many(&mut commands, &queues, self.limits.capacity, WAIT).await,
+                false => take_one(&mut commands, &queues, self.limits.capacity, WAIT).await,
             };
             match took {
                 Ok(Some((queue, entries))) => self.took(&queue, &entries),
@@ -55,6 +51,25 @@ impl Node {
                 Err(error) => return error,
             }
         }
+    }
+
+    /// For the first time, when nothing can be in them: tells whether this node may do so, since later an event that does not come is
+    /// missed by nobody.
+    pub(super) async fn try_to_empty(&self, host: usize) -> Result<(), Error> {
+        let link = self.drains[host].link()?;
+        let (mut commands, queues) = (link.commands()?, self.queues());
+        let took = match take_many(&mut commands, &queues, 1, AT_ONCE).await {
+            Err(error) if is_unknown(&error) => take_one(&mut commands, &queues, 1, AT_ONCE).await,
+            took => took,
+        };
+        took.map(drop)
+            .map_err(|error| link.failed("to empty a queue", &error))
+    }
+
+    fn queues(&self) -> Vec<String> {
+        let own = format!("{}!", self.sink.node());
+        let queues = self.members.lanes().chain([own]);
+        queues.map(|queue| self.names.queue_key(&queue)).collect()
     }
 
     fn took(&self, queue: &str, entries: &[Vec<u8>]) {
@@ -118,9 +133,14 @@ type Taken = Result<Option<(String, Vec<Vec<u8>>)>, RedisError>;
 type Scored = Vec<(Vec<u8>, f64)>;
 
 /// From Redis 7 on.
-async fn take_many(commands: &mut Commands, queues: &[String], entries: u64) -> Taken {
+async fn take_many(
+    commands: &mut Commands,
+    queues: &[String],
+    entries: u64,
+    wait: Duration,
+) -> Taken {
     let command = redis::cmd("BZMPOP")
-        .arg(WAIT.as_secs())
+        .arg(wait.as_secs_f64())
         .arg(queues.len())
         .arg(queues)
         .arg("MIN")
@@ -132,10 +152,15 @@ async fn take_many(commands: &mut Commands, queues: &[String], entries: u64) -> 
 }
 
 /// One as soon as there is one, and then all that wait behind it.
-async fn take_one(commands: &mut Commands, queues: &[String], entries: u64) -> Taken {
+async fn take_one(
+    commands: &mut Commands,
+    queues: &[String],
+    entries: u64,
+    wait: Duration,
+) -> Taken {
     let command = redis::cmd("BZPOPMIN")
         .arg(queues)
-        .arg(WAIT.as_secs())
+        .arg(wait.as_secs_f64())
         .take();
     let answer: Option<(String, Vec<u8>, f64)> = commands.query(&command).await?;
     let Some((queue, first, _)) = answer else {
@@ -157,4 +182,6 @@ fn is_unknown(error: &RedisError) -> bool {
 
 /// How long Redis waits for an entry, before it says that there is none.
 pub(super) const WAIT: Duration = Duration::from_secs(5);
+/// The shortest that it can wait; none would be for ever.
+const AT_ONCE: Duration = Duration::from_millis(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -64,7 +64,8 @@ use super::node::Node;
 ///
 /// # What it costs
 ///
-/// A group send is one `PUBLISH`. A node has one connection to each host, two subscriptions for each group and one pattern.
+/// A group send is one `PUBLISH`. A node has one connection to each host, two subscriptions for each group and one pattern. What an ACL
+/// user needs is in [the chapter on Django](crate::docs::django#the-layer).
 #[doc(alias = "RedisPubSubChannelLayer")]
 #[derive(Debug)]
 pub struct ChannelsRedisPubSub {
@@ -85,13 +86,15 @@ impl ChannelsRedisPubSub {
 
     /// As [`ChannelLayer::from_url`](crate::ChannelLayer::from_url) has it:
     /// `channels-redis-pubsub://[user:password@]host[:port][/db]`, and behind a `?` any of `prefix`, `serializer` (`msgpack` or
-    /// `json`), `key` and `host` (both may be repeated). With `channels-rediss-pubsub:` the hosts are reached over TLS.
+    /// `json`), `key` and `host` (both may be repeated). With `channels-rediss-pubsub:` the hosts are reached over TLS,
+    /// which trusts the authorities in `ca=FILE` (default: the system's). `channels-redis+sentinel-pubsub://host[:port],…/master`
+    /// asks Sentinels, which have `sentinel_user` and `sentinel_password` of their own.
     ///
     /// # Errors
     ///
     /// [`Error::is_misconfigured`], naming what makes no sense.
     pub fn from_url(url: &str) -> Result<Self, Error> {
-        Options::from_url(url, "prefix, serializer, key, host", |_| Ok(())).map(Self::with)
+        Options::from_url(url, KNOWN, |_| Ok(())).map(Self::with)
     }
 
     fn with(options: Options) -> Self {
@@ -162,6 +165,7 @@ async fn connect(node: &Arc<Node>, host: usize, find: &Find) -> Result<(), Error
     let options = LinkOptions {
         topics: vec![probe.clone()],
         probe: Probe::Publish(probe),
+        rights: RIGHTS.to_owned(),
         ..LinkOptions::default()
     };
     let layer = Arc::downgrade(node);
@@ -171,3 +175,7 @@ async fn connect(node: &Arc<Node>, host: usize, find: &Find) -> Result<(), Error
         .await?;
     node.clone().prepare(host).await
 }
+
+const KNOWN: &str = "prefix, serializer, key, host, ca, sentinel_user, sentinel_password";
+/// A pattern is for those alone who may subscribe to every topic.
+const RIGHTS: &str = "+@pubsub &*";
