@@ -90,7 +90,12 @@ class Peer:
 
     async def read(self, channel, received):
         while True:
-            received.append(await self.layer.receive(channel))
+            try:
+                received.append(await self.layer.receive(channel))
+            except Exception as error:
+                # Nobody awaits this task.
+                self.logged.append(f"ERROR {channel} of a crowd reads no more: {error!r}")
+                return
 
     async def flush(self):
         await self.layer.flush()
