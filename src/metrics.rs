@@ -90,7 +90,7 @@ pub(crate) fn event_ignored() {
     counter!(EVENTS_IGNORED).increment(1);
 }
 
-/// The backend was lost.
+/// The backend was lost, or the one of its servers that carries some of the groups.
 pub(crate) fn outage_began() {
     #[cfg(feature = "metrics")]
     counter!(OUTAGES).increment(1);

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
 mod bus;
+#[cfg(feature = "redis")]
+mod servers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -421,6 +423,39 @@ async fn a_layer_that_ends_is_not_away_any_more() {
     assert_eq!(sums.of("strait_backends_away"), 1);
     drop((layer, bus));
     assert_eq!(sums.of("strait_backends_away"), 0);
+}
+
+/// Of some groups, while others go on.
+#[cfg(feature = "redis")]
+#[tokio::test]
+#[ignore = "needs redis"]
+async fn a_server_of_a_cluster_that_is_lost_is_an_outage() {
+    let sums = Sums::default();
+    let _guard = sums.install();
+    let outages = || sums.of("strait_backend_outages_total");
+    let mut cluster = servers::Cluster::start().await;
+    let layer = ChannelLayer::from_url(&cluster.url()).await.unwrap();
+    let mut channel = layer.new_channel();
+    channel.group_add("room").await.unwrap();
+    assert_eq!(outages(), 0);
+    let place = cluster.place_of("strait:g:room").await;
+    for lost in 1..=2 {
+        cluster.nodes[place].kill();
+        for _ in 0..1_000 {
+            if outages() == lost {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(outages(), lost);
+        cluster.nodes[place].restart().await;
+        let told = channel.recv::<Event>().await.unwrap_err();
+        assert!(told.is_gap(), "{told}");
+        // Both connections of the server count as one.
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(outages(), lost);
+        assert_eq!(sums.of("strait_gaps_total"), lost);
+    }
 }
 
 /// The table of the book, which is the only other place where the names stand.

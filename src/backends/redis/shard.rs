@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
 use crate::error::Error;
 use crate::layer::Sink;
+use crate::metrics::outage_began;
 
 use super::find::Find;
 use super::link::Link;
@@ -54,9 +56,9 @@ impl Shard {
         arrivals: &Arrivals,
     ) -> Result<Self, Error> {
         let find = Find::Fixed(server);
-        let arrivals = Arc::new(arrivals.clone());
-        let listening = Link::connect(find.clone(), options.clone(), arrivals.clone()).await?;
-        let publishing = Link::connect(find, options, arrivals).await?;
+        let ears = Ears::new(arrivals, 0);
+        let listening = Link::connect(find.clone(), options.clone(), ears.clone()).await?;
+        let publishing = Link::connect(find, options, ears).await?;
         Ok(Self::new(host, listening, publishing))
     }
 
@@ -68,9 +70,9 @@ impl Shard {
         arrivals: &Arrivals,
     ) -> Self {
         let find = Find::Fixed(server);
-        let arrivals = Arc::new(arrivals.clone());
-        let listening = Link::begin(find.clone(), options.clone(), arrivals.clone());
-        let publishing = Link::begin(find, options, arrivals);
+        let ears = Ears::new(arrivals, LINKS);
+        let listening = Link::begin(find.clone(), options.clone(), ears.clone());
+        let publishing = Link::begin(find, options, ears);
         Self::new(host, listening, publishing)
     }
 
@@ -93,26 +95,49 @@ impl Shard {
     }
 }
 
-impl Listener for Arrivals {
-    fn message(&self, topic: &str, payload: Bytes) {
-        self.topics.deliver(topic, payload, &self.sink);
-    }
+/// What one shard's links tell.
+struct Ears {
+    arrivals: Arrivals,
+    /// How many of the links have no connection: the first that loses it begins an outage.
+    away: AtomicUsize,
+}
 
-    fn down(&self, reason: &str) {
-        tracing::warn!(
-            reason,
-            "a shard of the channel layer's backend is away: its groups miss what is published, others go on"
-        );
-        self.seats.changed.notify_one();
-    }
-
-    fn up(&self) {
-        self.seats.changed.notify_one();
-    }
-
-    fn unsubscribed(&self, topic: &str) {
-        self.seats.lose(topic);
+impl Ears {
+    fn new(arrivals: &Arrivals, away: usize) -> Arc<Self> {
+        Arc::new(Self {
+            arrivals: arrivals.clone(),
+            away: AtomicUsize::new(away),
+        })
     }
 }
 
+impl Listener for Ears {
+    fn message(&self, topic: &str, payload: Bytes) {
+        let Arrivals { topics, sink, .. } = &self.arrivals;
+        topics.deliver(topic, payload, sink);
+    }
+
+    fn down(&self, reason: &str) {
+        if self.away.fetch_add(1, Ordering::Relaxed) == 0 {
+            outage_began();
+            tracing::warn!(
+                reason,
+                "a shard of the channel layer's backend is away: its groups miss what is published, others go on"
+            );
+        }
+        self.arrivals.seats.changed.notify_one();
+    }
+
+    fn up(&self) {
+        self.away.fetch_sub(1, Ordering::Relaxed);
+        self.arrivals.seats.changed.notify_one();
+    }
+
+    fn unsubscribed(&self, topic: &str) {
+        self.arrivals.seats.lose(topic);
+    }
+}
+
+/// Of each shard.
+const LINKS: usize = 2;
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
