@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, reason = "the counts are what was measured")]
 
 mod killed_node;
+mod reshard;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod socket;

@@ -70,6 +70,27 @@ impl Cluster {
         }
     }
 
+    /// Moves a slot without keys from one of the three first masters to another, in the steps that `redis-cli --cluster reshard` takes.
+    pub(crate) async fn move_slot(&self, slot: &str, from: usize, to: usize) {
+        let mut ids = Vec::new();
+        for node in [from, to] {
+            ids.push(self.nodes[node].command(&["cluster", "myid"]).await);
+        }
+        let bystander = 3 - from - to;
+        let steps = [
+            (to, "importing", &ids[0]),
+            (from, "migrating", &ids[1]),
+            // The receiver first, as the manual says.
+            (to, "node", &ids[1]),
+            (from, "node", &ids[1]),
+            (bystander, "node", &ids[1]),
+        ];
+        for (node, what, id) in steps {
+            let words = ["cluster", "setslot", slot, what, id];
+            self.nodes[node].command(&words).await;
+        }
+    }
+
     /// Waits until every running node says that the cluster is whole, and how many nodes it has.
     pub(crate) async fn agrees(&self) {
         let count = format!("cluster_known_nodes:{}", self.nodes.len());
