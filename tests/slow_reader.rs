@@ -6,8 +6,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
+mod client;
+
 use std::future::IntoFuture;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -19,21 +21,23 @@ use strait::Context;
 use strait::Message;
 use strait::Reject;
 use strait::Router;
-use strait::Server;
 use strait::close::Cause;
 use strait::config::Config;
 use strait::layer::Overflow;
 use strait::testing::TestServer;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpSocket;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio::time::timeout;
+
+use client::Client;
+use client::Frame;
+use client::KERNEL;
+use client::PATIENCE;
+use client::TEXT;
+use client::serve;
 
 /// A queue's bound is 1,024 frames or 1 MiB, whichever is first.
 struct Row {
@@ -80,15 +84,17 @@ async fn a_slow_reader_is_bounded_and_closed_with_4008_and_the_others_get_everyt
         // It reads again, in time: whole messages from the first on, then why it was closed, then the end.
         let mut written = 0;
         let (code, reason) = loop {
-            match slow.next().await.unwrap() {
-                Frame::Text(text) => assert_eq!(text, numbered(written, row.payload)),
-                Frame::Close(code, reason) => break (code, reason),
+            let frame = slow.frame().await.unwrap();
+            if let Some(told) = frame.close() {
+                break told;
             }
+            assert_eq!(frame, Frame::text(&numbered(written, row.payload)));
             written += 1;
         };
         assert_eq!((code, reason.as_str()), (4008, closed.reason()));
-        slow.answer_close(code).await;
-        assert!(slow.next().await.is_err(), "something came after the close");
+        slow.send_close(code, "").await;
+        let after = slow.try_frame().await;
+        assert!(!matches!(after, Ok(Some(_))), "{after:?} after the close");
 
         // What was held for it at the most: what the kernel had taken, the queue, the one that found it full; then a few that were published
         // before its end was noticed here.
@@ -128,13 +134,13 @@ async fn a_slow_reader_that_never_reads_again_is_reset_after_the_close_timeout()
     assert_eq!(stage.closed.recv().await.unwrap().code(), 4008);
     // Too late: what the kernel had is all there is, and the end is no orderly one.
     let error = loop {
-        match slow.next().await {
-            Ok(Frame::Text(_)) => {}
-            Ok(Frame::Close(code, _)) => panic!("closed with {code} although it did not read"),
+        match slow.try_frame().await {
+            Ok(Some(frame)) => assert_eq!(frame.opcode, TEXT, "although it did not read"),
+            Ok(None) => panic!("an orderly end"),
             Err(error) => break error,
         }
     };
-    assert!(error.contains("reset"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
 
 #[tokio::test]
@@ -189,9 +195,7 @@ async fn with_drop_a_slow_reader_lives_and_received_and_dropped_make_what_was_se
             slow.send_text("dropped").await;
             let (mut received, mut last) = (0, None);
             let dropped = loop {
-                let Frame::Text(text) = slow.next().await.unwrap() else {
-                    panic!("{what}: closed");
-                };
+                let text = slow.receive_text().await;
                 if let Some(count) = text.strip_prefix("dropped ") {
                     break count.parse::<usize>().unwrap();
                 }
@@ -210,7 +214,7 @@ async fn with_drop_a_slow_reader_lives_and_received_and_dropped_make_what_was_se
         stage.publish_and_read(sent, 10, &mut readers).await;
         slow.expect(sent, 10).await;
         slow.send_text("dropped").await;
-        assert_eq!(slow.next().await.unwrap(), Frame::Text("dropped 0".into()));
+        assert_eq!(slow.receive_text().await, "dropped 0");
         assert!(stage.closed.is_empty());
     }
 }
@@ -278,28 +282,21 @@ impl Stage {
             })
             .channel_layer(layer.clone())
             .config(config);
-        let listener = TcpSocket::new_v4().unwrap();
-        // What it accepts takes this over.
-        listener
-            .set_send_buffer_size(u32::try_from(KERNEL).unwrap())
-            .unwrap();
-        listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let server = Server::from_listener(listener.listen(64).unwrap()).router(router);
         Self {
             layer,
-            server: TestServer::serve(server).await.unwrap(),
+            server: serve(router).await,
             closed,
         }
     }
 
     async fn slow_client(&self) -> Client {
-        Client::connect(self.server.local_addr(), "/slow/", Some(KERNEL)).await
+        Client::connect_narrow(self.server.local_addr(), "/slow/").await
     }
 
     async fn readers(&self) -> Vec<Client> {
         let mut readers = Vec::new();
         for _ in 0..READERS {
-            readers.push(Client::connect(self.server.local_addr(), "/ws/", None).await);
+            readers.push(Client::connect(self.server.local_addr(), "/ws/").await);
         }
         readers
     }
@@ -347,103 +344,10 @@ impl Consumer for Member {
     }
 }
 
-/// A client that reads when it is told to, and only then.
-struct Client {
-    stream: TcpStream,
-    unread: Vec<u8>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Frame {
-    Text(String),
-    Close(u16, String),
-}
-
 impl Client {
-    async fn connect(server: SocketAddr, path: &str, buffer: Option<usize>) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        if let Some(bytes) = buffer {
-            socket
-                .set_recv_buffer_size(u32::try_from(bytes).unwrap())
-                .unwrap();
-        }
-        let mut stream = socket.connect(server).await.unwrap();
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            answer.push(stream.read_u8().await.unwrap());
-        }
-        assert!(answer.starts_with(b"HTTP/1.1 101"));
-        Self {
-            stream,
-            unread: Vec::new(),
-        }
-    }
-
     async fn expect(&mut self, n: usize, payload: usize) {
-        assert_eq!(self.next().await, Ok(Frame::Text(numbered(n, payload))));
+        assert_eq!(self.receive_text().await, numbered(n, payload));
     }
-
-    /// The next whole frame, or how the stream ended at a frame's boundary or within one.
-    async fn next(&mut self) -> Result<Frame, String> {
-        loop {
-            if let Some((frame, length)) = decode(&self.unread) {
-                self.unread.drain(..length);
-                return Ok(frame);
-            }
-            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await;
-            match read.expect("nothing came") {
-                Ok(0) if self.unread.is_empty() => return Err("ended".to_owned()),
-                Ok(0) => return Err("ended within a frame".to_owned()),
-                Ok(_) => {}
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-    }
-
-    async fn send_text(&mut self, text: &str) {
-        self.send(0x81, text.as_bytes()).await;
-    }
-
-    async fn answer_close(&mut self, code: u16) {
-        self.send(0x88, &code.to_be_bytes()).await;
-    }
-
-    /// Masked with zeros.
-    async fn send(&mut self, opcode: u8, payload: &[u8]) {
-        let length = u8::try_from(payload.len()).unwrap();
-        assert!(length < 126);
-        let frame = [&[opcode, 0x80 | length, 0, 0, 0, 0], payload].concat();
-        self.stream.write_all(&frame).await.unwrap();
-    }
-}
-
-/// The first frame, and its length with the header.
-fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
-    let [opcode, short, ..] = *bytes else {
-        return None;
-    };
-    let (start, length) = match short {
-        126 => (
-            4,
-            usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])),
-        ),
-        short => (2, usize::from(short)),
-    };
-    let payload = bytes.get(start..start + length)?;
-    let frame = match opcode {
-        0x81 => Frame::Text(String::from_utf8(payload.to_vec()).unwrap()),
-        0x88 => {
-            let code = u16::from_be_bytes([payload[0], payload[1]]);
-            Frame::Close(code, String::from_utf8(payload[2..].to_vec()).unwrap())
-        }
-        other => panic!("a frame that was not expected: {other:#x}"),
-    };
-    Some((frame, start + length))
 }
 
 /// A message of this length that says which it is.
@@ -456,9 +360,5 @@ fn number_of(text: &str) -> usize {
 }
 
 const READERS: usize = 20;
-/// What the kernel's buffers are asked to be; they may be a few times larger, on both sides.
-const KERNEL: usize = 16 * 1024;
 /// How many messages may be published between a close and this side's notice of it.
 const NOTICED: usize = 16;
-/// How long to wait for what must come; only a failing test waits that long.
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -111,13 +111,13 @@ async fn of_a_thousand_members_ten_that_do_not_read_are_closed_and_the_rest_get_
 async fn a_slow_reader_is_told_4008_over_tcp() {
     let mut stage = Stage::new(200_000, Overflow::Drop, Config::new());
     let server = serve(router(&stage.layer, &stage.member, Config::new())).await;
-    let mut slow = Client::connect(server.local_addr(), "/slow/").await;
-    let mut quick = Client::connect(server.local_addr(), "/ws/").await;
+    let mut slow = Client::connect_narrow(server.local_addr(), "/slow/").await;
+    let mut quick = Client::connect_narrow(server.local_addr(), "/ws/").await;
     let mut sent = 0;
     let closed = loop {
         let text = format!("{sent:<8000}");
         stage.layer.group_broadcast("room", &*text).await.unwrap();
-        assert_eq!(quick.text().await, text);
+        assert_eq!(quick.receive_text().await, text);
         sent += 1;
         if let Ok(closed) = stage.closed.try_recv() {
             break closed;
@@ -127,10 +127,11 @@ async fn a_slow_reader_is_told_4008_over_tcp() {
     assert_eq!(closed.cause(), Cause::SlowReader);
     let mut next = 0;
     let told = loop {
-        match slow.next().await.unwrap() {
-            Frame::Text(text) => assert_eq!(text, format!("{next:<8000}")),
-            Frame::Close(code, reason) => break (code, reason),
+        let frame = slow.frame().await.unwrap();
+        if let Some(told) = frame.close() {
+            break told;
         }
+        assert_eq!(frame, Frame::text(&format!("{next:<8000}")));
         next += 1;
     };
     assert_eq!(told, (4008, closed.reason().to_owned()));

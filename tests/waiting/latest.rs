@@ -73,8 +73,8 @@ async fn a_reader_that_stops_gets_the_newest_of_each_key_when_it_reads_again() {
     for row in ROWS {
         let layer = ChannelLayer::memory().overflow("map", row.overflow);
         let server = serve(router(&layer)).await;
-        let mut slow = Client::connect(server.local_addr(), "/ws/").await;
-        let mut quick = Client::connect(server.local_addr(), "/ws/").await;
+        let mut slow = Client::connect_narrow(server.local_addr(), "/ws/").await;
+        let mut quick = Client::connect_narrow(server.local_addr(), "/ws/").await;
         // Twice, so that it is seen to go on.
         for begin in [0, 100_000] {
             // More than the kernel and a queue take.
@@ -82,12 +82,12 @@ async fn a_reader_that_stops_gets_the_newest_of_each_key_when_it_reads_again() {
             for n in begin..end {
                 assert_eq!(publish(&layer, n, &row).await.receivers, 2, "{row:?}");
                 // Who keeps up gets them all.
-                assert_eq!(number(&quick.text().await), n, "{row:?}");
+                assert_eq!(number(&quick.receive_text().await), n, "{row:?}");
             }
             slow.send_text("dropped").await;
             let mut got = Vec::new();
             loop {
-                let text = slow.text().await;
+                let text = slow.receive_text().await;
                 if let Some(dropped) = text.strip_prefix("dropped ") {
                     assert_eq!(dropped, "0", "{row:?}");
                     break;
@@ -95,7 +95,7 @@ async fn a_reader_that_stops_gets_the_newest_of_each_key_when_it_reads_again() {
                 got.push(number(&text));
             }
             check(&got, begin..end);
-            let queued = 6 * KERNEL as usize / row.payload + KEYS + 1;
+            let queued = 6 * KERNEL / row.payload + KEYS + 1;
             assert!(got.len() <= queued, "{row:?}: {} waited", got.len());
         }
     }
@@ -118,8 +118,8 @@ fn check(got: &[usize], published: std::ops::Range<usize>) {
 async fn what_has_no_key_is_kept_between_what_has_one() {
     let layer = ChannelLayer::memory();
     let server = serve(router(&layer)).await;
-    let mut slow = Client::connect(server.local_addr(), "/ws/").await;
-    let mut quick = Client::connect(server.local_addr(), "/ws/").await;
+    let mut slow = Client::connect_narrow(server.local_addr(), "/ws/").await;
+    let mut quick = Client::connect_narrow(server.local_addr(), "/ws/").await;
     for n in 0..4000 {
         let text = format!("{n:<1000}");
         let broadcast = layer.group_broadcast("map", text);
@@ -129,16 +129,16 @@ async fn what_has_no_key_is_kept_between_what_has_one() {
             _ => broadcast.latest(key(n)).await,
         };
         assert_eq!(published.unwrap().receivers, 2);
-        quick.text().await;
+        quick.receive_text().await;
     }
     let mut got = Vec::new();
     while got.last() != Some(&3999) {
-        got.push(number(&slow.text().await));
+        got.push(number(&slow.receive_text().await));
     }
     assert!(got.is_sorted());
     let kept = got.iter().filter(|&n| n % 10 == 0);
     assert!(kept.copied().eq((0..4000).step_by(10)));
-    assert!(got.len() < 400 + KEYS + 6 * KERNEL as usize / 1000);
+    assert!(got.len() < 400 + KEYS + 6 * KERNEL / 1000);
 }
 
 #[tokio::test(start_paused = true)]

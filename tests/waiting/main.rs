@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
 mod budget;
+#[path = "../client/mod.rs"]
 mod client;
 mod latest;
