@@ -3,8 +3,9 @@
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
+mod client;
+
 use std::fs;
-use std::time::Duration;
 
 use flate2::Compress;
 use flate2::Compression;
@@ -25,13 +26,22 @@ use strait::config::Deflate;
 use strait::service::WebSocketService;
 use strait::testing::Communicator;
 use strait::testing::TestServer;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWrite;
-use tokio::io::AsyncWriteExt;
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+
+use client::BINARY;
+use client::CLOSE;
+use client::CONTINUATION;
+use client::Client;
+use client::FIN;
+use client::Frame;
+use client::PING;
+use client::PONG;
+use client::RSV1;
+use client::TEXT;
+use client::fragment;
+use client::frame;
+use client::request;
 
 const EXTENSIONS: &str = "sec-websocket-extensions";
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
@@ -126,15 +136,15 @@ async fn a_malformed_offer_is_told_what_is_wrong() {
 async fn what_is_sent_comes_back_compressed_from_256_bytes_on() {
     let service = service(deflating());
     for offer in [OFFER, "permessage-deflate; server_max_window_bits=9"] {
-        let mut client = Raw::connect(&service, "/", Some(offer)).await;
+        let mut client = Client::in_memory(&service, "/", Some(offer)).await;
         for len in [0, 1, 10, 255, 256, 257, 1000, 5000, 60_000, 65_536] {
             for opcode in [TEXT, BINARY] {
                 let message = json_of(len);
                 for fragments in [1, 2, 5] {
                     client.send_compressed(opcode, &message, fragments).await;
                     let frame = client.frame().await.unwrap();
-                    assert_eq!(frame.is_compressed, len >= 256, "{len} bytes, {offer}");
-                    assert_eq!(frame.opcode, opcode);
+                    assert_eq!(frame.is_compressed(), len >= 256, "{len} bytes, {offer}");
+                    assert_eq!(frame.opcode & !RSV1, opcode);
                     assert_eq!(frame.message(), message, "{len} bytes, {offer}");
                     assert!(len < 1000 || frame.payload.len() < len / 2);
                 }
@@ -147,11 +157,11 @@ async fn what_is_sent_comes_back_compressed_from_256_bytes_on() {
 
 #[tokio::test]
 async fn what_cannot_be_compressed_is_sent_as_it_is() {
-    let mut client = Raw::connect(&service(deflating()), "/", Some(OFFER)).await;
+    let mut client = Client::in_memory(&service(deflating()), "/", Some(OFFER)).await;
     let noise = noise(65_536);
     client.send_compressed(BINARY, &noise, 1).await;
     let frame = client.frame().await.unwrap();
-    assert!(!frame.is_compressed);
+    assert!(!frame.is_compressed());
     assert_eq!(frame.payload, noise);
 }
 
@@ -159,10 +169,10 @@ async fn what_cannot_be_compressed_is_sent_as_it_is() {
 async fn the_options_are_the_routes() {
     let options = Deflate::new().min_len(0).max_window_bits(9).level(9);
     let service = service(Config::new().deflate(options));
-    let mut client = Raw::connect(&service, "/", Some(OFFER)).await;
+    let mut client = Client::in_memory(&service, "/", Some(OFFER)).await;
     client.send(TEXT, &[b'a'; 20]).await;
     let frame = client.frame().await.unwrap();
-    assert!(frame.is_compressed);
+    assert!(frame.is_compressed());
     assert_eq!(frame.message(), [b'a'; 20]);
 }
 
@@ -171,35 +181,35 @@ async fn what_breaks_the_rules_is_closed_with_the_right_code() {
     let hello = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
     let bad_text = compressed(b"\xFF\xFE");
     let too_long = compressed(&[b'a'; 65_537]);
-    /// What it is, the offer, the frames, the code.
-    type Row<'a> = (&'a str, Option<&'a str>, Vec<(u8, &'a [u8])>, u16);
-    let rows: [Row<'_>; 9] = [
-        ("not agreed", None, vec![(0xC1, &hello)], 1002),
-        ("a ping", Some(OFFER), vec![(0xC9, b"")], 1002),
-        ("a pong", Some(OFFER), vec![(0xCA, b"")], 1002),
-        ("a close frame", Some(OFFER), vec![(0xC8, b"")], 1002),
-        (
-            "a later fragment",
-            Some(OFFER),
-            vec![(0x41, &hello[..3]), (0xC0, &hello[3..])],
-            1002,
-        ),
+    let later = [
+        fragment(RSV1 | TEXT, &hello[..3]),
+        frame(RSV1 | CONTINUATION, &hello[3..]),
+    ];
+    let rows = [
+        ("not agreed", None, frame(RSV1 | TEXT, hello), 1002),
+        ("a ping", Some(OFFER), frame(RSV1 | PING, ""), 1002),
+        ("a pong", Some(OFFER), frame(RSV1 | PONG, ""), 1002),
+        ("a close frame", Some(OFFER), frame(RSV1 | CLOSE, ""), 1002),
+        ("a later fragment", Some(OFFER), later.concat(), 1002),
         (
             "another reserved bit",
             Some(OFFER),
-            vec![(0xE1, &hello)],
+            frame(0xE1, hello),
             1002,
         ),
-        ("no DEFLATE", Some(OFFER), vec![(0xC1, b"\x07")], 1007),
-        ("no text", Some(OFFER), vec![(0xC1, &bad_text)], 1007),
-        ("too long", Some(OFFER), vec![(0xC2, &too_long)], 1009),
+        ("no DEFLATE", Some(OFFER), frame(RSV1 | TEXT, b"\x07"), 1007),
+        ("no text", Some(OFFER), frame(RSV1 | TEXT, bad_text), 1007),
+        (
+            "too long",
+            Some(OFFER),
+            frame(RSV1 | BINARY, too_long),
+            1009,
+        ),
     ];
     let service = service(deflating());
     for (name, offer, frames, code) in rows {
-        let mut client = Raw::connect(&service, "/", offer).await;
-        for (first, payload) in frames {
-            client.write(&frame(first, payload)).await;
-        }
+        let mut client = Client::in_memory(&service, "/", offer).await;
+        client.write(frames).await;
         let close = client.frame().await.unwrap();
         assert_eq!(close.opcode, CLOSE, "{name}");
         assert_eq!(close.payload[..2], u16::to_be_bytes(code), "{name}");
@@ -226,7 +236,7 @@ async fn members_of_every_kind_get_the_same_by_every_way() {
     let mut members = Vec::new();
     for path in ["/hook/", "/relay/"] {
         for offer in &offers {
-            let member = Raw::tcp(server.local_addr(), path, offer.as_deref()).await;
+            let member = over_tcp(&server, path, offer.as_deref()).await;
             members.push((offer.is_some(), member));
         }
     }
@@ -239,9 +249,9 @@ async fn members_of_every_kind_get_the_same_by_every_way() {
     for (compresses, member) in &mut members {
         let (mut events, mut ready) = (0, 0);
         while events + ready < 2 * lens.len() {
-            let frame = timeout(PATIENCE, member.frame()).await.unwrap().unwrap();
+            let frame = member.frame().await.unwrap();
             let message = frame.message();
-            assert_eq!(frame.is_compressed, *compresses && message.len() >= 256);
+            assert_eq!(frame.is_compressed(), *compresses && message.len() >= 256);
             if message[0] == b'{' {
                 let event: serde_json::Value = serde_json::from_slice(&message).unwrap();
                 assert_eq!(event["number"], events);
@@ -296,9 +306,9 @@ async fn a_bomb_over_tcp_is_refused_with_1009_in_bounded_memory() {
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = peak_of_memory();
     for _ in 0..20 {
-        let mut client = Raw::tcp(server.local_addr(), "/", Some(OFFER)).await;
-        client.write(&frame(0xC2, &bomb)).await;
-        let close = timeout(PATIENCE, client.frame()).await.unwrap().unwrap();
+        let mut client = over_tcp(&server, "/", Some(OFFER)).await;
+        client.send(RSV1 | BINARY, &bomb).await;
+        let close = client.frame().await.unwrap();
         assert_eq!(
             (close.opcode, &close.payload[..2]),
             (CLOSE, &1009_u16.to_be_bytes()[..])
@@ -320,28 +330,14 @@ fn peak_of_memory() -> u64 {
     kib * 1024
 }
 
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A client that does only what a test says.
-struct Raw<S> {
-    stream: S,
-    read: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Frame {
-    opcode: u8,
-    is_compressed: bool,
-    payload: Vec<u8>,
-}
-
 impl Frame {
+    fn is_compressed(&self) -> bool {
+        self.opcode & RSV1 != 0
+    }
+
     /// The payload, inflated where it is compressed.
     fn message(&self) -> Vec<u8> {
-        if !self.is_compressed {
+        if !self.is_compressed() {
             return self.payload.clone();
         }
         let mut message = Vec::with_capacity(1 << 20);
@@ -354,47 +350,14 @@ impl Frame {
     }
 }
 
-impl Raw<DuplexStream> {
-    async fn connect(service: &WebSocketService, path: &str, offer: Option<&str>) -> Self {
+impl Client<DuplexStream> {
+    async fn in_memory(service: &WebSocketService, path: &str, offer: Option<&str>) -> Self {
         let mut client = Communicator::new(service, path);
         if let Some(offer) = offer {
             client = client.header(EXTENSIONS, offer);
         }
         client.connect().await.unwrap();
-        Self::new(client.into_stream().unwrap())
-    }
-}
-
-impl Raw<TcpStream> {
-    async fn tcp(address: std::net::SocketAddr, path: &str, offer: Option<&str>) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let offer = offer.map_or(String::new(), |offer| format!("{EXTENSIONS}: {offer}\r\n"));
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offer}\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.unwrap());
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101"));
-        Self::new(stream)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
-    fn new(stream: S) -> Self {
-        let read = Vec::new();
-        Self { stream, read }
-    }
-
-    async fn write(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.unwrap();
-    }
-
-    async fn send(&mut self, opcode: u8, message: &[u8]) {
-        self.write(&frame(0x80 | opcode, message)).await;
+        Self::over(client.into_stream().unwrap())
     }
 
     /// A compressed message in so many frames.
@@ -403,67 +366,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         let size = payload.len().div_ceil(fragments).max(1);
         let parts: Vec<_> = payload.chunks(size).collect();
         for (at, part) in parts.iter().enumerate() {
-            let first = if at == 0 { 0x40 | opcode } else { 0 };
-            let last = if at == parts.len() - 1 { 0x80 } else { 0 };
-            self.write(&frame(first | last, part)).await;
+            let first = if at == 0 { RSV1 | opcode } else { CONTINUATION };
+            let fin = if at == parts.len() - 1 { FIN } else { 0 };
+            self.write(fragment(fin | first, part)).await;
         }
-    }
-
-    /// The next frame; `None` at the stream's end.
-    async fn frame(&mut self) -> Option<Frame> {
-        loop {
-            if let Some(frame) = self.take() {
-                return Some(frame);
-            }
-            match self.stream.read_buf(&mut self.read).await {
-                Ok(read) if read > 0 => {}
-                _ => return None,
-            }
-        }
-    }
-
-    fn take(&mut self) -> Option<Frame> {
-        let (&[first, second], rest) = self.read.split_first_chunk::<2>()?;
-        assert_eq!(first & 0xB0, 0x80, "a whole frame");
-        let (len, rest) = match second {
-            126 => {
-                let (len, rest) = rest.split_first_chunk::<2>()?;
-                (usize::from(u16::from_be_bytes(*len)), rest)
-            }
-            127 => {
-                let (len, rest) = rest.split_first_chunk::<8>()?;
-                (usize::try_from(u64::from_be_bytes(*len)).unwrap(), rest)
-            }
-            len => (usize::from(len), rest),
-        };
-        let payload = rest.get(..len)?.to_vec();
-        let taken = self.read.len() - rest.len() + len;
-        self.read.drain(..taken);
-        Some(Frame {
-            opcode: first & 0x0F,
-            is_compressed: first & 0x40 != 0,
-            payload,
-        })
     }
 }
 
-/// A masked frame with this first byte. The mask is zero: allowed, and easy to read.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match payload.len() {
-        len @ 0..126 => bytes.push(0x80 | u8::try_from(len).unwrap()),
-        len @ 126..65536 => {
-            bytes.push(0x80 | 126);
-            bytes.extend(u16::try_from(len).unwrap().to_be_bytes());
-        }
-        len => {
-            bytes.push(0x80 | 127);
-            bytes.extend((len as u64).to_be_bytes());
-        }
-    }
-    bytes.extend([0; 4]);
-    bytes.extend(payload);
-    bytes
+async fn over_tcp(server: &TestServer, path: &str, offer: Option<&str>) -> Client {
+    let stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    let offer = offer.map_or(String::new(), |offer| format!("{EXTENSIONS}: {offer}\r\n"));
+    Client::open(stream, &request(path, &offer)).await
 }
 
 /// As a client compresses it.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
+mod client;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,10 @@ use strait::Server;
 use strait::handshake::Origins;
 use strait::testing::TestServer;
 
+use client::Client;
+use client::TEXT;
+use client::frame;
+
 struct Echo;
 
 impl Consumer for Echo {
@@ -40,12 +46,6 @@ fn echo(_scope: &Scope) -> Result<Echo, Reject> {
 
 async fn serve(router: Router) -> TestServer {
     TestServer::spawn(router).await.unwrap()
-}
-
-/// A client that writes what it likes and reads what comes.
-struct Raw {
-    stream: TcpStream,
-    unread: Vec<u8>,
 }
 
 /// An HTTP answer.
@@ -68,32 +68,22 @@ impl Answer {
     }
 }
 
-impl Raw {
-    async fn connect(server: &TestServer) -> Self {
-        Self {
-            stream: TcpStream::connect(server.local_addr()).await.unwrap(),
-            unread: Vec::new(),
-        }
-    }
+async fn connect(server: &TestServer) -> Client {
+    let stream = TcpStream::connect(server.local_addr()).await.unwrap();
+    let mut client = Client::over_tcp(stream);
+    client.patience = Some(PATIENCE);
+    client
+}
 
-    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.unwrap();
-    }
-
+impl Client {
     /// Sends a request and reads its answer.
     async fn ask(&mut self, request: &str) -> Answer {
-        self.send(request).await;
+        self.write(request).await;
         self.answer(request.starts_with("HEAD")).await
     }
 
     async fn answer(&mut self, without_body: bool) -> Answer {
-        let head = loop {
-            if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head: Vec<u8> = self.unread.drain(..end + 4).collect();
-                break String::from_utf8(head).unwrap();
-            }
-            assert!(self.read().await > 0, "no answer: {:?}", self.unread);
-        };
+        let head = self.head().await;
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap();
         let headers = lines.filter_map(|line| line.split_once(": "));
@@ -106,63 +96,26 @@ impl Raw {
         };
         let length = answer.header("content-length").filter(|_| !without_body);
         let length = length.map_or(0, |length| length.parse().unwrap());
-        answer.body = String::from_utf8(self.take(length).await).unwrap();
+        while self.unread.len() < length {
+            assert!(self.read().await.unwrap() > 0, "the end within {answer:?}");
+        }
+        answer.body = String::from_utf8(self.unread.split_to(length).to_vec()).unwrap();
         answer
-    }
-
-    /// The first byte and the payload of the next frame, a short one.
-    async fn frame(&mut self) -> (u8, Vec<u8>) {
-        let head = self.take(2).await;
-        assert!(head[1] < 126, "a short frame: {head:?}");
-        (head[0], self.take(usize::from(head[1])).await)
-    }
-
-    async fn text(&mut self) -> String {
-        let (first, payload) = self.frame().await;
-        assert_eq!(first, 0x81, "{payload:?}");
-        String::from_utf8(payload).unwrap()
-    }
-
-    /// The code of the close frame that must come next.
-    async fn close_code(&mut self) -> u16 {
-        let (first, payload) = self.frame().await;
-        assert_eq!(first, 0x88, "{payload:?}");
-        u16::from_be_bytes([payload[0], payload[1]])
     }
 
     /// Waits for the end and returns what came before it.
     async fn rest(mut self) -> Vec<u8> {
-        while self.read().await > 0 {}
-        self.unread
-    }
-
-    async fn take(&mut self, count: usize) -> Vec<u8> {
-        while self.unread.len() < count {
-            assert!(self.read().await > 0, "the end, after {:?}", self.unread);
-        }
-        self.unread.drain(..count).collect()
-    }
-
-    async fn read(&mut self) -> usize {
-        within(self.stream.read_buf(&mut self.unread))
-            .await
-            .unwrap()
+        while self.read().await.unwrap() > 0 {}
+        self.unread.to_vec()
     }
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(5), future).await.unwrap()
+    timeout(PATIENCE, future).await.unwrap()
 }
 
-/// A text frame as a client sends it.
-fn text(payload: &str) -> Vec<u8> {
-    let mask = [1, 2, 3, 4];
-    let length = 0x80 | u8::try_from(payload.len()).unwrap();
-    let mut frame = vec![0x81, length];
-    frame.extend(mask);
-    frame.extend(payload.bytes().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
-    frame
-}
+/// Less than any limit by which a server would end a connection by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The example of RFC 6455, with the request line and the headers of `changes` in place of its own; `-Name` leaves one out.
 fn request(line: &str, changes: &[&str]) -> String {
@@ -308,7 +261,7 @@ async fn each_request_gets_the_answer_it_deserves() {
     } in ROWS
     {
         let request = request(line, changes);
-        let answer = Raw::connect(&server).await.ask(&request).await;
+        let answer = connect(&server).await.ask(&request).await;
         assert_eq!(answer.status, *status, "{request}{answer:?}");
         let upgrade = match status {
             101 | 426 => Some("websocket"),
@@ -337,7 +290,7 @@ async fn a_wrong_version_is_told_the_right_one() {
         (&[], None),
     ] {
         let request = handshake(changes);
-        let answer = Raw::connect(&server).await.ask(&request).await;
+        let answer = connect(&server).await.ask(&request).await;
         assert_eq!(answer.header("sec-websocket-version"), told, "{answer:?}");
         let connection = answer.header("connection").unwrap();
         assert!(connection.eq_ignore_ascii_case("upgrade"), "{answer:?}");
@@ -347,7 +300,7 @@ async fn a_wrong_version_is_told_the_right_one() {
 #[tokio::test]
 async fn the_101_has_the_accept_key_of_the_rfcs_example_and_no_body() {
     let server = serve(Router::new().path("ws/", echo)).await;
-    let mut client = Raw::connect(&server).await;
+    let mut client = connect(&server).await;
     let answer = client.ask(&handshake(&[])).await;
     let key = Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert_eq!(answer.header("sec-websocket-accept"), key);
@@ -360,8 +313,8 @@ async fn the_101_has_the_accept_key_of_the_rfcs_example_and_no_body() {
     ] {
         assert_eq!(answer.header(absent), None, "{absent} in {answer:?}");
     }
-    client.send(text("hello")).await;
-    assert_eq!(client.text().await, "hello");
+    client.send_text("hello").await;
+    assert_eq!(client.receive_text().await, "hello");
 }
 
 #[tokio::test]
@@ -378,8 +331,8 @@ async fn what_is_no_http_is_400_and_a_head_that_is_too_large_431() {
         (many.as_bytes(), 431),
     ];
     for (request, status) in rows {
-        let mut client = Raw::connect(&server).await;
-        client.send(request).await;
+        let mut client = connect(&server).await;
+        client.write(request).await;
         let answer = client.answer(false).await;
         assert_eq!(answer.status, status, "{}", request.escape_ascii());
         assert_eq!(client.rest().await, b"", "{}", request.escape_ascii());
@@ -389,8 +342,8 @@ async fn what_is_no_http_is_400_and_a_head_that_is_too_large_431() {
 #[tokio::test]
 async fn a_head_without_end_is_cut_off() {
     let server = serve(Router::new().path("ws/", echo)).await;
-    let mut client = Raw::connect(&server).await;
-    client.send("GET /ws/ HTTP/1.1\r\nX: ").await;
+    let mut client = connect(&server).await;
+    client.write("GET /ws/ HTTP/1.1\r\nX: ").await;
     let kib = [b'x'; 1024];
     let mut sent = 0;
     while within(client.stream.write_all(&kib)).await.is_ok() {
@@ -402,8 +355,8 @@ async fn a_head_without_end_is_cut_off() {
 #[tokio::test]
 async fn a_client_that_speaks_http_2_is_closed() {
     let server = serve(Router::new().path("ws/", echo)).await;
-    let mut client = Raw::connect(&server).await;
-    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    let mut client = connect(&server).await;
+    client.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     assert_eq!(client.rest().await, b"");
 }
 
@@ -455,7 +408,7 @@ async fn origins_decide_with_403_and_the_last_origin_header_counts() {
         ("any", &any, &[], 101),
     ];
     for (name, server, changes, status) in rows {
-        let answer = Raw::connect(server).await.ask(&handshake(changes)).await;
+        let answer = connect(server).await.ask(&handshake(changes)).await;
         assert_eq!(answer.status, status, "{name}: {changes:?} {answer:?}");
     }
 }
@@ -496,7 +449,7 @@ async fn the_chosen_subprotocol_stands_in_the_101() {
         (&["Sec-WebSocket-Protocol:"], None),
     ];
     for (changes, chosen) in rows {
-        let answer = Raw::connect(&server).await.ask(&handshake(changes)).await;
+        let answer = connect(&server).await.ask(&handshake(changes)).await;
         assert_eq!(answer.status, 101, "{changes:?}");
         let got = answer.header("sec-websocket-protocol");
         assert_eq!(got, chosen, "{changes:?}");
@@ -528,7 +481,7 @@ async fn the_headers_of_an_accept_stand_in_the_101() {
             .header("Set-Cookie", "b=2")
     });
     let server = serve(router).await;
-    let answer = Raw::connect(&server).await.ask(&handshake(&[])).await;
+    let answer = connect(&server).await.ask(&handshake(&[])).await;
     assert_eq!(answer.status, 101);
     assert_eq!(answer.header("x-room"), Some("lobby"));
     let cookies = answer
@@ -561,7 +514,7 @@ async fn an_accept_that_cannot_be_sent_is_a_500() {
     ];
     for (name, router) in rows {
         let server = serve(router).await;
-        let mut client = Raw::connect(&server).await;
+        let mut client = connect(&server).await;
         let answer = client
             .ask(&handshake(&["Sec-WebSocket-Protocol: a, b"]))
             .await;
@@ -596,7 +549,7 @@ async fn the_refusal_of_a_consumer_is_the_answer() {
     ];
     for (how, status, body) in rows {
         let line = format!("GET /ws/?how={how} HTTP/1.1");
-        let answer = Raw::connect(&server).await.ask(&request(&line, &[])).await;
+        let answer = connect(&server).await.ask(&request(&line, &[])).await;
         assert_eq!(answer.status, status, "{how}");
         assert_eq!(answer.body, body, "{how}");
         let tea = (status == 418).then_some("green");
@@ -613,14 +566,13 @@ async fn the_refusal_of_a_consumer_is_the_answer() {
             Some("bearer"),
         ),
     ] {
-        let mut client = Raw::connect(&server).await;
+        let mut client = connect(&server).await;
         let changes: Vec<_> = offer.into_iter().collect();
         let answer = client.ask(&handshake(&changes)).await;
         assert_eq!(answer.status, 101);
         assert_eq!(answer.header("sec-websocket-protocol"), chosen);
-        let (first, payload) = client.frame().await;
-        assert_eq!((first, &payload[2..]), (0x88, &b"no token"[..]));
-        assert_eq!(u16::from_be_bytes([payload[0], payload[1]]), 4401);
+        let closed = client.frame().await.unwrap().close();
+        assert_eq!(closed, Some((4401, "no token".to_owned())));
     }
 }
 
@@ -628,25 +580,25 @@ async fn the_refusal_of_a_consumer_is_the_answer() {
 async fn frames_sent_together_with_the_request_are_received() {
     let server = serve(Router::new().path("ws/", echo)).await;
     let request = handshake(&[]).into_bytes();
-    let frames = [text("one"), text("two"), text("three")].concat();
+    let frames = [frame(TEXT, "one"), frame(TEXT, "two"), frame(TEXT, "three")].concat();
     let all = [request.clone(), frames].concat();
     let (whole, half, head) = (all.len(), request.len() + 12, request.len() + 1);
     for cut in [whole, half, head, request.len(), request.len() - 2, 20] {
-        let mut client = Raw::connect(&server).await;
-        client.send(&all[..cut]).await;
+        let mut client = connect(&server).await;
+        client.write(&all[..cut]).await;
         let before = if cut >= request.len() {
             Some(client.answer(false).await.status)
         } else {
             None
         };
-        client.send(&all[cut..]).await;
+        client.write(&all[cut..]).await;
         let status = match before {
             Some(status) => status,
             None => client.answer(false).await.status,
         };
         assert_eq!(status, 101, "cut at {cut}");
         for expected in ["one", "two", "three"] {
-            assert_eq!(client.text().await, expected, "cut at {cut}");
+            assert_eq!(client.receive_text().await, expected, "cut at {cut}");
         }
     }
 }
@@ -669,16 +621,18 @@ async fn frames_sent_while_connect_runs_are_received() {
     let go = Arc::new(Notify::new());
     let gate = go.clone();
     let server = serve(Router::new().path("ws/", move |_| Ok(Slow(gate.clone())))).await;
-    let mut client = Raw::connect(&server).await;
-    client.send(handshake(&[])).await;
+    let mut client = connect(&server).await;
+    client.write(handshake(&[])).await;
     while server.sockets().count() == 0 {
         tokio::task::yield_now().await;
     }
-    client.send([text("one"), text("two")].concat()).await;
+    client
+        .write([frame(TEXT, "one"), frame(TEXT, "two")].concat())
+        .await;
     go.notify_one();
     assert_eq!(client.answer(false).await.status, 101);
     for expected in ["welcome", "one", "two"] {
-        assert_eq!(client.text().await, expected);
+        assert_eq!(client.receive_text().await, expected);
     }
 }
 
@@ -692,16 +646,17 @@ async fn what_is_pipelined_behind_a_handshake_is_frames_or_garbage() {
         ("an unmasked frame", b"\x81\x02hi"),
     ];
     for (name, garbage) in rows {
-        let mut client = Raw::connect(&server).await;
+        let mut client = connect(&server).await;
         let all = [handshake(&[]).as_bytes(), garbage].concat();
-        client.send(all).await;
+        client.write(all).await;
         assert_eq!(client.answer(false).await.status, 101, "{name}");
-        assert_eq!(client.close_code().await, 1002, "{name}");
+        let (code, _) = client.frame().await.unwrap().close().unwrap();
+        assert_eq!(code, 1002, "{name}");
     }
     // Behind a refusal it is the next request.
-    let mut client = Raw::connect(&server).await;
+    let mut client = connect(&server).await;
     let refused = request("GET /nowhere/ HTTP/1.1", &[]);
-    client.send(refused + &handshake(&[])).await;
+    client.write(refused + &handshake(&[])).await;
     assert_eq!(client.answer(false).await.status, 404);
     assert_eq!(client.answer(false).await.status, 101);
 }
@@ -709,7 +664,7 @@ async fn what_is_pipelined_behind_a_handshake_is_frames_or_garbage() {
 #[tokio::test]
 async fn a_connection_goes_on_after_a_refusal() {
     let server = serve(Router::new().path("ws/", echo)).await;
-    let mut client = Raw::connect(&server).await;
+    let mut client = connect(&server).await;
     let rows = [
         (request("GET /nowhere/ HTTP/1.1", &["-Upgrade"]), 404),
         (request("GET /ws/ HTTP/1.1", &["-Upgrade"]), 426),
@@ -725,8 +680,8 @@ async fn a_connection_goes_on_after_a_refusal() {
         let answer = client.ask(&request).await;
         assert_eq!(answer.status, status, "{request}{answer:?}");
     }
-    client.send(text("still here")).await;
-    assert_eq!(client.text().await, "still here");
+    client.send_text("still here").await;
+    assert_eq!(client.receive_text().await, "still here");
 }
 
 /// How long a client may take for its request in the tests that wait for the limit.
@@ -742,11 +697,11 @@ async fn impatient(router: Router) -> TestServer {
 #[tokio::test]
 async fn who_sends_its_request_too_slowly_or_not_at_all_is_closed() {
     let server = impatient(Router::new().path("ws/", echo)).await;
-    let mut silent = Raw::connect(&server).await;
-    let mut half = Raw::connect(&server).await;
-    let mut idle = Raw::connect(&server).await;
-    let mut dripping = Raw::connect(&server).await;
-    half.send("GET /ws/ HTTP/1.1\r\nHost: server.example\r\n")
+    let mut silent = connect(&server).await;
+    let mut half = connect(&server).await;
+    let mut idle = connect(&server).await;
+    let mut dripping = connect(&server).await;
+    half.write("GET /ws/ HTTP/1.1\r\nHost: server.example\r\n")
         .await;
     let answer = idle.ask(&request("GET /nowhere/ HTTP/1.1", &[])).await;
     assert_eq!(answer.status, 404);
@@ -781,7 +736,7 @@ async fn clients_that_drip_do_not_disturb_others() {
     let server = impatient(Router::new().path("ws/", echo)).await;
     let mut dripping = Vec::new();
     for _ in 0..100 {
-        dripping.push(Raw::connect(&server).await);
+        dripping.push(connect(&server).await);
     }
     let drip = async {
         for byte in "GET /ws/ HTTP".bytes() {
@@ -794,11 +749,11 @@ async fn clients_that_drip_do_not_disturb_others() {
     };
     let others = async {
         for _ in 0..50 {
-            let mut client = Raw::connect(&server).await;
+            let mut client = connect(&server).await;
             let asked = Instant::now();
             assert_eq!(client.ask(&handshake(&[])).await.status, 101);
-            client.send(text("hello")).await;
-            assert_eq!(client.text().await, "hello");
+            client.send_text("hello").await;
+            assert_eq!(client.receive_text().await, "hello");
             assert!(asked.elapsed() < Duration::from_secs(1));
         }
     };
@@ -824,7 +779,7 @@ async fn the_size_of_a_request_is_the_servers_setting() {
         let server = TestServer::serve(server).await.unwrap();
         for (kib, status) in [(limit - 1, 101), (3 * limit, 431)] {
             let header = format!("X: {}", "x".repeat(kib * 1024));
-            let mut client = Raw::connect(&server).await;
+            let mut client = connect(&server).await;
             let answer = client.ask(&handshake(&[&header])).await;
             assert_eq!(answer.status, status, "{kib} of {limit} KiB");
         }
@@ -846,9 +801,9 @@ async fn the_limit_of_the_request_is_none_of_the_connection() {
         }
     }
     let server = impatient(Router::new().path("ws/", |_| Ok(Slow))).await;
-    let mut client = Raw::connect(&server).await;
+    let mut client = connect(&server).await;
     assert_eq!(client.ask(&handshake(&[])).await.status, 101);
     sleep(SHORT * 3).await;
-    client.send(text("late")).await;
-    assert_eq!(client.text().await, "late");
+    client.send_text("late").await;
+    assert_eq!(client.receive_text().await, "late");
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
+mod client;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -13,8 +15,6 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::Request;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -38,6 +38,9 @@ use strait::service::Sockets;
 use strait::service::WebSocketService;
 use strait::testing::Communicator;
 use strait::testing::TestServer;
+
+use client::Client;
+use client::request;
 
 /// Does in each hook what the query says.
 struct Guest;
@@ -449,17 +452,10 @@ async fn a_server_knows_the_addresses() {
 }
 
 /// Sends a handshake and reads the head of the answer.
-async fn handshake(address: SocketAddr) -> (String, TcpStream) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = "GET /ws/ HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.windows(4).any(|four| four == b"\r\n\r\n") {
-        let read = timeout(Duration::from_secs(5), stream.read_buf(&mut answer));
-        assert!(read.await.unwrap().unwrap() > 0, "{answer:?}");
-    }
-    (String::from_utf8(answer).unwrap(), stream)
+async fn handshake(address: SocketAddr) -> (String, Client) {
+    let mut client = Client::over_tcp(TcpStream::connect(address).await.unwrap());
+    client.write(request("/ws/", "")).await;
+    (client.head().await, client)
 }
 
 /// What is logged, as text.

@@ -4,12 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
+mod client;
+
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::mpsc::unbounded_channel;
@@ -24,6 +25,22 @@ use strait::Router;
 use strait::close::Cause;
 use strait::config::Config;
 use strait::testing::TestServer;
+
+use client::BINARY;
+use client::CLOSE;
+use client::CONTINUATION;
+use client::Client;
+use client::FIN;
+use client::Frame;
+use client::MASK;
+use client::PING;
+use client::PONG;
+use client::TEXT;
+use client::close_payload;
+use client::fragment;
+use client::frame;
+use client::header;
+use client::masked;
 
 /// Sends back what it gets, but `big N` (N bytes) and `close CODE REASON`; tells how it ended.
 struct Echo(UnboundedSender<Closed>);
@@ -62,18 +79,9 @@ impl BlackBox {
     }
 
     async fn client(&self) -> Client {
-        let mut stream = TcpStream::connect(self.server.local_addr()).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.write_all(HANDSHAKE).await.unwrap();
-        let mut client = Client {
-            stream,
-            unread: Vec::new(),
-        };
-        while !client.unread.ends_with(b"\r\n\r\n") {
-            assert!(client.read().await > 0);
-        }
-        assert!(client.unread.starts_with(b"HTTP/1.1 101 "));
-        client.unread.clear();
+        let mut client = Client::connect(self.server.local_addr(), "/ws/").await;
+        client.stream.set_nodelay(true).unwrap();
+        client.patience = Some(PATIENCE);
         client
     }
 
@@ -83,133 +91,35 @@ impl BlackBox {
     }
 }
 
-const HANDSHAKE: &[u8] = b"GET /ws/ HTTP/1.1\r\n\
-    Host: server.example\r\n\
-    Upgrade: websocket\r\n\
-    Connection: Upgrade\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Sec-WebSocket-Version: 13\r\n\r\n";
-
-/// The client's end of a connection, in bytes.
-struct Client {
-    stream: TcpStream,
-    unread: Vec<u8>,
-}
-
-/// A frame that came: its first byte and its payload.
-#[derive(Clone, Debug, PartialEq)]
-struct Frame(u8, Vec<u8>);
-
 impl Client {
-    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        within(self.stream.write_all(bytes.as_ref())).await.unwrap();
-    }
-
     /// Sends in two writes that arrive apart.
     async fn send_cut(&mut self, bytes: &[u8], cut: usize) {
-        self.send(&bytes[..cut]).await;
+        self.write(&bytes[..cut]).await;
         apart().await;
-        self.send(&bytes[cut..]).await;
-    }
-
-    async fn frame(&mut self) -> Frame {
-        let head = self.take(2).await;
-        assert_eq!(head[1] & 0x80, 0, "a server masks nothing");
-        let length = match head[1] {
-            126 => u64::from(u16::from_be_bytes(self.take(2).await.try_into().unwrap())),
-            127 => u64::from_be_bytes(self.take(8).await.try_into().unwrap()),
-            short => u64::from(short),
-        };
-        Frame(head[0], self.take(usize::try_from(length).unwrap()).await)
+        self.write(&bytes[cut..]).await;
     }
 
     /// The stream must end now, and not by a reset.
     async fn end(&mut self) {
-        let read = self.read().await;
-        assert_eq!(
-            read,
-            0,
-            "no end: {:?}",
-            self.unread.escape_ascii().to_string()
-        );
-    }
-
-    async fn take(&mut self, count: usize) -> Vec<u8> {
-        while self.unread.len() < count {
-            assert!(self.read().await > 0, "the end, after {:?}", self.unread);
-        }
-        self.unread.drain(..count).collect()
-    }
-
-    async fn read(&mut self) -> usize {
-        within(self.stream.read_buf(&mut self.unread))
-            .await
-            .unwrap()
+        let read = self.read().await.unwrap();
+        assert_eq!(read, 0, "no end: {:?}", self.unread);
     }
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(5), future).await.unwrap()
+    timeout(PATIENCE, future).await.unwrap()
 }
+
+/// Less than any limit by which a server would end a connection by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Long enough for what was written to be read by itself; nothing depends on it but how often two reads are one.
 async fn apart() {
     sleep(Duration::from_millis(1)).await;
 }
 
-const TEXT: u8 = 0x81;
-const BINARY: u8 = 0x82;
-const CLOSE: u8 = 0x88;
-const PING: u8 = 0x89;
-const PONG: u8 = 0x8a;
-/// Without the FIN bit.
-const TEXT_BEGINS: u8 = 0x01;
-const BINARY_BEGINS: u8 = 0x02;
-const GOES_ON: u8 = 0x00;
-/// With it.
-const ENDS: u8 = 0x80;
-
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-/// The header of a client's frame with this length, in its shortest form.
-fn header(first: u8, length: u64) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match length {
-        0..126 => bytes.push(0x80 | length as u8),
-        126..65_536 => {
-            bytes.push(0x80 | 126);
-            bytes.extend((length as u16).to_be_bytes());
-        }
-        _ => {
-            bytes.push(0x80 | 127);
-            bytes.extend(length.to_be_bytes());
-        }
-    }
-    bytes.extend(MASK);
-    bytes
-}
-
-fn masked(payload: &[u8]) -> impl Iterator<Item = u8> {
-    payload
-        .iter()
-        .zip(MASK.iter().cycle())
-        .map(|(byte, mask)| byte ^ mask)
-}
-
-/// A client's frame.
-fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
-    let payload = payload.as_ref();
-    let mut bytes = header(first, payload.len() as u64);
-    bytes.extend(masked(payload));
-    bytes
-}
-
 fn close(code: u16, reason: &str) -> Vec<u8> {
     frame(CLOSE, close_payload(code, reason))
-}
-
-fn close_payload(code: u16, reason: &str) -> Vec<u8> {
-    [&code.to_be_bytes()[..], reason.as_bytes()].concat()
 }
 
 /// What is sent, and what must come back.
@@ -225,7 +135,7 @@ fn row(name: &'static str, sends: &[Vec<u8>], gets: &[(u8, &[u8])]) -> Row {
         sends: sends.concat(),
         gets: gets
             .iter()
-            .map(|(first, payload)| Frame(*first, payload.to_vec()))
+            .map(|(opcode, payload)| Frame::new(*opcode, *payload))
             .collect(),
     }
 }
@@ -255,40 +165,44 @@ fn good_rows() -> Vec<Row> {
         ),
         row(
             "two fragments",
-            &[frame(TEXT_BEGINS, "hel"), frame(ENDS, "lo")],
+            &[fragment(TEXT, "hel"), frame(CONTINUATION, "lo")],
             &[(TEXT, b"hello")],
         ),
         row(
             "three fragments",
             &[
-                frame(BINARY_BEGINS, "a"),
-                frame(GOES_ON, "b"),
-                frame(ENDS, "c"),
+                fragment(BINARY, "a"),
+                fragment(CONTINUATION, "b"),
+                frame(CONTINUATION, "c"),
             ],
             &[(BINARY, b"abc")],
         ),
         row(
             "empty fragments",
-            &[frame(TEXT_BEGINS, ""), frame(GOES_ON, ""), frame(ENDS, "")],
+            &[
+                fragment(TEXT, ""),
+                fragment(CONTINUATION, ""),
+                frame(CONTINUATION, ""),
+            ],
             &[(TEXT, b"")],
         ),
         row(
             "a character over three fragments",
             &[
-                frame(TEXT_BEGINS, [0xf0, 0x9f]),
-                frame(GOES_ON, [0x98]),
-                frame(ENDS, [0x80]),
+                fragment(TEXT, [0xf0, 0x9f]),
+                fragment(CONTINUATION, [0x98]),
+                frame(CONTINUATION, [0x80]),
             ],
             &[(TEXT, "😀".as_bytes())],
         ),
         row(
             "a ping between fragments",
             &[
-                frame(TEXT_BEGINS, "a"),
+                fragment(TEXT, "a"),
                 frame(PING, "1"),
-                frame(GOES_ON, "b"),
+                fragment(CONTINUATION, "b"),
                 frame(PONG, "unasked"),
-                frame(ENDS, "c"),
+                frame(CONTINUATION, "c"),
             ],
             &[(PONG, b"1"), (TEXT, b"abc")],
         ),
@@ -313,14 +227,22 @@ async fn good_frames_come_back_however_they_are_cut() {
         for cut in (0..near).chain(far..sends.len()) {
             client.send_cut(&sends, cut).await;
             for expected in &gets {
-                assert_eq!(client.frame().await, *expected, "{name}, cut at {cut}");
+                assert_eq!(
+                    client.frame().await.unwrap(),
+                    *expected,
+                    "{name}, cut at {cut}"
+                );
             }
         }
         for byte in &sends {
-            client.send([*byte]).await;
+            client.write([*byte]).await;
         }
         for expected in &gets {
-            assert_eq!(client.frame().await, *expected, "{name}, byte by byte");
+            assert_eq!(
+                client.frame().await.unwrap(),
+                *expected,
+                "{name}, byte by byte"
+            );
         }
     }
 }
@@ -330,13 +252,18 @@ async fn of_pings_that_come_together_the_last_at_least_is_answered() {
     let tested = BlackBox::new(Config::new()).await;
     let mut client = tested.client().await;
     let pings: Vec<u8> = (0..9).flat_map(|n| frame(PING, [n])).collect();
-    let begun = frame(TEXT_BEGINS, "a");
-    client.send([begun, pings, frame(ENDS, "b")].concat()).await;
+    let begun = fragment(TEXT, "a");
+    client
+        .write([begun, pings, frame(CONTINUATION, "b")].concat())
+        .await;
     let mut answered = Vec::new();
     loop {
-        match client.frame().await {
-            Frame(PONG, payload) => answered.extend(payload),
-            message => break assert_eq!(message, Frame(TEXT, b"ab".to_vec())),
+        match client.frame().await.unwrap() {
+            Frame {
+                opcode: PONG,
+                payload,
+            } => answered.extend(payload),
+            message => break assert_eq!(message, Frame::text("ab")),
         }
     }
     assert!(answered.is_sorted(), "{answered:?}");
@@ -349,9 +276,12 @@ async fn frames_of_every_length_form_come_back() {
     let mut client = tested.client().await;
     for length in [0, 1, 125, 126, 127, 65_535, 65_536] {
         let payload: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
-        client.send(frame(BINARY, &payload)).await;
-        let Frame(first, got) = client.frame().await;
-        assert_eq!((first, got == payload), (BINARY, true), "{length} bytes");
+        client.write(frame(BINARY, &payload)).await;
+        let Frame {
+            opcode,
+            payload: got,
+        } = client.frame().await.unwrap();
+        assert_eq!((opcode, got == payload), (BINARY, true), "{length} bytes");
     }
 }
 
@@ -360,10 +290,10 @@ async fn a_thousand_frames_in_one_write_keep_their_order() {
     let tested = BlackBox::new(Config::new()).await;
     let mut client = tested.client().await;
     let all: Vec<u8> = (0..1000).flat_map(|n| frame(TEXT, n.to_string())).collect();
-    client.send(all).await;
+    client.write(all).await;
     for n in 0..1000 {
-        let expected = Frame(TEXT, n.to_string().into_bytes());
-        assert_eq!(client.frame().await, expected);
+        let expected = Frame::text(&n.to_string());
+        assert_eq!(client.frame().await.unwrap(), expected);
     }
 }
 
@@ -381,29 +311,34 @@ fn bad_rows() -> Vec<(&'static str, Vec<u8>, u16)> {
         ("reserved opcode 7", frame(0x87, "x"), 1002),
         ("reserved opcode b", frame(0x8b, "x"), 1002),
         ("reserved opcode f", frame(0x8f, "x"), 1002),
-        ("a fragmented ping", frame(0x09, "x"), 1002),
-        ("a fragmented close", frame(0x08, ""), 1002),
+        ("a fragmented ping", fragment(PING, "x"), 1002),
+        ("a fragmented close", fragment(CLOSE, ""), 1002),
         ("a ping of 126 bytes", frame(PING, many), 1002),
         ("a close of 126 bytes", frame(CLOSE, many), 1002),
-        ("a continuation of nothing", frame(ENDS, "x"), 1002),
+        ("a continuation of nothing", frame(CONTINUATION, "x"), 1002),
         (
             "a message within a message",
-            [frame(TEXT_BEGINS, "a"), frame(TEXT, "b")].concat(),
+            [fragment(TEXT, "a"), frame(TEXT, "b")].concat(),
             1002,
         ),
         (
             "a length of 5 in 16 bits",
-            [&[TEXT, 0xfe, 0, 5][..], &MASK, b"xxxxx"].concat(),
+            [&[FIN | TEXT, 0xfe, 0, 5][..], &MASK, b"xxxxx"].concat(),
             1002,
         ),
         (
             "a length of 5 in 64 bits",
-            [&[TEXT, 0xff, 0, 0, 0, 0, 0, 0, 0, 5][..], &MASK, b"xxxxx"].concat(),
+            [
+                &[FIN | TEXT, 0xff, 0, 0, 0, 0, 0, 0, 0, 5][..],
+                &MASK,
+                b"xxxxx",
+            ]
+            .concat(),
             1002,
         ),
         (
             "a length with its highest bit",
-            [&[TEXT, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0][..], &MASK].concat(),
+            [&[FIN | TEXT, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0][..], &MASK].concat(),
             1002,
         ),
         ("text that is not UTF-8", frame(TEXT, [b'a', 0xff]), 1007),
@@ -412,7 +347,7 @@ fn bad_rows() -> Vec<(&'static str, Vec<u8>, u16)> {
         ("a character cut off", frame(TEXT, [0xe6, 0xb0]), 1007),
         (
             "a character cut off by the last fragment",
-            [frame(TEXT_BEGINS, [0xe6]), frame(ENDS, [0xb0])].concat(),
+            [fragment(TEXT, [0xe6]), frame(CONTINUATION, [0xb0])].concat(),
             1007,
         ),
         (
@@ -422,13 +357,17 @@ fn bad_rows() -> Vec<(&'static str, Vec<u8>, u16)> {
         ),
         (
             "a declared length of 64 KiB and one byte",
-            header(TEXT, 65_537),
+            header(FIN | TEXT, 65_537),
             1009,
         ),
-        ("a declared length of 2^62", header(TEXT, 1 << 62), 1009),
+        (
+            "a declared length of 2^62",
+            header(FIN | TEXT, 1 << 62),
+            1009,
+        ),
         (
             "fragments of 64 KiB and one byte",
-            [frame(BINARY_BEGINS, [0; 65_536]), header(ENDS, 1)].concat(),
+            [fragment(BINARY, [0; 65_536]), header(FIN | CONTINUATION, 1)].concat(),
             1009,
         ),
         ("half a close code", frame(CLOSE, [0x03]), 1002),
@@ -456,18 +395,18 @@ async fn what_breaks_the_protocol_is_closed_with_its_code_and_the_stream_ends() 
     let mut tested = BlackBox::new(Config::new().close_timeout(Duration::from_secs(60))).await;
     for (name, bad, code) in bad_rows() {
         let mut client = tested.client().await;
-        client.send([frame(TEXT, "good"), bad].concat()).await;
-        let good = Frame(TEXT, b"good".to_vec());
-        assert_eq!(client.frame().await, good, "{name}");
-        let Frame(first, payload) = client.frame().await;
-        assert_eq!(first, CLOSE, "{name}");
+        client.write([frame(TEXT, "good"), bad].concat()).await;
+        let good = Frame::text("good");
+        assert_eq!(client.frame().await.unwrap(), good, "{name}");
+        let Frame { opcode, payload } = client.frame().await.unwrap();
+        assert_eq!(opcode, CLOSE, "{name}");
         assert_eq!(payload[..2], code.to_be_bytes(), "{name}");
         assert!(payload.len() > 2, "{name}: a reason");
         let closed = tested.ended().await;
         assert_eq!(closed.code(), code, "{name}");
         assert_eq!(closed.reason().as_bytes(), &payload[2..], "{name}");
         assert_eq!(closed.cause(), Cause::Protocol, "{name}");
-        client.send(close(code, "")).await;
+        client.write(close(code, "")).await;
         client.end().await;
     }
 }
@@ -483,30 +422,34 @@ async fn what_cannot_become_right_is_refused_before_it_is_whole() {
     let rows = [
         (
             "bad UTF-8 early in a long frame",
-            begun(TEXT, b"ab\xff"),
+            begun(FIN | TEXT, b"ab\xff"),
             1007_u16,
         ),
         (
             "bad UTF-8 early in a fragment",
-            begun(TEXT_BEGINS, b"\xed\xa0"),
+            begun(TEXT, b"\xed\xa0"),
             1007,
         ),
         (
             "a character that the next fragment breaks",
-            [frame(TEXT_BEGINS, [0xe6]), begun(GOES_ON, b"a")].concat(),
+            [fragment(TEXT, [0xe6]), begun(CONTINUATION, b"a")].concat(),
             1007,
         ),
         ("a reserved bit in the first byte", vec![0xc1], 1002),
         ("a reserved opcode in the first byte", vec![0x85], 1002),
         ("no mask in the second byte", vec![0x81, 0x05], 1002),
         ("a long ping in the second byte", vec![0x89, 0xfe], 1002),
-        ("a length over the limit", header(BINARY, 65_537), 1009),
+        (
+            "a length over the limit",
+            header(FIN | BINARY, 65_537),
+            1009,
+        ),
     ];
     for (name, begun, code) in rows {
         let mut client = tested.client().await;
-        client.send(begun).await;
-        let Frame(first, payload) = client.frame().await;
-        assert_eq!(first, CLOSE, "{name}");
+        client.write(begun).await;
+        let Frame { opcode, payload } = client.frame().await.unwrap();
+        assert_eq!(opcode, CLOSE, "{name}");
         assert_eq!(payload[..2], code.to_be_bytes(), "{name}");
     }
 }
@@ -515,9 +458,12 @@ async fn what_cannot_become_right_is_refused_before_it_is_whole() {
 async fn a_client_that_breaks_the_protocol_while_it_sends_much_still_gets_the_code() {
     let mut tested = BlackBox::new(Config::new()).await;
     let mut client = tested.client().await;
-    client.send(frame(BINARY, vec![0; 300_000])).await;
-    let Frame(first, payload) = client.frame().await;
-    assert_eq!((first, &payload[..2]), (CLOSE, &1009_u16.to_be_bytes()[..]));
+    client.write(frame(BINARY, vec![0; 300_000])).await;
+    let Frame { opcode, payload } = client.frame().await.unwrap();
+    assert_eq!(
+        (opcode, &payload[..2]),
+        (CLOSE, &1009_u16.to_be_bytes()[..])
+    );
     assert_eq!(tested.ended().await.code(), 1009);
 }
 
@@ -542,9 +488,13 @@ async fn a_close_is_answered_with_its_code_and_the_stream_ends() {
     for (code, reason) in rows {
         let mut client = tested.client().await;
         let payload = code.map_or_else(Vec::new, |code| close_payload(code, reason));
-        client.send(frame(CLOSE, payload)).await;
+        client.write(frame(CLOSE, payload)).await;
         let answer = code.map_or_else(Vec::new, |code| close_payload(code, ""));
-        assert_eq!(client.frame().await, Frame(CLOSE, answer), "{code:?}");
+        assert_eq!(
+            client.frame().await.unwrap(),
+            Frame::new(CLOSE, answer),
+            "{code:?}"
+        );
         client.end().await;
         let closed = tested.ended().await;
         assert_eq!(closed.code(), code.unwrap_or(1005), "{code:?}");
@@ -568,12 +518,12 @@ async fn what_is_sent_before_a_close_is_answered_and_what_comes_after_is_not() {
     ] {
         let mut client = tested.client().await;
         client.send_cut(&whole, cut).await;
-        let expected = Frame(TEXT, b"before".to_vec());
-        assert_eq!(client.frame().await, expected, "cut at {cut}");
-        let expected = Frame(CLOSE, close_payload(1000, ""));
-        assert_eq!(client.frame().await, expected, "cut at {cut}");
+        let expected = Frame::text("before");
+        assert_eq!(client.frame().await.unwrap(), expected, "cut at {cut}");
+        let expected = Frame::new(CLOSE, close_payload(1000, ""));
+        assert_eq!(client.frame().await.unwrap(), expected, "cut at {cut}");
         let _ = within(client.stream.read_buf(&mut client.unread)).await;
-        assert_eq!(client.unread, b"", "cut at {cut}");
+        assert!(client.unread.is_empty(), "cut at {cut}");
         assert_eq!(tested.ended().await.code(), 1000, "cut at {cut}");
     }
 }
@@ -584,16 +534,16 @@ async fn a_close_of_the_server_waits_for_the_answer_and_ends_the_stream() {
     let mut tested = BlackBox::new(Config::new().close_timeout(Duration::from_secs(60))).await;
     for answer in [close(4001, ""), close(1000, "other"), frame(CLOSE, "")] {
         let mut client = tested.client().await;
-        client.send(frame(TEXT, "close 4001 enough")).await;
-        let expected = Frame(CLOSE, close_payload(4001, "enough"));
-        assert_eq!(client.frame().await, expected);
+        client.write(frame(TEXT, "close 4001 enough")).await;
+        let expected = Frame::new(CLOSE, close_payload(4001, "enough"));
+        assert_eq!(client.frame().await.unwrap(), expected);
         // What was under way is not answered any more.
         client
-            .send([frame(TEXT, "late"), frame(PING, "late")].concat())
+            .write([frame(TEXT, "late"), frame(PING, "late")].concat())
             .await;
         let early = timeout(Duration::from_millis(50), client.stream.readable());
         assert!(early.await.is_err(), "the answer was not waited for");
-        client.send(answer).await;
+        client.write(answer).await;
         client.end().await;
         let closed = tested.ended().await;
         assert_eq!((closed.code().as_u16(), closed.reason()), (4001, "enough"));
@@ -606,8 +556,8 @@ async fn a_close_of_the_server_waits_for_the_answer_and_ends_the_stream() {
 async fn who_does_not_answer_a_close_is_given_up() {
     let mut tested = BlackBox::new(Config::new().close_timeout(Duration::from_millis(100))).await;
     let mut client = tested.client().await;
-    client.send(frame(TEXT, "close 1000 bye")).await;
-    assert_eq!(client.frame().await.0, CLOSE);
+    client.write(frame(TEXT, "close 1000 bye")).await;
+    assert_eq!(client.frame().await.unwrap().opcode, CLOSE);
     let end = within(client.stream.read_buf(&mut client.unread)).await;
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     assert_eq!(tested.ended().await.code(), 1000);
@@ -622,13 +572,13 @@ async fn exactly_64_kib_are_accepted_by_default_whole_or_in_fragments() {
     let (head, tail) = most.split_at(65_000);
     let rows = [
         frame(TEXT, &most),
-        [frame(TEXT_BEGINS, head), frame(ENDS, tail)].concat(),
-        [frame(TEXT_BEGINS, &most), frame(ENDS, "")].concat(),
+        [fragment(TEXT, head), frame(CONTINUATION, tail)].concat(),
+        [fragment(TEXT, &most), frame(CONTINUATION, "")].concat(),
     ];
     for sends in rows {
-        client.send(sends).await;
-        let Frame(first, payload) = client.frame().await;
-        assert_eq!((first, payload.len()), (TEXT, 65_536));
+        client.write(sends).await;
+        let Frame { opcode, payload } = client.frame().await.unwrap();
+        assert_eq!((opcode, payload.len()), (TEXT, 65_536));
     }
 }
 
@@ -638,12 +588,21 @@ async fn the_limit_is_the_configurations() {
     let mut tested = BlackBox::new(Config::new().max_message(MIB)).await;
     let mut client = tested.client().await;
     let payload: Vec<u8> = (0..MIB).map(|n| (n % 253) as u8).collect();
-    client.send(frame(BINARY, &payload)).await;
-    let Frame(first, echoed) = client.frame().await;
-    assert_eq!((first, echoed == payload), (BINARY, true));
-    client.send(header(BINARY, MIB as u64 + 1)).await;
-    let Frame(first, refused) = client.frame().await;
-    assert_eq!((first, &refused[..2]), (CLOSE, &1009_u16.to_be_bytes()[..]));
+    client.write(frame(BINARY, &payload)).await;
+    let Frame {
+        opcode,
+        payload: echoed,
+    } = client.frame().await.unwrap();
+    assert_eq!((opcode, echoed == payload), (BINARY, true));
+    client.write(header(FIN | BINARY, MIB as u64 + 1)).await;
+    let Frame {
+        opcode,
+        payload: refused,
+    } = client.frame().await.unwrap();
+    assert_eq!(
+        (opcode, &refused[..2]),
+        (CLOSE, &1009_u16.to_be_bytes()[..])
+    );
     assert!(String::from_utf8_lossy(&refused).contains("1048576"));
     assert_eq!(tested.ended().await.code(), 1009);
 }
@@ -653,9 +612,9 @@ async fn a_servers_message_of_any_length_arrives_whole() {
     let tested = BlackBox::new(Config::new()).await;
     let mut client = tested.client().await;
     for size in [65_535, 65_536, 65_537, 500_000, 3_000_000] {
-        client.send(frame(TEXT, format!("big {size}"))).await;
-        let Frame(first, payload) = client.frame().await;
-        assert_eq!((first, payload.len()), (TEXT, size));
+        client.write(frame(TEXT, format!("big {size}"))).await;
+        let Frame { opcode, payload } = client.frame().await.unwrap();
+        assert_eq!((opcode, payload.len()), (TEXT, size));
         assert!(payload.iter().all(|byte| *byte == b'x'));
     }
 }
@@ -677,7 +636,7 @@ async fn a_client_that_is_gone_without_a_close_is_1006() {
         ),
         (
             "between fragments",
-            [text.clone(), frame(TEXT_BEGINS, "x")].concat(),
+            [text.clone(), fragment(TEXT, "x")].concat(),
         ),
         (
             "within a close",
@@ -687,9 +646,9 @@ async fn a_client_that_is_gone_without_a_close_is_1006() {
     for reset in [false, true] {
         for (name, sends) in &rows {
             let mut client = tested.client().await;
-            client.send(sends).await;
-            let expected = Frame(TEXT, b"hello".to_vec());
-            assert_eq!(client.frame().await, expected, "{name}");
+            client.write(sends).await;
+            let expected = Frame::text("hello");
+            assert_eq!(client.frame().await.unwrap(), expected, "{name}");
             if reset {
                 client.stream.set_zero_linger().unwrap();
             }
@@ -706,9 +665,9 @@ async fn a_client_that_is_gone_without_a_close_is_1006() {
 async fn a_client_that_only_stops_writing_is_gone_too() {
     let mut tested = BlackBox::new(Config::new()).await;
     let mut client = tested.client().await;
-    client.send(frame(TEXT, "last")).await;
+    client.write(frame(TEXT, "last")).await;
     client.stream.shutdown().await.unwrap();
     assert_eq!(tested.ended().await.code(), 1006);
-    assert_eq!(client.frame().await, Frame(TEXT, b"last".to_vec()));
+    assert_eq!(client.frame().await.unwrap(), Frame::text("last"));
     client.end().await;
 }

@@ -5,10 +5,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
+mod client;
+
 use std::fmt;
 use std::future::pending;
 use std::future::ready;
-use std::net::SocketAddr;
 use std::panic::panic_any;
 use std::panic::resume_unwind;
 use std::pin::Pin;
@@ -51,6 +52,13 @@ use tokio::time::Instant;
 use tokio::time::advance;
 use tokio::time::sleep;
 use tokio::time::timeout;
+
+use client::CLOSE;
+use client::Client;
+use client::PATIENCE;
+use client::TEXT;
+use client::frame;
+use client::request;
 
 /// Six messages came in one write, events wait, and the second message's hook fails or closes: at once, or after a wait in which the rest
 /// was read ahead. The third message and the events are nobody's business any more.
@@ -257,8 +265,7 @@ async fn no_header_timeout_is_too_long() {
             .router(stage.router())
             .header_timeout(header_timeout);
         let server = TestServer::serve(server).await.unwrap();
-        let stream = connected(server.local_addr()).await;
-        drop(stream);
+        drop(Client::connect(server.local_addr(), "/ws/").await);
         until(|| stage.log.lines() == ["disconnect 1006 Lost"]).await;
         server.stop().await;
     }
@@ -449,13 +456,12 @@ async fn a_broken_peer_is_noticed_under_a_hanging_hook() {
         .grace(Duration::from_millis(30));
     let stage = Stage::new(config);
     let server = TestServer::spawn(stage.router()).await.unwrap();
-    let mut stream = connected(server.local_addr()).await;
-    let burst = frame(TEXT, "hang").repeat(6);
-    stream.write_all(&burst).await.unwrap();
+    let mut client = Client::connect(server.local_addr(), "/ws/").await;
+    client.write(frame(TEXT, "hang").repeat(6)).await;
     until(|| stage.log.lines() == ["receive hang"]).await;
     // One whose bytes are not read sends no end, but a reset.
-    stream.set_zero_linger().unwrap();
-    drop(stream);
+    client.stream.set_zero_linger().unwrap();
+    drop(client);
 
     until_async(async || {
         let _ = stage.layer.group_broadcast("relay", "news").await;
@@ -568,7 +574,10 @@ async fn a_stop_goes_before_clients_that_keep_connecting() {
         let mut client = TcpStream::connect(listener.local_addr().unwrap())
             .await
             .unwrap();
-        client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+        client
+            .write_all(request("/ws/", "").as_bytes())
+            .await
+            .unwrap();
         clients.push(client);
     }
     let stage = Stage::new(Config::new());
@@ -914,39 +923,13 @@ async fn until_async(is_so: impl AsyncFn() -> bool) {
     timeout(PATIENCE, waiting).await.expect("it never came");
 }
 
-/// A TCP client after its handshake.
-async fn connected(server: SocketAddr) -> TcpStream {
-    let mut stream = TcpStream::connect(server).await.unwrap();
-    stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(stream.read_u8().await.unwrap());
-    }
-    assert!(answer.starts_with(b"HTTP/1.1 101"));
-    stream
-}
-
-/// A whole frame, masked with zeros.
-fn frame(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
-    let payload = payload.as_ref();
-    let length = u8::try_from(payload.len()).unwrap();
-    assert!(length < 126);
-    [&[0x80 | opcode, 0x80 | length, 0, 0, 0, 0], payload].concat()
-}
-
 fn close_frame(code: u16) -> Vec<u8> {
-    frame(0x8, code.to_be_bytes())
+    frame(CLOSE, code.to_be_bytes())
 }
 
-const TEXT: u8 = 0x1;
-const CLOSE: u8 = 0x8;
 const PATH: &str = "ws/";
-const HANDSHAKE: &str = "GET /ws/ HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 /// How many messages of 1,000 bytes are more than a pipe between a client in memory and its session takes.
 const FLOOD: usize = 200;
 /// One message that is more than that.
 const LARGE: usize = 100_000;
 const LATER: Duration = Duration::from_millis(50);
-/// How long to wait for what must come; only a failing test waits that long.
-const PATIENCE: Duration = Duration::from_secs(30);
