@@ -9,9 +9,9 @@ use tokio::time::timeout;
 use strait::Message;
 use strait::close::Cause;
 
-use super::raw::CLOSE;
-use super::raw::PING;
-use super::raw::PONG;
+use super::client::CLOSE;
+use super::client::PING;
+use super::client::PONG;
 use super::raw::Raw;
 use super::stage::End;
 use super::stage::Stage;
@@ -164,7 +164,7 @@ async fn a_running_hook_has_ten_seconds_after_the_end_and_disconnect_five() {
 async fn play(row: Row) {
     let stage = Stage::new();
     let mut client = stage.enter(row.query).await;
-    client.text(row.orders).await;
+    client.send_text(row.orders).await;
     let start = Instant::now();
     let client = match row.end {
         Ending::Leaves => {
@@ -173,7 +173,7 @@ async fn play(row: Row) {
             None
         }
         Ending::Closes => {
-            client.close(1000, "bye").await;
+            client.send_close(1000, "bye").await;
             let answer = client.frame().await.unwrap();
             assert_eq!(answer.opcode, CLOSE, "{}", row.name);
             Some(client)
@@ -200,9 +200,9 @@ async fn the_grace_is_for_all_that_was_sent_before_the_end() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
     for _ in 0..3 {
-        client.text("sleep 4").await;
+        client.send_text("sleep 4").await;
     }
-    client.close(1000, "").await;
+    client.send_close(1000, "").await;
     let start = Instant::now();
     stage.over().await;
     assert_eq!(seconds(start), 10);
@@ -252,7 +252,7 @@ async fn a_peer_that_answers_pings_is_kept() {
         client.send(PONG, ping.payload).await;
     }
     assert!((3600 / 39..=3600 / 29).contains(&pings), "{pings}");
-    client.text("send still here").await;
+    client.send_text("send still here").await;
     client.expect_text("still here").await;
 }
 
@@ -264,7 +264,7 @@ async fn any_frame_is_a_sign_of_life() {
         let quiet = timeout(Duration::from_secs(15), client.frame()).await;
         assert!(quiet.is_err(), "{round}: {quiet:?}");
         match round % 3 {
-            0 => client.text("hello").await,
+            0 => client.send_text("hello").await,
             1 => client.send(PING, b"").await,
             _ => client.send(PONG, b"unasked").await,
         }
@@ -278,7 +278,7 @@ async fn any_frame_is_a_sign_of_life() {
 async fn a_peer_that_is_silent_while_a_hook_runs_is_given_up_and_the_hook_has_its_grace() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
-    client.text("hang").await;
+    client.send_text("hang").await;
     assert_eq!(client.frame().await.unwrap().opcode, PING);
     let pinged = Instant::now();
     assert_eq!(client.frame().await, None);
@@ -293,7 +293,7 @@ async fn a_peer_that_is_silent_while_a_hook_runs_is_given_up_and_the_hook_has_it
 async fn pings_are_answered_while_a_hook_hangs() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
-    client.text("hang").await;
+    client.send_text("hang").await;
     for payload in [&b"are you there?"[..], b""] {
         client.send(PING, payload).await;
         let pong = client.frame().await.unwrap();
@@ -322,7 +322,7 @@ async fn a_peer_that_takes_nothing_for_ten_seconds_is_given_up() {
 async fn a_send_waits_for_room_until_the_peer_is_given_up_and_is_no_error() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
-    client.text("flood 3000").await;
+    client.send_text("flood 3000").await;
     let start = Instant::now();
     stage.over().await;
     assert_eq!(seconds(start), 10);
@@ -337,7 +337,7 @@ async fn a_send_waits_for_room_until_the_peer_is_given_up_and_is_no_error() {
 async fn a_send_waits_for_room_while_the_peer_reads_slowly() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
-    client.text("flood 3000;send the end").await;
+    client.send_text("flood 3000;send the end").await;
     for number in 0..3000 {
         if number % 300 == 0 {
             sleep(Duration::from_secs(9)).await;
@@ -353,7 +353,7 @@ async fn what_a_hook_sends_before_it_waits_arrives_while_it_waits() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
     let start = Instant::now();
-    client.text("send first;sleep 3600;send second").await;
+    client.send_text("send first;sleep 3600;send second").await;
     client.expect_text("first").await;
     assert!(start.elapsed() < Duration::from_millis(10));
     client.expect_text("second").await;
@@ -362,7 +362,7 @@ async fn what_a_hook_sends_before_it_waits_arrives_while_it_waits() {
 }
 
 async fn leave(mut client: Raw, stage: &Stage) {
-    client.close(1000, "").await;
+    client.send_close(1000, "").await;
     stage
         .assert_disconnected("left", (1000, "", Cause::Client))
         .await;

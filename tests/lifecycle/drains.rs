@@ -17,11 +17,10 @@ use strait::close::Cause;
 use strait::service::Drain;
 use strait::testing::Communicator;
 
-use super::raw::CLOSE;
+use super::client::CLOSE;
+use super::client::TEXT;
+use super::client::frame;
 use super::raw::Raw;
-use super::raw::TEXT;
-use super::raw::frame;
-use super::raw::parse_close;
 use super::stage::Stage;
 use super::stage::seconds;
 
@@ -141,7 +140,7 @@ async fn a_drain_closes_with_1012_once_the_hook_is_over_or_at_the_deadline() {
 async fn play(row: Row) {
     let stage = Stage::new();
     let mut client = stage.enter(row.query).await;
-    client.text(row.orders).await;
+    client.send_text(row.orders).await;
     sleep(Duration::from_millis(1)).await;
     for event in row.events {
         stage.event(event).await;
@@ -186,7 +185,7 @@ async fn close_1012(client: &mut Raw) -> (String, usize) {
             messages += 1;
             continue;
         }
-        let (code, reason) = parse_close(&frame.payload).unwrap();
+        let (code, reason) = frame.close().unwrap();
         assert_eq!(code, 1012);
         client.send(CLOSE, &frame.payload[..2]).await;
         return (reason, messages);
@@ -217,7 +216,7 @@ async fn messages_that_wait_when_the_deadline_comes_are_not_received() {
 async fn handshakes_during_a_drain_are_answered_503() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
-    client.text("sleep 3").await;
+    client.send_text("sleep 3").await;
     sleep(Duration::from_secs(1)).await;
     let late = async {
         sleep(Duration::from_secs(1)).await;
@@ -296,7 +295,7 @@ async fn a_connect_that_hangs_is_dropped_at_the_deadline_of_the_drain() {
 async fn a_peer_that_reads_nothing_is_abandoned_when_the_time_of_disconnect_is_over() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
-    client.text("flood 500").await;
+    client.send_text("flood 500").await;
     sleep(Duration::from_millis(1)).await;
     let start = Instant::now();
     let deadline = Drain::new().deadline(Duration::from_secs(1));
@@ -404,7 +403,7 @@ async fn a_delivery_that_stands_still_does_not_use_up_the_deadline() {
     });
     let (runtime, _channel) = first.join().unwrap();
     let mut client = stage.enter("").await;
-    client.text("sleep 2").await;
+    client.send_text("sleep 2").await;
     sleep(Duration::from_millis(10)).await;
     stage.layer.group_broadcast("room", "lost").await.unwrap();
     let start = Instant::now();

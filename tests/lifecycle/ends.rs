@@ -9,13 +9,12 @@ use strait::config::Config;
 
 use strait::ChannelLayer;
 
-use super::raw::CLOSE;
-use super::raw::CONTINUATION;
+use super::client::CLOSE;
+use super::client::CONTINUATION;
+use super::client::TEXT;
+use super::client::close_payload;
+use super::client::frame;
 use super::raw::Raw;
-use super::raw::TEXT;
-use super::raw::close_body;
-use super::raw::frame;
-use super::raw::parse_close;
 use super::stage::End;
 use super::stage::Stage;
 
@@ -83,8 +82,8 @@ async fn play(row: Row) {
             panic!("{name}: the client has left");
         };
         match step {
-            Text(text) => socket.text(text).await,
-            Binary(bytes) => socket.send(super::raw::BINARY, bytes).await,
+            Text(text) => socket.send_text(text).await,
+            Binary(bytes) => socket.send(super::client::BINARY, bytes).await,
             Event(orders) => stage.event(orders).await,
             Close(body) => socket.send(CLOSE, body).await,
             Bytes(bytes) => socket.write(&bytes).await,
@@ -112,9 +111,9 @@ async fn look(name: &str, client: Option<&mut Raw>, seen: Seen) {
         Seen::EmptyClose => None,
         Seen::Nothing => panic!("{name}: the client is still there"),
     };
-    assert_eq!(parse_close(&last.payload), expected, "{name}");
+    assert_eq!(last.close(), expected, "{name}");
     // An answer to one's own close frame needs no answer; a second one does no harm, even to a server that is gone.
-    let _ = client.try_send(CLOSE, last.payload).await;
+    let _ = client.try_write(frame(CLOSE, last.payload)).await;
     assert_eq!(
         client.frame().await,
         None,
@@ -127,7 +126,7 @@ fn client_ends() -> Vec<Row> {
         Row {
             name: "client closes",
             query: "",
-            steps: vec![Text("hello"), Close(close_body(1000, ""))],
+            steps: vec![Text("hello"), Close(close_payload(1000, ""))],
             hooks: &["connect", "receive hello", "disconnect"],
             closed: (1000, "", Cause::Client),
             seen: Seen::Close(1000, ""),
@@ -135,7 +134,7 @@ fn client_ends() -> Vec<Row> {
         Row {
             name: "client closes with a reason",
             query: "",
-            steps: vec![Close(close_body(4321, "enough, thank you"))],
+            steps: vec![Close(close_payload(4321, "enough, thank you"))],
             hooks: &["connect", "disconnect"],
             closed: (4321, "enough, thank you", Cause::Client),
             seen: Seen::Close(4321, ""),
@@ -172,7 +171,7 @@ fn client_ends() -> Vec<Row> {
                     frame(TEXT, b"sleep 1"),
                     frame(TEXT, b"second"),
                     frame(TEXT, b"third"),
-                    frame(CLOSE, &close_body(1001, "")),
+                    frame(CLOSE, close_payload(1001, "")),
                     frame(TEXT, b"after the close frame"),
                 ]
                 .concat(),
@@ -201,7 +200,7 @@ fn client_ends() -> Vec<Row> {
         Row {
             name: "client closes while a hook fails",
             query: "",
-            steps: vec![Text("sleep 1;fail"), Close(close_body(1000, "bye"))],
+            steps: vec![Text("sleep 1;fail"), Close(close_payload(1000, "bye"))],
             hooks: &[
                 "connect",
                 "receive sleep 1;fail",
@@ -214,7 +213,7 @@ fn client_ends() -> Vec<Row> {
         Row {
             name: "client closes while a hook panics",
             query: "",
-            steps: vec![Text("sleep 1;panic"), Close(close_body(1000, "bye"))],
+            steps: vec![Text("sleep 1;panic"), Close(close_payload(1000, "bye"))],
             hooks: &["connect", "receive sleep 1;panic", "disconnect"],
             closed: (1000, "bye", Cause::Client),
             seen: Seen::Close(1000, ""),
@@ -424,7 +423,7 @@ fn failures() -> Vec<Row> {
                 Expect("sorry"),
                 Text("send still here"),
                 Expect("still here"),
-                Close(close_body(1000, "")),
+                Close(close_payload(1000, "")),
             ],
             hooks: &[
                 "connect",
@@ -509,7 +508,7 @@ fn panics() -> Vec<Row> {
         Row {
             name: "panic in disconnect",
             query: "disconnect=panic",
-            steps: vec![Close(close_body(1000, ""))],
+            steps: vec![Close(close_payload(1000, ""))],
             hooks: &["connect", "disconnect"],
             closed: (1000, "", Cause::Client),
             seen: Seen::Close(1000, ""),
@@ -555,7 +554,7 @@ fn violations() -> Vec<Row> {
         ),
         (
             "oversized",
-            frame(TEXT, &[b'x'; 1001]),
+            frame(TEXT, [b'x'; 1001]),
             1009,
             "message longer than 1000 bytes",
         ),
@@ -583,7 +582,7 @@ async fn a_reason_is_cut_to_what_a_close_frame_takes() {
     let mut client = stage.enter("").await;
     // 122 bytes and one letter of two.
     let reason = format!("{}é", "x".repeat(122));
-    client.text(&format!("close 4000 {reason}")).await;
+    client.send_text(&format!("close 4000 {reason}")).await;
     let told = client.expect_close().await;
     assert_eq!(told, (4000, "x".repeat(122)));
     stage

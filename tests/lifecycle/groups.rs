@@ -275,8 +275,8 @@ fn a_runtime_that_is_dropped_leaves_no_member_in_a_layer_that_outlives_it() {
             }
             let mut client = stage.enter("disconnect=hang").await;
             match state {
-                "hook" => client.text("hang").await,
-                "disconnect" => client.close(1000, "").await,
+                "hook" => client.send_text("hang").await,
+                "disconnect" => client.send_close(1000, "").await,
                 _ => {}
             }
             tokio::time::sleep(Duration::from_secs(1)).await;

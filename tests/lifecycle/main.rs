@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
+#[path = "../client/mod.rs"]
+mod client;
 mod deadlines;
 mod drains;
 mod ends;

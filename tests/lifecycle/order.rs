@@ -23,13 +23,13 @@ use strait::close::Cause;
 use strait::config::Config;
 use strait::testing::Communicator;
 
-use super::raw::CLOSE;
-use super::raw::PING;
-use super::raw::PONG;
+use super::client::CLOSE;
+use super::client::PING;
+use super::client::PONG;
+use super::client::TEXT;
+use super::client::close_payload;
+use super::client::frame;
 use super::raw::Raw;
-use super::raw::TEXT;
-use super::raw::close_body;
-use super::raw::frame;
 use super::stage::Stage;
 
 /// Notes what it gets, and panics if two of its hooks ever run at once. A hook may take its time.
@@ -100,7 +100,7 @@ async fn hooks_run_one_at_a_time_in_order_and_neither_kind_starves_the_other() {
             .channel_layer(layer.clone());
         let mut client = Communicator::new(router, "/ws/");
         client.connect().await.unwrap();
-        let mut client = Raw::new(client.into_stream().unwrap());
+        let mut client = Raw::over(client.into_stream().unwrap());
         // All at once: as many messages as may wait, and as many events.
         let messages: Vec<u8> = (0..60)
             .flat_map(|number| frame(TEXT, format!("{number}").as_bytes()))
@@ -111,7 +111,7 @@ async fn hooks_run_one_at_a_time_in_order_and_neither_kind_starves_the_other() {
             layer.group_send("single", &event).await.unwrap();
         }
         sleep(Duration::from_secs(5)).await;
-        client.close(1000, "").await;
+        client.send_close(1000, "").await;
         assert_eq!(client.frame().await.unwrap().opcode, CLOSE);
         sleep(Duration::from_secs(1)).await;
         let notes = notes.lock().unwrap().clone();
@@ -170,8 +170,8 @@ async fn a_flood_of_either_kind_lets_the_other_and_the_close_through() {
     for _ in 0..1000 {
         stage.event("x").await;
     }
-    client.text("send hello from the message").await;
-    client.close(1000, "").await;
+    client.send_text("send hello from the message").await;
+    client.send_close(1000, "").await;
     stage.log.open_gate();
     stage.over().await;
     let lines = stage.log.lines();
@@ -200,7 +200,7 @@ async fn all_that_was_sent_before_the_close_is_received_in_order() {
             let order = if answers { "send" } else { "note" };
             bytes.extend(frame(TEXT, format!("{order} {number}").as_bytes()));
         }
-        bytes.extend(frame(CLOSE, &close_body(1000, "done")));
+        bytes.extend(frame(CLOSE, close_payload(1000, "done")));
         assert!(bytes.len() < 128 * 1024);
         client.write(&bytes).await;
         let client = stays.then_some(client);
@@ -230,7 +230,7 @@ async fn while_a_hook_hangs_64_messages_or_256_kib_are_read_ahead() {
     for (size, bound, least) in rows {
         let stage = Stage::new();
         let mut client = stage.enter("").await;
-        client.text("wait").await;
+        client.send_text("wait").await;
         let message = vec![b'x'; size];
         let mut sent = 0;
         let blocked = async {
@@ -251,13 +251,13 @@ async fn while_a_hook_hangs_64_messages_or_256_kib_are_read_ahead() {
 async fn a_client_that_was_held_back_goes_on_when_the_hook_is_over() {
     let stage = Stage::with(Config::new().messages(4, 1 << 20), ChannelLayer::memory());
     let mut client = stage.enter("").await;
-    client.text("wait").await;
+    client.send_text("wait").await;
     let sending = async {
         for number in 0..500 {
             let message = format!("{number:01000}");
-            client.text(&message).await;
+            client.send_text(&message).await;
         }
-        client.text("send done").await;
+        client.send_text("send done").await;
         client.expect_text("done").await;
     };
     let opening = async {
@@ -278,9 +278,9 @@ async fn a_client_that_was_held_back_goes_on_when_the_hook_is_over() {
 async fn a_client_that_left_while_reading_rests_is_found_when_something_is_written() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
-    client.text("sleep 3;send x;hang").await;
+    client.send_text("sleep 3;send x;hang").await;
     for _ in 0..100 {
-        client.text("waiting").await;
+        client.send_text("waiting").await;
     }
     drop(client);
     stage.over().await;
@@ -325,12 +325,12 @@ async fn events_that_never_cease_leave_the_peer_its_messages_pings_and_close() {
     let (service, sockets) = Router::new().path("ws/", |_| Ok(Restless)).into_service();
     let mut client = Communicator::new(&service, "/ws/");
     client.connect().await.unwrap();
-    let mut client = Raw::new(client.into_stream().unwrap());
-    client.text("hello").await;
+    let mut client = Raw::over(client.into_stream().unwrap());
+    client.send_text("hello").await;
     client.expect_text("hello").await;
     client.send(PING, "there?").await;
     assert_eq!(client.frame().await.unwrap().opcode, PONG);
-    client.close(1000, "").await;
+    client.send_close(1000, "").await;
     assert_eq!(client.frame().await.unwrap().opcode, CLOSE);
     assert_eq!(client.frame().await, None);
     tokio::task::yield_now().await;

@@ -19,9 +19,8 @@ use strait::config::Config;
 use strait::config::Overflow;
 use strait::testing::Communicator;
 
-use super::raw::CLOSE;
-use super::raw::TEXT;
-use super::raw::parse_close;
+use super::client::CLOSE;
+use super::client::TEXT;
 use super::stage::Stage;
 use super::stage::seconds;
 
@@ -42,7 +41,7 @@ async fn a_hook_may_be_1024_events_behind() {
     stage.log.open_gate();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(stage.log.lines().len(), 2 + 1024);
-    client.text("send still here").await;
+    client.send_text("send still here").await;
     client.expect_text("still here").await;
 }
 
@@ -57,7 +56,7 @@ async fn one_event_more_closes_with_1013() {
     }
     let frame = client.frame().await.unwrap();
     assert_eq!(frame.opcode, CLOSE);
-    let told = parse_close(&frame.payload);
+    let told = frame.close();
     assert_eq!(told, Some((1013, SLOW_HOOK.to_owned())));
     client.send(CLOSE, &frame.payload[..2]).await;
     stage.log.open_gate();
@@ -98,14 +97,14 @@ async fn events_of_a_group_that_may_drop_are_dropped_and_counted() {
     }
     stage.log.open_gate();
     sleep(Duration::from_secs(1)).await;
-    client.text("dropped").await;
+    client.send_text("dropped").await;
     client.expect_text("7").await;
-    client.text("dropped").await;
+    client.send_text("dropped").await;
     client.expect_text("0").await;
     let lines = stage.log.lines();
     let newest = lines.iter().rfind(|line| line.starts_with("event"));
     assert_eq!(newest.unwrap(), "event x1023", "the newest are dropped");
-    client.close(1000, "").await;
+    client.send_close(1000, "").await;
     stage
         .assert_disconnected("drop", (1000, "", Cause::Client))
         .await;
@@ -125,7 +124,7 @@ async fn a_direct_event_to_a_full_channel_is_an_error_and_closes_nobody() {
     let full = stage.layer.send(name.clone(), &Event::new("x")).await;
     assert!(full.unwrap_err().is_full());
     stage.log.open_gate();
-    client.text("send still here").await;
+    client.send_text("send still here").await;
     client.expect_text("still here").await;
 }
 
@@ -158,7 +157,7 @@ async fn a_reader_that_is_too_far_behind_is_closed_with_4008_and_gone_two_second
             };
             // What was in the pipe, and not the queue.
             assert!((60..100).contains(&number), "{number}");
-            let told = parse_close(&last.payload);
+            let told = last.close();
             assert_eq!(told, Some((4008, SLOW_READER.to_owned())));
             client.send(CLOSE, &last.payload[..2]).await;
         }
@@ -179,7 +178,7 @@ async fn frames_of_a_group_that_may_drop_are_dropped_and_counted() {
     for number in 0..10 {
         client.expect_text(&number.to_string()).await;
     }
-    client.text("dropped").await;
+    client.send_text("dropped").await;
     client.expect_text("15").await;
 }
 

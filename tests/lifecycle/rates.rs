@@ -9,14 +9,15 @@ use strait::ChannelLayer;
 use strait::close::Cause;
 use strait::config::Config;
 
-use super::raw::BINARY;
-use super::raw::CLOSE;
-use super::raw::CONTINUATION;
-use super::raw::PING;
-use super::raw::PONG;
+use super::client::BINARY;
+use super::client::CLOSE;
+use super::client::CONTINUATION;
+use super::client::PING;
+use super::client::PONG;
+use super::client::TEXT;
+use super::client::fragment;
+use super::client::frame;
 use super::raw::Raw;
-use super::raw::TEXT;
-use super::raw::frame;
 use super::stage::Stage;
 use super::stage::seconds;
 
@@ -30,7 +31,7 @@ async fn close_frame(client: &mut Raw) -> (u16, String) {
     loop {
         let frame = client.frame().await.expect("a close frame, not the end");
         if frame.opcode == CLOSE {
-            return super::raw::parse_close(&frame.payload).expect("a code");
+            return frame.close().expect("a code");
         }
         assert_eq!(frame.opcode, PONG);
     }
@@ -71,18 +72,18 @@ async fn who_keeps_to_the_rate_stays_and_a_pause_is_worth_a_burst() {
     let stage = stage(10, 5);
     let mut client = stage.enter("").await;
     for _ in 0..200 {
-        client.text("x").await;
+        client.send_text("x").await;
         sleep(Duration::from_millis(100)).await;
     }
     for _ in 0..5 {
         sleep(Duration::from_secs(1)).await;
         for _ in 0..5 {
-            client.text("x").await;
+            client.send_text("x").await;
         }
     }
     sleep(Duration::from_millis(10)).await;
     assert_eq!(stage.log.lines().len(), 1 + 200 + 25);
-    client.text("x").await;
+    client.send_text("x").await;
     assert_eq!(close_frame(&mut client).await.0, 1008);
 }
 
@@ -90,20 +91,14 @@ async fn who_keeps_to_the_rate_stays_and_a_pause_is_worth_a_burst() {
 async fn fragments_are_one_message_and_a_close_frame_is_none() {
     let stage = stage(10, 5);
     let mut client = stage.enter("").await;
-    let mut message = frame(TEXT, &[b'x'; 1024]);
-    message[0] = TEXT;
-    for _ in 0..50 {
-        let mut fragment = frame(CONTINUATION, &[b'x'; 1024]);
-        // It is not the last.
-        fragment[0] = CONTINUATION;
-        message.extend(fragment);
-    }
+    let mut message = fragment(TEXT, [b'x'; 1024]);
+    message.extend(fragment(CONTINUATION, [b'x'; 1024]).repeat(50));
     message.extend(frame(CONTINUATION, b"end"));
     client.write(&message).await;
     for _ in 0..4 {
-        client.text("x").await;
+        client.send_text("x").await;
     }
-    client.close(1000, "enough").await;
+    client.send_close(1000, "enough").await;
     assert_eq!(close_frame(&mut client).await.0, 1000);
     stage
         .assert_disconnected("close", (1000, "enough", Cause::Client))
@@ -130,16 +125,16 @@ async fn a_flood_is_over_soon() {
 async fn a_peer_is_not_blamed_for_a_slow_hook() {
     let stage = stage(10, 5);
     let mut client = stage.enter("").await;
-    client.text("sleep 60").await;
+    client.send_text("sleep 60").await;
     for _ in 0..590 {
         sleep(Duration::from_millis(100)).await;
-        client.text("x").await;
+        client.send_text("x").await;
     }
     sleep(Duration::from_secs(2)).await;
     assert_eq!(stage.log.lines().len(), 1 + 1 + 590);
     assert_eq!(stage.log.farewells().len(), 0);
     for _ in 0..6 {
-        client.text("x").await;
+        client.send_text("x").await;
     }
     assert_eq!(close_frame(&mut client).await.0, 1008);
 }
@@ -150,7 +145,7 @@ async fn there_is_no_limit_by_default() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
     for _ in 0..2000 {
-        client.text("x").await;
+        client.send_text("x").await;
     }
     sleep(Duration::from_secs(1)).await;
     assert_eq!(stage.log.lines().len(), 1 + 2000);

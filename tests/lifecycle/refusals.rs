@@ -21,8 +21,7 @@ use strait::layer::Guarantees;
 use strait::layer::Published;
 use strait::layer::Sink;
 
-use super::raw::CLOSE;
-use super::raw::parse_close;
+use super::client::CLOSE;
 use super::stage::Stage;
 use super::stage::seconds;
 
@@ -231,7 +230,7 @@ async fn who_is_refused_after_acceptance_and_does_not_answer_is_let_go() {
     let mut client = stage.enter("refuse=4401").await;
     let frame = client.frame().await.unwrap();
     assert_eq!(frame.opcode, CLOSE);
-    assert_eq!(parse_close(&frame.payload), Some((4401, String::new())));
+    assert_eq!(frame.close(), Some((4401, String::new())));
     stage.over().await;
     assert_eq!(seconds(start), 2);
 }
@@ -376,7 +375,7 @@ async fn a_backend_that_is_down_refuses_with_503_and_leaves_no_member() {
     stage.assert_never_connected("down").await;
     // And it can be joined once the backend is back.
     let mut client = stage.enter("").await;
-    client.text("close 4000").await;
+    client.send_text("close 4000").await;
     assert_eq!(client.expect_close().await.0, 4000);
     stage
         .assert_disconnected("up", (4000, "", Cause::Server))

@@ -66,7 +66,7 @@ impl Stage {
     pub(crate) async fn enter(&self, query: &str) -> Raw {
         let mut client = self.client(query);
         client.connect().await.unwrap();
-        Raw::new(client.into_stream().unwrap())
+        Raw::over(client.into_stream().unwrap())
     }
 
     /// An event whose type is the orders, for all members.

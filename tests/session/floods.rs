@@ -26,6 +26,11 @@ use strait::config::Config;
 use strait::service::Sockets;
 use strait::testing::Communicator;
 
+use super::client::CONTINUATION;
+use super::client::TEXT;
+use super::client::fragment;
+use super::client::frame;
+
 /// Waits, or blocks its thread, or uses up the task's turn, as it is told.
 struct Worker;
 
@@ -54,23 +59,12 @@ async fn open(config: Config) -> (DuplexStream, Sockets) {
     (client.into_stream().unwrap(), sockets)
 }
 
-/// A masked frame, its first byte as given.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let len = u8::try_from(payload.len()).unwrap();
-    assert!(len < 126);
-    [&[first, 0x80 | len, 0, 0, 0, 0], payload].concat()
-}
-
-const TEXT: u8 = 0x81;
-const TEXT_BEGINS: u8 = 0x01;
-const GOES_ON: u8 = 0x00;
-
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_tiny_fragments_is_over_the_rate() {
     for payload in ["", "x"] {
         let (mut peer, sockets) = open(Config::new().inbound_rate(10, 50)).await;
-        peer.write_all(&frame(TEXT_BEGINS, b"x")).await.unwrap();
-        let fragments = frame(GOES_ON, payload.as_bytes()).repeat(40);
+        peer.write_all(&fragment(TEXT, b"x")).await.unwrap();
+        let fragments = fragment(CONTINUATION, payload).repeat(40);
         peer.write_all(&fragments).await.unwrap();
         sleep(Duration::from_millis(10)).await;
         assert_eq!(sockets.count(), 1);
@@ -105,7 +99,7 @@ async fn a_peer_is_not_blamed_for_a_hook_that_uses_up_the_turn() {
     let (mut peer, sockets) = open(config).await;
     peer.write_all(&frame(TEXT, b"wait")).await.unwrap();
     // At the rate. What is found when the hook is over is more than one read, and each message uses up a turn.
-    let spend = frame(TEXT, format!("spend{}", ".".repeat(100)).as_bytes());
+    let spend = frame(TEXT, format!("spend{}", ".".repeat(100)));
     for _ in 0..400 {
         sleep(Duration::from_millis(100)).await;
         peer.write_all(&spend).await.unwrap();

@@ -1,12 +1,7 @@
 //! A peer that ends its half of the stream without a close frame, and reads on: the end is abnormal (1006), what it had sent is
 //! received, and what was queued for it goes out.
 
-use std::time::Duration;
-
-use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use strait::ChannelLayer;
 use strait::close::Cause;
@@ -16,6 +11,9 @@ use strait::testing::TestServer;
 use super::actor::Notes;
 use super::actor::RELAYED;
 use super::actor::padded;
+use super::client::BINARY;
+use super::client::Client;
+use super::client::Frame;
 use super::line::Line;
 use super::line::router;
 
@@ -76,33 +74,19 @@ async fn over_tcp() {
     let server = TestServer::spawn(router(&notes, config, &layer))
         .await
         .unwrap();
-    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
-    stream
-        .write_all(
-            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        )
-        .await
-        .unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
+    let mut client = Client::connect(server.local_addr(), "/").await;
     // More than the kernel's buffers take.
     let message = vec![7; 16 << 20];
     let published = layer.group_broadcast(RELAYED, message.clone()).await;
     assert_eq!(published.unwrap().receivers, 1);
-    let text = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
-    stream.write_all(&text).await.unwrap();
-    stream.shutdown().await.unwrap();
-    let mut rest = Vec::new();
-    let read = timeout(Duration::from_secs(30), stream.read_to_end(&mut rest));
-    read.await.unwrap().unwrap();
-    let (header, payload) = rest.split_at(10);
-    assert_eq!(header[..2], [0x82, 127]);
-    assert!(payload.starts_with(&message), "{} bytes", payload.len());
+    client.send_text("hi").await;
+    client.stream.shutdown().await.unwrap();
+    let frame = client.frame().await.unwrap();
+    let length = frame.payload.len();
+    assert!(frame == Frame::new(BINARY, message), "{length} bytes");
     // The answer to the message, which came before the end.
-    assert_eq!(payload[message.len()..], *b"\x81\x03rhi");
+    assert_eq!(client.receive_text().await, "rhi");
+    assert_eq!(client.frame().await, None);
     assert_eq!(notes.lock().received, ["hi"]);
     server.stop().await;
     let notes = notes.lock();

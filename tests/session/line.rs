@@ -17,8 +17,8 @@ use super::act::Stage;
 use super::actor::Actor;
 use super::actor::Notes;
 use super::actor::RELAYED;
+use super::client::TEXT;
 use super::peer::Peer;
-use super::peer::TEXT;
 
 pub(crate) struct Line {
     pub(crate) notes: Notes,

@@ -16,6 +16,8 @@
 
 mod act;
 mod actor;
+#[path = "../client/mod.rs"]
+mod client;
 mod enumerated;
 mod floods;
 mod half_closed;

@@ -2,10 +2,18 @@
 
 use std::future::pending;
 
+use bytes::BytesMut;
 use futures::FutureExt;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::io::DuplexStream;
+
+use super::client::CLOSE;
+use super::client::Frame;
+use super::client::PING;
+use super::client::PONG;
+use super::client::TEXT;
+use super::client::frame;
 
 #[derive(Default)]
 pub(crate) struct Peer {
@@ -17,7 +25,7 @@ pub(crate) struct Peer {
     /// Reasons of close frames.
     pub(crate) reasons: Vec<String>,
     /// The beginning of a frame.
-    pub(crate) rest: Vec<u8>,
+    pub(crate) rest: BytesMut,
     pub(crate) saw_end: bool,
     pub(crate) pings: usize,
     /// What the pongs said.
@@ -45,11 +53,7 @@ impl Peer {
     }
 
     pub(crate) fn send(&mut self, opcode: u8, payload: &[u8]) {
-        assert!(payload.len() < 126);
-        let mut bytes = vec![0x80 | opcode, 0x80 | u8::try_from(payload.len()).unwrap()];
-        bytes.extend([0; 4]);
-        bytes.extend(payload);
-        self.write(&bytes);
+        self.write(&frame(opcode, payload));
     }
 
     pub(crate) fn close(&mut self) {
@@ -72,7 +76,7 @@ impl Peer {
     }
 
     fn look(&mut self) {
-        while let Some((opcode, payload)) = self.take() {
+        while let Some(Frame { opcode, payload }) = Frame::take(&mut self.rest) {
             match opcode {
                 TEXT => {
                     let text = String::from_utf8(payload).unwrap();
@@ -98,26 +102,4 @@ impl Peer {
             }
         }
     }
-
-    fn take(&mut self) -> Option<(u8, Vec<u8>)> {
-        let (&[first, second], rest) = self.rest.split_first_chunk::<2>()?;
-        assert_eq!(first & 0xf0, 0x80, "a whole frame, no reserved bit");
-        let (len, rest) = match second {
-            0..126 => (usize::from(second), rest),
-            126 => {
-                let (len, rest) = rest.split_first_chunk::<2>()?;
-                (usize::from(u16::from_be_bytes(*len)), rest)
-            }
-            _ => panic!("masked, or longer than anything here"),
-        };
-        let payload = rest.get(..len)?.to_vec();
-        let taken = self.rest.len() - rest.len() + len;
-        self.rest.drain(..taken);
-        Some((first & 0x0f, payload))
-    }
 }
-
-pub(crate) const TEXT: u8 = 0x1;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;

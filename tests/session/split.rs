@@ -4,40 +4,33 @@ use strait::close::Cause;
 use strait::config::Config;
 
 use super::act::Act;
+use super::client::CLOSE;
+use super::client::CONTINUATION;
+use super::client::PING;
+use super::client::PONG;
+use super::client::TEXT;
+use super::client::close_payload;
+use super::client::fragment;
+use super::client::frame;
 use super::line::Line;
 
 /// A conversation of every kind of frame, and what is to be received of it.
 fn conversation(first: &str) -> (Vec<u8>, Vec<String>) {
     let long = "ü".repeat(100);
-    let frames: [(u8, &[u8]); 8] = [
-        (0x81, first.as_bytes()),
-        (0x89, b"ping"),
-        (0x01, "snow\u{2603}".as_bytes()),
+    let (before, behind) = "a\u{1f600}".as_bytes().split_at(3);
+    let frames = [
+        frame(TEXT, first),
+        frame(PING, "ping"),
+        fragment(TEXT, "snow\u{2603}"),
         // A control frame between the fragments, and a letter that is cut by them.
-        (0x8a, b""),
-        (0x00, "a\u{1f600}".as_bytes().split_at(3).0),
-        (0x80, "a\u{1f600}".as_bytes().split_at(3).1),
-        (0x81, long.as_bytes()),
-        (0x88, &[0x03, 0xe9, b'b', b'y', b'e']),
+        frame(PONG, ""),
+        fragment(CONTINUATION, before),
+        frame(CONTINUATION, behind),
+        frame(TEXT, &long),
+        frame(CLOSE, close_payload(1001, "bye")),
     ];
-    let bytes = frames.into_iter().flat_map(|(start, payload)| {
-        let mask = [0x12, 0x34, 0xab, 0xcd];
-        let mut bytes = vec![start];
-        match u8::try_from(payload.len()) {
-            Ok(len) if len < 126 => bytes.push(0x80 | len),
-            _ => {
-                bytes.push(0x80 | 126);
-                bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
-            }
-        }
-        bytes.extend(mask);
-        let masked = payload.iter().zip(mask.iter().cycle());
-        bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
-        bytes
-    });
-    let bytes = bytes.collect();
     let received = [first.to_owned(), "snow\u{2603}a\u{1f600}".to_owned(), long];
-    (bytes, received.to_vec())
+    (frames.concat(), received.to_vec())
 }
 
 /// Says the pieces one after the other; a hook that waits may go on behind the piece with this number.

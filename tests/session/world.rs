@@ -40,8 +40,8 @@ use super::actor::HOOKED;
 use super::actor::Notes;
 use super::actor::RELAYED;
 use super::actor::padded;
+use super::client::TEXT;
 use super::peer::Peer;
-use super::peer::TEXT;
 
 pub(crate) struct World {
     pub(crate) notes: Notes,
