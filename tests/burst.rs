@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
+mod client;
 #[cfg(feature = "redis")]
 mod servers;
 
@@ -36,14 +37,14 @@ use strait::service::WebSocketService;
 use strait::testing::Communicator;
 use strait::testing::TestServer;
 use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::AsyncWrite;
 use tokio::io::DuplexStream;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::task::yield_now;
 use tokio::time::timeout;
+
+use client::Client;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_sockets_in_memory_get_all_of_a_burst_in_one_order() {
@@ -370,58 +371,31 @@ fn router(layer: &ChannelLayer) -> Router {
         .channel_layer(layer.clone())
 }
 
-async fn in_memory(service: &WebSocketService, path: &str) -> DuplexStream {
+async fn in_memory(service: &WebSocketService, path: &str) -> Client<DuplexStream> {
     let mut socket = Communicator::new(service.clone(), path);
     socket.connect().await.unwrap();
-    socket.into_stream().unwrap()
+    Client::over(socket.into_stream().unwrap())
 }
 
-async fn over_tcp(server: &TestServer, path: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(stream.read_u8().await.unwrap());
-    }
-    assert!(answer.starts_with(b"HTTP/1.1 101"));
-    stream
+async fn over_tcp(server: &TestServer, path: &str) -> Client {
+    Client::connect(server.local_addr(), path).await
 }
 
 /// Every message before the two that end a burst.
-async fn read_to_end(mut stream: impl AsyncRead + Unpin) -> Vec<Sent> {
-    let (mut order, mut unread, mut ends) = (Vec::new(), Vec::new(), 0);
+async fn read_to_end<S: AsyncRead + AsyncWrite + Unpin>(mut client: Client<S>) -> Vec<Sent> {
+    client.patience = None;
+    let (mut order, mut ends) = (Vec::new(), 0);
     while ends < 2 {
-        let read = timeout(PATIENCE, stream.read_buf(&mut unread)).await;
-        let read = read.unwrap_or_else(|_| panic!("{} came, then nothing", order.len()));
-        assert!(read.unwrap() > 0, "closed after {}", order.len());
-        let mut at = 0;
-        while let Some((text, next)) = frame(&unread, at) {
-            if text.contains(END) {
-                ends += 1;
-            } else {
-                order.push(Sent::parse(text));
-            }
-            at = next;
+        let text = timeout(PATIENCE, client.receive_text()).await;
+        let text = text.unwrap_or_else(|_| panic!("{} came, then nothing", order.len()));
+        if text.contains(END) {
+            ends += 1;
+        } else {
+            order.push(Sent::parse(&text));
         }
-        unread.drain(..at);
     }
-    assert!(unread.is_empty(), "more came than was sent");
+    assert!(client.unread.is_empty(), "more came than was sent");
     order
-}
-
-/// The text frame that begins here, and where the next one does; all are short.
-fn frame(bytes: &[u8], at: usize) -> Option<(&str, usize)> {
-    let [opcode, length, ..] = bytes[at..] else {
-        return None;
-    };
-    let (start, end) = (at + 2, at + 2 + usize::from(length));
-    assert!(opcode == 0x81 && length < 126, "frame {opcode:#x} {length}");
-    let payload = bytes.get(start..end)?;
-    Some((std::str::from_utf8(payload).unwrap(), end))
 }
 
 const PUBLISHERS: usize = 4;

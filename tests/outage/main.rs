@@ -9,6 +9,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 #![allow(clippy::print_stdout, reason = "the counts are what was measured")]
 
+#[path = "../client/mod.rs"]
+mod client;
 mod killed_node;
 mod reshard;
 #[path = "../servers/mod.rs"]

@@ -1,17 +1,19 @@
 //! [`Socket`]: a client over TCP that notes what it hears and when, and answers pings.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 use std::time::Instant;
 
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::client::Client;
+use crate::client::Frame;
+use crate::client::PATIENCE;
+use crate::client::PING;
+use crate::client::PONG;
+use crate::client::TEXT;
 use crate::stage::Tick;
 
 pub(crate) struct Socket {
@@ -28,21 +30,12 @@ pub(crate) struct Heard {
 
 impl Socket {
     pub(crate) async fn open(server: SocketAddr, path: &str) -> Self {
-        let mut stream = TcpStream::connect(server).await.unwrap();
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"\r\n\r\n") {
-            answer.push(stream.read_u8().await.unwrap());
-        }
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.starts_with("HTTP/1.1 101"), "{path}: {answer}");
+        let mut client = Client::connect(server, path).await;
+        // Nothing comes while a test has it so.
+        client.patience = None;
         let (texts, asked) = mpsc::channel(1);
         Self {
-            task: tokio::spawn(listen(stream, asked)),
+            task: tokio::spawn(listen(client, asked)),
             texts,
         }
     }
@@ -61,61 +54,32 @@ impl Socket {
 }
 
 /// Until nobody can ask any more.
-async fn listen(
-    mut stream: TcpStream,
-    mut asked: mpsc::Receiver<oneshot::Sender<String>>,
-) -> Heard {
+async fn listen(mut client: Client, mut asked: mpsc::Receiver<oneshot::Sender<String>>) -> Heard {
     let mut heard = Heard::default();
-    let mut unread = Vec::with_capacity(4096);
     let mut asking = None;
     while heard.closed.is_none() {
-        let read = tokio::select! {
-            read = stream.read_buf(&mut unread) => read,
+        let frame = tokio::select! {
+            frame = client.try_frame() => frame,
             ask = asked.recv() => {
                 let Some(answer) = ask else { return heard };
                 asking = Some(answer);
-                stream.write_all(&frame(0x1, b"join")).await.unwrap();
+                client.send_text("join").await;
                 continue;
             }
         };
-        if !matches!(read, Ok(1..)) {
-            heard.closed = Some(format!("without a close frame: {read:?}"));
-        }
-        let mut taken = 0;
-        while let Some((opcode, payload)) = decode(&unread[taken..]) {
-            taken += payload.len() + if payload.len() < 126 { 2 } else { 4 };
-            match (opcode, serde_json::from_slice(payload)) {
-                (0x1, Ok(tick)) => heard.ticks.push((tick, Instant::now())),
-                (0x1, Err(_)) => {
-                    let text = String::from_utf8_lossy(payload).into_owned();
-                    asking.take().expect("a question").send(text).unwrap();
-                }
-                (0x9, _) => stream.write_all(&frame(0xa, payload)).await.unwrap(),
-                _ => heard.closed = Some(format!("opcode {opcode}: {payload:?}")),
+        let Ok(Some(Frame { opcode, payload })) = frame else {
+            heard.closed = Some(format!("without a close frame: {frame:?}"));
+            break;
+        };
+        match (opcode, serde_json::from_slice(&payload)) {
+            (TEXT, Ok(tick)) => heard.ticks.push((tick, Instant::now())),
+            (TEXT, Err(_)) => {
+                let text = String::from_utf8_lossy(&payload).into_owned();
+                asking.take().expect("a question").send(text).unwrap();
             }
+            (PING, _) => client.send(PONG, payload).await,
+            _ => heard.closed = Some(format!("opcode {opcode}: {payload:?}")),
         }
-        unread.drain(..taken);
     }
     heard
 }
-
-/// Masked with zeros.
-fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).unwrap();
-    [&[0x80 | opcode, 0x80 | length, 0, 0, 0, 0], payload].concat()
-}
-
-/// Opcode and payload of the first frame.
-fn decode(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let (&[opcode, short], rest) = bytes.split_first_chunk()?;
-    let (length, rest) = match short {
-        126 => {
-            let (length, rest) = rest.split_first_chunk()?;
-            (usize::from(u16::from_be_bytes(*length)), rest)
-        }
-        short => (usize::from(short), rest),
-    };
-    Some((opcode & 0x0f, rest.get(..length)?))
-}
-
-const PATIENCE: Duration = Duration::from_secs(30);
