@@ -23,6 +23,7 @@ mod process;
 mod proxy;
 mod redis;
 mod sentinel;
+mod server;
 
 pub(crate) use authority::Authority;
 pub(crate) use cluster::Cluster;

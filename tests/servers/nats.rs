@@ -5,21 +5,14 @@ use std::time::Duration;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 use tokio::time::timeout;
 
-use super::free_port;
 use super::process::Folder;
 use super::process::Process;
+use super::server::Options;
+use super::server::Server;
 
-#[derive(Debug)]
-pub(crate) struct Nats {
-    pub(crate) port: u16,
-    options: NatsOptions,
-    /// `None` while it is killed.
-    process: Option<Process>,
-    folder: Folder,
-}
+pub(crate) type Nats = Server<NatsOptions>;
 
 /// What differs from a server that lets everybody in.
 #[derive(Clone, Debug, Default)]
@@ -55,97 +48,33 @@ impl NatsOptions {
 
     /// Starts the server and waits until it answers.
     pub(crate) async fn start(self) -> Nats {
-        loop {
-            let mut nats = Nats {
-                port: free_port(),
-                options: self.clone(),
-                process: None,
-                folder: Folder::new("nats"),
-            };
-            nats.configure();
-            if nats.run().await {
-                return nats;
-            }
-        }
+        Nats::with(self).await
+    }
+}
+
+impl Options for NatsOptions {
+    const PROGRAM: &str = "nats-server";
+
+    fn arguments(&self) -> Vec<&str> {
+        vec!["-c", "nats.conf"]
+    }
+
+    fn configure(&self, port: u16, folder: &Folder) {
+        let (name, lines) = (folder.name(), self.lines.join("\n"));
+        let text = format!("listen: \"127.0.0.1:{port}\"\nserver_name: \"{name}\"\n{lines}\n");
+        folder.write("nats.conf", &text);
+    }
+
+    async fn is_up(nats: &Nats, _process: &Process) -> bool {
+        let greeting = nats.greeting().await;
+        greeting.is_some_and(|line| line.contains(&*nats.folder.name()))
     }
 }
 
 impl Nats {
-    /// A server that lets everybody in.
-    pub(crate) async fn start() -> Self {
-        NatsOptions::new().start().await
-    }
-
     /// `nats://…`, with the login that its options want.
     pub(crate) fn url(&self) -> String {
         format!("nats://{}{}", self.options.userinfo, self.address())
-    }
-
-    /// `127.0.0.1:port`.
-    pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    /// Kills it with -9.
-    pub(crate) fn kill(&mut self) {
-        self.process.take().expect("it runs").kill();
-    }
-
-    /// Starts it again where it was, and waits until it answers.
-    pub(crate) async fn restart(&mut self) {
-        assert!(self.process.is_none(), "it has not been killed");
-        assert!(self.run().await, "port {} has been taken", self.port);
-    }
-
-    /// Its connections stay open, and it does nothing any more, until [`Nats::thaw`].
-    pub(crate) fn freeze(&self) {
-        self.process.as_ref().expect("it runs").freeze();
-    }
-
-    pub(crate) fn thaw(&self) {
-        self.process.as_ref().expect("it runs").thaw();
-    }
-
-    /// The process id of the server, for what it costs.
-    pub(crate) fn id(&self) -> u32 {
-        self.process.as_ref().expect("it runs").id
-    }
-
-    fn name(&self) -> String {
-        self.folder
-            .path()
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-            .into_owned()
-    }
-
-    fn configure(&self) {
-        let (port, name) = (self.port, self.name());
-        let lines = self.options.lines.join("\n");
-        let text = format!("listen: \"127.0.0.1:{port}\"\nserver_name: \"{name}\"\n{lines}\n");
-        self.folder.write("nats.conf", &text);
-    }
-
-    /// Whether it came up; if not, another has its port.
-    async fn run(&mut self) -> bool {
-        let process = Process::start("nats-server", &["-c", "nats.conf"], &self.folder);
-        for _ in 0..ROUNDS {
-            // A server of another's at this port has another name.
-            if self
-                .greeting()
-                .await
-                .is_some_and(|line| line.contains(&self.name()))
-            {
-                self.process = Some(process);
-                return true;
-            }
-            if process.found_its_port_taken() {
-                return false;
-            }
-            sleep(PAUSE).await;
-        }
-        panic!("NATS does not answer: {}", process.words());
     }
 
     /// The server's first line.
@@ -160,6 +89,3 @@ impl Nats {
         Some(line)
     }
 }
-
-const ROUNDS: u32 = 500;
-const PAUSE: Duration = Duration::from_millis(20);

@@ -4,6 +4,7 @@
 //! shell kills the server with -9, removes the folder and ends. (`PR_SET_PDEATHSIG` would need unsafe code here, and is about the thread
 //! that started the child: one of a pool may end long before the test.)
 
+use std::borrow::Cow;
 use std::env;
 use std::fs;
 use std::io::BufRead;
@@ -115,6 +116,11 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// No other has the same, in any process that runs.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        self.0.file_name().unwrap().to_string_lossy()
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {

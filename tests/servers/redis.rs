@@ -1,22 +1,13 @@
 //! [`Redis`]: a standalone server without persistence, which can be killed and come back on its port.
 
-use std::time::Duration;
-
 use tokio::process::Command;
-use tokio::time::sleep;
 
-use super::free_port;
 use super::process::Folder;
 use super::process::Process;
+use super::server::Options;
+use super::server::Server;
 
-#[derive(Debug)]
-pub(crate) struct Redis {
-    pub(crate) port: u16,
-    options: RedisOptions,
-    /// `None` while it is killed.
-    process: Option<Process>,
-    folder: Folder,
-}
+pub(crate) type Redis = Server<RedisOptions>;
 
 /// What differs from a server that lets everybody in.
 #[derive(Clone, Debug, Default)]
@@ -67,28 +58,42 @@ impl RedisOptions {
 
     /// Starts the server and waits until it answers.
     pub(crate) async fn start(self) -> Redis {
-        loop {
-            let port = free_port();
-            let mut redis = Redis {
-                port,
-                folder: Folder::new("redis"),
-                options: self.clone(),
-                process: None,
-            };
-            redis.configure();
-            if redis.run().await {
-                return redis;
-            }
+        Redis::with(self).await
+    }
+
+    fn is_sentinel(&self) -> bool {
+        self.flags.iter().any(|flag| flag == SENTINEL)
+    }
+}
+
+impl Options for RedisOptions {
+    const PROGRAM: &str = "redis-server";
+
+    fn arguments(&self) -> Vec<&str> {
+        let flags = self.flags.iter().map(String::as_str);
+        ["redis.conf"].into_iter().chain(flags).collect()
+    }
+
+    fn configure(&self, port: u16, folder: &Folder) {
+        let mut text = format!("port {port}\nbind 127.0.0.1\ndir .\n");
+        if !self.is_sentinel() {
+            text += &format!(
+                "save \"\"\nappendonly no\nuser {ADMIN} on >{ADMIN} ~* &* +@all\n\
+                 masteruser {ADMIN}\nmasterauth {ADMIN}\n"
+            );
         }
+        text += &self.lines.join("\n");
+        folder.write("redis.conf", &(text + "\n"));
+    }
+
+    async fn is_up(redis: &Redis, process: &Process) -> bool {
+        let id = format!("process_id:{}", process.id);
+        let info = redis.ask(&["info", "server"]).await;
+        info.is_ok_and(|info| info.lines().any(|line| line.trim_end() == id))
     }
 }
 
 impl Redis {
-    /// A server that lets everybody in.
-    pub(crate) async fn start() -> Self {
-        RedisOptions::new().start().await
-    }
-
     /// `redis://…/0`, with the login that its options want.
     pub(crate) fn url(&self) -> String {
         format!("redis://{}{}/0", self.options.userinfo(), self.address())
@@ -97,40 +102,6 @@ impl Redis {
     /// The same with a login that may do everything, whatever its options want.
     pub(crate) fn admin_url(&self) -> String {
         format!("redis://{ADMIN}:{ADMIN}@{}/0", self.address())
-    }
-
-    /// `127.0.0.1:port`.
-    pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    /// Kills it with -9. All of its data is gone, but for a Cluster node's own view.
-    pub(crate) fn kill(&mut self) {
-        self.process.take().expect("it runs").kill();
-    }
-
-    /// Starts it again where it was, and waits until it answers.
-    pub(crate) async fn restart(&mut self) {
-        assert!(self.process.is_none(), "it has not been killed");
-        assert!(self.run().await, "port {} has been taken", self.port);
-    }
-
-    pub(crate) fn runs(&self) -> bool {
-        self.process.is_some()
-    }
-
-    /// Its connections stay open, and it does nothing any more, until [`Redis::thaw`].
-    pub(crate) fn freeze(&self) {
-        self.process.as_ref().expect("it runs").freeze();
-    }
-
-    pub(crate) fn thaw(&self) {
-        self.process.as_ref().expect("it runs").thaw();
-    }
-
-    /// The process id of the server, for what it costs.
-    pub(crate) fn id(&self) -> u32 {
-        self.process.as_ref().expect("it runs").id
     }
 
     /// What `redis-cli` prints for this command, with all rights. Panics with what the server says against it.
@@ -147,7 +118,7 @@ impl Redis {
         client
             .args(["-p", &self.port.to_string(), "-e"])
             .kill_on_drop(true);
-        if !self.is_sentinel() {
+        if !self.options.is_sentinel() {
             client.args(["--user", ADMIN, "--pass", ADMIN, "--no-auth-warning"]);
         }
         client
@@ -162,49 +133,8 @@ impl Redis {
         }
         Err(text(&output.stdout) + &text(&output.stderr))
     }
-
-    fn configure(&self) {
-        let port = self.port;
-        let mut text = format!("port {port}\nbind 127.0.0.1\ndir .\n");
-        if !self.is_sentinel() {
-            text += &format!(
-                "save \"\"\nappendonly no\nuser {ADMIN} on >{ADMIN} ~* &* +@all\n\
-                 masteruser {ADMIN}\nmasterauth {ADMIN}\n"
-            );
-        }
-        text += &self.options.lines.join("\n");
-        self.folder.write("redis.conf", &(text + "\n"));
-    }
-
-    /// Whether it came up; if not, another has its port.
-    async fn run(&mut self) -> bool {
-        let flags = self.options.flags.iter().map(String::as_str);
-        let arguments: Vec<_> = ["redis.conf"].into_iter().chain(flags).collect();
-        let process = Process::start("redis-server", &arguments, &self.folder);
-        let id = format!("process_id:{}", process.id);
-        for _ in 0..ROUNDS {
-            // A server of another's at this port has another id.
-            if let Ok(info) = self.ask(&["info", "server"]).await
-                && info.lines().any(|line| line.trim_end() == id)
-            {
-                self.process = Some(process);
-                return true;
-            }
-            if process.found_its_port_taken() {
-                return false;
-            }
-            sleep(PAUSE).await;
-        }
-        panic!("Redis does not answer: {}", process.words());
-    }
-
-    fn is_sentinel(&self) -> bool {
-        self.options.flags.iter().any(|flag| flag == SENTINEL)
-    }
 }
 
 pub(super) const SENTINEL: &str = "--sentinel";
 /// The user of the tests themselves, whatever clients need.
 pub(super) const ADMIN: &str = "harness";
-const ROUNDS: u32 = 500;
-const PAUSE: Duration = Duration::from_millis(20);
