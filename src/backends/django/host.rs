@@ -1,4 +1,4 @@
-//! [`Host`]: one of a layer's Redis servers; and [`Ears`], which hears what its link tells.
+//! [`Host`]: one of a layer's Redis servers; and [`Links`], the layer as it hears of them.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -29,14 +29,17 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Connects, once; the link looks after the connection from then on.
-    pub(super) async fn connect(
+    /// Connects, once; the link looks after the connection from then on, and tells the layer, whose part it is.
+    pub(super) async fn connect<L: Links>(
         &self,
-        find: Find,
+        find: &Find,
         options: LinkOptions,
-        listener: Arc<dyn Listener>,
+        layer: &Arc<L>,
+        part: usize,
     ) -> Result<(), Error> {
-        let link = Link::connect(find, options, listener).await?;
+        let layer = Arc::downgrade(layer);
+        let ears = Arc::new(Ears { layer, part });
+        let link = Link::connect(find.clone(), options, ears).await?;
         // Only the start of a layer connects.
         let _ = self.link.set(link);
         Ok(())
@@ -114,9 +117,9 @@ pub(super) trait Links: Send + Sync + 'static {
 }
 
 /// What one link tells, which is one part of the layer's health. It does not keep the layer.
-pub(super) struct Ears<L> {
-    pub(super) layer: Weak<L>,
-    pub(super) part: usize,
+struct Ears<L> {
+    layer: Weak<L>,
+    part: usize,
 }
 
 impl<L: Links> Listener for Ears<L> {

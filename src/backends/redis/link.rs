@@ -77,6 +77,17 @@ pub(crate) struct LinkOptions {
     pub(crate) rights: String,
 }
 
+impl LinkOptions {
+    /// The link subscribes to this topic alone, and tests its connections by it.
+    pub(crate) fn probed_by(topic: String) -> Self {
+        Self {
+            topics: vec![topic.clone()],
+            probe: Probe::Publish(topic),
+            ..Self::default()
+        }
+    }
+}
+
 /// What must come back within [`LinkOptions::timeout`].
 #[derive(Clone, Debug)]
 pub(crate) enum Probe {

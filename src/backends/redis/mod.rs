@@ -20,6 +20,5 @@ pub(crate) use find::Find;
 pub(crate) use link::Link;
 pub(crate) use link::LinkOptions;
 pub(crate) use link::Listener;
-pub(crate) use link::Probe;
 pub use redis::Redis;
 pub(crate) use url::RedisUrl;

@@ -15,7 +15,6 @@ use crate::backends::django::codec::Codec;
 use crate::backends::django::codec::SerializerFormat;
 use crate::backends::django::fernet::Fernet;
 use crate::backends::django::health::Health;
-use crate::backends::django::host::Ears;
 use crate::backends::django::host::Host;
 use crate::backends::django::host::Links;
 use crate::backends::django::names::Names;
@@ -25,7 +24,6 @@ use crate::backends::django::options::seconds;
 use crate::backends::django::options::shared_options;
 use crate::backends::redis::Find;
 use crate::backends::redis::LinkOptions;
-use crate::backends::redis::Probe;
 use crate::error::Error;
 use crate::layer::Backend;
 use crate::layer::Envelope;
@@ -278,21 +276,12 @@ impl Drop for ChannelsRedisCore {
 }
 
 async fn connect(node: &Arc<Node>, host: usize, find: &Find) -> Result<(), Error> {
-    let ears = |part| {
-        let layer = Arc::downgrade(node);
-        Arc::new(Ears { layer, part })
-    };
-    let probe = node.names.probe(&node.sink.node());
     let rights = format!("{RIGHTS} ~{}*", node.names.prefix);
     let options = LinkOptions {
-        topics: vec![probe.clone()],
-        probe: Probe::Publish(probe),
         rights: rights.clone(),
-        ..LinkOptions::default()
+        ..LinkOptions::probed_by(node.names.probe(&node.sink.node()))
     };
-    node.hosts[host]
-        .connect(find.clone(), options, ears(host))
-        .await?;
+    node.hosts[host].connect(find, options, node, host).await?;
     let options = LinkOptions {
         // It waits for entries by itself, and hears each time that there is none.
         probe_after: DAY,
@@ -301,9 +290,7 @@ async fn connect(node: &Arc<Node>, host: usize, find: &Find) -> Result<(), Error
         ..LinkOptions::default()
     };
     let part = node.hosts.len() + host;
-    node.drains[host]
-        .connect(find.clone(), options, ears(part))
-        .await?;
+    node.drains[host].connect(find, options, node, part).await?;
     node.rehearse(host).await?;
     node.clone().prepare(host).await
 }

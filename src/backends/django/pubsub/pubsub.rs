@@ -10,7 +10,6 @@ use crate::backends::django::codec::Codec;
 use crate::backends::django::codec::SerializerFormat;
 use crate::backends::django::fernet::Fernet;
 use crate::backends::django::health::Health;
-use crate::backends::django::host::Ears;
 use crate::backends::django::host::Host;
 use crate::backends::django::host::Links;
 use crate::backends::django::names::Names;
@@ -18,7 +17,6 @@ use crate::backends::django::options::Options;
 use crate::backends::django::options::shared_options;
 use crate::backends::redis::Find;
 use crate::backends::redis::LinkOptions;
-use crate::backends::redis::Probe;
 use crate::error::Error;
 use crate::layer::Backend;
 use crate::layer::Envelope;
@@ -161,18 +159,11 @@ impl Backend for ChannelsRedisPubSub {
 }
 
 async fn connect(node: &Arc<Node>, host: usize, find: &Find) -> Result<(), Error> {
-    let probe = node.names.probe(&node.sink.node());
     let options = LinkOptions {
-        topics: vec![probe.clone()],
-        probe: Probe::Publish(probe),
         rights: RIGHTS.to_owned(),
-        ..LinkOptions::default()
+        ..LinkOptions::probed_by(node.names.probe(&node.sink.node()))
     };
-    let layer = Arc::downgrade(node);
-    let ears = Arc::new(Ears { layer, part: host });
-    node.hosts[host]
-        .connect(find.clone(), options, ears)
-        .await?;
+    node.hosts[host].connect(find, options, node, host).await?;
     node.clone().prepare(host).await
 }
 
