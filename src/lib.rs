@@ -113,9 +113,9 @@
 //!
 //! # Consumers
 //!
-//! A consumer implements up to five hooks: `connect` lets a client in or refuses it, `receive` gets
-//! its messages, `event` gets what groups and channels send, `error` decides about a hook that
-//! failed, `disconnect` is the end. Each has a default, so `impl Consumer for Echo {}` is a
+//! A consumer implements up to six hooks: `connect` lets a client in or refuses it, `receive` gets
+//! its messages, `event` gets what groups and channels send, `gap` hears that a group may have missed
+//! something, `error` decides about a hook that failed, `disconnect` is the end. Each has a default, so `impl Consumer for Echo {}` is a
 //! consumer that accepts and ignores. The hooks of one connection never run at the same time;
 //! messages keep their order, events keep theirs. While a hook waits, the connection goes on
 //! writing, answering pings and noticing a close. → [`Consumer`]
@@ -231,6 +231,8 @@
 //! | the client reads too slowly for its groups | closed with 4008 | [`SlowReader`](close::Cause::SlowReader) |
 //! | the `event` hook is too slow for its groups | closed with 1013 | [`SlowHook`](close::Cause::SlowHook) |
 //! | the server stops | closed with 1012, a time to come back in the reason | [`Drain`](close::Cause::Drain) |
+//! | [the backend](docs::backends) is away | sockets stay; publishing and joining fail: in `connect` 503 with `Retry-After`, in other hooks 1013 if they do not handle it | [`Error`](close::Cause::Error), if it was closed |
+//! | the backend is back | groups are joined again, and [`gap`](Consumer::gap) runs for each member and group | – |
 //! | an event does not decode | it is ignored, and logged at debug level | – |
 //!
 //! # What is promised, and what is not
@@ -260,6 +262,7 @@
 //! - [From Django Channels](docs::from_channels): the same consumer in both, a table of names,
 //!   every difference.
 //! - [Backends](docs::backends): which one for several processes, what happens while it is away, how to write another.
+//! - [Beside Django](docs::django): Django keeps its pages, strait holds the sockets, on the same Redis.
 //! - [Close codes](docs::close_codes): when each is sent, and what a client should do.
 //! - [Compression](docs::deflate): whether it pays, what it costs.
 //! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, what to look at before you go live, and what meets
@@ -267,7 +270,7 @@
 //! - [Metrics](docs::metrics): what is counted, and by which names.
 //! - [Architecture](docs::architecture): the floors of the source, the way of a message, who owns what.
 //!
-//! The examples: `echo`, `chat`, `order_tracking`, `inside_axum`, and `hub`, which the benchmarks measure.
+//! The examples: `echo`, `chat`, `order_tracking`, `beside_django`, `inside_axum`, and `hub`, which the benchmarks measure.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

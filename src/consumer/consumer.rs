@@ -157,7 +157,7 @@ pub trait Consumer<E = Event>: Send + 'static {
     /// before the events that wait. The members of a node are told spread over some seconds
     /// ([`ChannelLayer::gap_window`](crate::ChannelLayer::gap_window)), at most 64 of them at once, so that a database that is
     /// asked for as many snapshots is not overrun; a hook that takes longer than a second no longer counts there. With the memory
-    /// backend there is no gap.
+    /// backend there is no gap, but for that of [`Memory::interrupt`](crate::backends::Memory::interrupt), for tests.
     ///
     /// ```
     /// # use strait::{Consumer, Context, Result, layer::GroupName};

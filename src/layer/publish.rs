@@ -68,7 +68,8 @@ impl Publish {
     /// [`Config::write_timeout`](crate::config::Config::write_timeout) is still taken for gone. A replaced value is not counted in [`Context::dropped`](crate::Context::dropped); [`Published::receivers`] is as ever.
     ///
     /// Events replace events and ready messages messages. An event that waits for a hook is replaced like a frame. What a
-    /// consumer sends of its own, [`forward`](crate::Context::forward) too, is always sent.
+    /// consumer sends of its own, [`forward`](crate::Context::forward) too, is always sent: so join by
+    /// [`relay`](crate::consumer::GroupAdd::relay) what is to be thinned for slow readers, or publish it by `group_broadcast`.
     ///
     /// The key is 1 to 99 bytes of any text.
     ///

@@ -36,6 +36,19 @@ impl Options {
         }
     }
 
+    /// What must be the same in Django, for whoever looks why nothing arrives.
+    pub(super) fn tell(&self, layer: &str) {
+        let Self { prefix, format, .. } = self;
+        let keys = self.keys.len();
+        tracing::info!(
+            layer,
+            prefix,
+            ?format,
+            keys,
+            "the channel layer is beside Django"
+        );
+    }
+
     /// From `SCHEME://[user:password@]host[:port][/db]?…`; `more` takes what only one of the layers has, and `known` names all.
     pub(super) fn from_url(
         url: &str,

@@ -35,7 +35,7 @@ use super::url::RedisUrl;
 ///
 /// | URL | server |
 /// | --- | --- |
-/// | `redis://[user:password@]host[:port]` | one, Redis 6 or later |
+/// | `redis://[user:password@]host[:port]` | one, Redis 6 or later; a `/database` behind it [parts nothing](Self::prefix) |
 /// | `unix:///path/of/the/socket` | one, on this machine |
 /// | `redis+sentinel://host[:port],host…/master` | the master that the Sentinels name |
 /// | `redis+cluster://host[:port],host…` | a Cluster, Redis 7 or later; some of its nodes |
@@ -147,7 +147,21 @@ impl Redis {
     }
 
     async fn run(&self, sink: Sink) -> Result<Running, Error> {
-        let mut settled = self.settle().map_err(Error::misconfigured)?;
+        let settled = self.settle().map_err(Error::misconfigured)?;
+        let (prefix, db) = (settled.prefix.clone(), settled.url.db);
+        let running = Self::connect(settled, sink).await?;
+        tracing::info!(prefix, "the channel layer is on Redis");
+        if db != 0 {
+            tracing::warn!(
+                db,
+                prefix,
+                "a database's number parts nothing here: whoever has the same prefix on this server shares its groups, in whichever database"
+            );
+        }
+        Ok(running)
+    }
+
+    async fn connect(mut settled: Settled, sink: Sink) -> Result<Running, Error> {
         let topics = Topics::new(&settled.prefix, &sink.node());
         let options = settled.options;
         if settled.url.mode == Mode::Cluster {

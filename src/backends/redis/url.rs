@@ -109,6 +109,16 @@ impl RedisUrl {
     /// Names the first such option, and those that there are.
     pub(crate) fn finish(&self, known: &str) -> Result<(), String> {
         match self.query.first() {
+            // Part of a secret that was not encoded would be told as the name of an option.
+            Some((name, _))
+                if !name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_') =>
+            {
+                Err(format!(
+                    "the Redis URL has an option with a strange name: values are percent-encoded, '&' as %26; there are {known}"
+                ))
+            }
             Some((name, _)) => Err(format!(
                 "the Redis URL has no option {name:?}: there are {known}"
             )),
@@ -388,5 +398,12 @@ mod tests {
             text.contains("\"colour\"") && text.contains("prefix"),
             "{text}"
         );
+        let secret = RedisUrl::parse("redis://localhost?key=a&dA e").unwrap();
+        let text = secret.finish("key").unwrap_err();
+        assert!(text.contains("\"key\""), "{text}");
+        let mut secret = secret;
+        assert_eq!(secret.take("key").as_deref(), Some("a"));
+        let text = secret.finish("key").unwrap_err();
+        assert!(!text.contains("dA") && text.contains("%26"), "{text}");
     }
 }

@@ -239,6 +239,7 @@ impl Backend for ChannelsRedisCore {
             .enumerate()
             .map(|(host, find)| connect(&node, host, find));
         try_join_all(each).await?;
+        self.options.tell("channels_redis.core");
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         for host in 0..finds.len() {
             tasks.push(tokio::spawn(drain(node.clone(), host)));

@@ -141,6 +141,7 @@ impl Backend for ChannelsRedisPubSub {
             .enumerate()
             .map(|(host, find)| connect(&node, host, find));
         try_join_all(each).await?;
+        self.options.tell("channels_redis.pubsub");
         let _ = self.running.set(node);
         Ok(())
     }
