@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
 mod bus;
+mod log;
 
 use std::future::pending;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use bus::Bus;
 use futures::FutureExt;
+use log::Log;
 use serde::Deserialize;
 use serde::Serialize;
 use strait::Accept;
@@ -577,6 +579,46 @@ impl Consumer for Hanging {
         self.0.fetch_add(1, Ordering::SeqCst);
         pending().await
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_once_and_not_for_each_that_it_concerns() {
+    let (log, _guard) = Log::start();
+    let bus = Bus::default();
+    let layer = bus.layer().await.unwrap();
+    let (service, _sockets) = gapped(&layer);
+    let mut members = Vec::new();
+    for _ in 0..10 {
+        members.push(socket(&service, "/ws/plain/").await);
+    }
+    bus.down();
+    for _ in 0..10 {
+        let refused = Communicator::new(service.clone(), "/ws/plain/")
+            .connect()
+            .await;
+        assert_eq!(refused.unwrap_err().status, 503);
+    }
+    bus.up();
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(log.lines("WARN"), 1, "{}", log.text());
+    assert_eq!(log.lines("is away"), 1, "{}", log.text());
+    assert_eq!(log.lines("ERROR"), 0, "{}", log.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_warned_of_once_a_minute() {
+    let (log, _guard) = Log::start();
+    let bus = Bus::default();
+    let _layer = bus.layer().await.unwrap();
+    let sink = bus.sinks().remove(0);
+    for minutes in 1..=2 {
+        for _ in 0..5 {
+            sink.skipped("encrypted with another key");
+        }
+        assert_eq!(log.lines("WARN"), minutes, "{}", log.text());
+        sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(log.lines("encrypted with another key"), 2);
 }
 
 fn gapped(layer: &ChannelLayer) -> (WebSocketService, strait::service::Sockets) {

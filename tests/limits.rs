@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
 mod client;
+mod log;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -41,6 +40,7 @@ use strait::testing::TestServer;
 
 use client::Client;
 use client::request;
+use log::Log;
 
 /// Does in each hook what the query says.
 struct Guest;
@@ -458,43 +458,10 @@ async fn handshake(address: SocketAddr) -> (String, Client) {
     (client.head().await, client)
 }
 
-/// What is logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn install(&self) -> tracing::subscriber::DefaultGuard {
-        let writer = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn lines(&self, needle: &str) -> usize {
-        let log = self.0.lock().unwrap();
-        let log = String::from_utf8_lossy(&log);
-        log.lines().filter(|line| line.contains(needle)).count()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Axum hands the address on only where it is told to, and in a type of its own.
 #[tokio::test]
 async fn inside_axum_a_missing_address_is_told_once_and_a_middleware_mends_it() {
-    let log = Log::default();
-    let _installed = log.install();
+    let (log, _guard) = Log::start();
     let limits = Limits::new().per_ip(1);
     let blind = axum::Router::new().fallback_service(service(limits).0);
     let seeing = axum::Router::new()
@@ -528,8 +495,7 @@ async fn inside_axum_a_missing_address_is_told_once_and_a_middleware_mends_it() 
 
 #[tokio::test(start_paused = true)]
 async fn a_storm_is_told_once_a_second_with_the_limit_by_name() {
-    let log = Log::default();
-    let _installed = log.install();
+    let (log, _guard) = Log::start();
     let (service, _) = service(Limits::new().connections(0));
     for _ in 0..3 {
         for _ in 0..100 {

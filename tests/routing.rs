@@ -14,12 +14,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-use std::io;
+mod log;
+
 use std::sync::Arc;
 use std::sync::Mutex;
 
 use http::StatusCode;
 
+use log::Log;
 use strait::Accept;
 use strait::ChannelLayer;
 use strait::Consumer;
@@ -594,36 +596,6 @@ async fn an_undeclared_parameter_is_logged_once_by_name_and_not_told_to_the_clie
     let missed = Communicator::new(&service, "/quiet/256/").connect().await;
     assert_eq!(missed.unwrap_err().status, StatusCode::NOT_FOUND);
     assert_eq!(log.text(), text);
-}
-
-/// What is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Who ran, in order.
