@@ -400,7 +400,7 @@ fn restarting() -> Reject {
 fn hangs(scope: &Scope) -> Reject {
     let (path, route) = (scope.path(), scope.route());
     tracing::warn!(path, route, "the checks took too long and were dropped");
-    Reject::status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "1")
+    Reject::unavailable()
 }
 
 fn panicked(scope: &Scope) -> Reject {

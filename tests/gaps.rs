@@ -22,8 +22,10 @@ use strait::ChannelLayer;
 use strait::Consumer;
 use strait::Context;
 use strait::Event;
+use strait::Message;
 use strait::Reject;
 use strait::Router;
+use strait::close::CloseCode;
 use strait::layer::Address;
 use strait::layer::Channel;
 use strait::layer::Envelope;
@@ -532,6 +534,11 @@ impl Consumer for Gapped {
         Ok(Accept::new())
     }
 
+    async fn receive(&mut self, ctx: &Context, _message: Message) -> strait::Result {
+        ctx.layer().group_send("a", &Note { n: 1 }).await?;
+        Ok(())
+    }
+
     async fn event(&mut self, ctx: &Context, _event: Event) -> strait::Result {
         Ok(ctx.send_text("event").await?)
     }
@@ -597,6 +604,11 @@ async fn an_outage_is_told_once_and_not_for_each_that_it_concerns() {
             .connect()
             .await;
         assert_eq!(refused.unwrap_err().status, 503);
+    }
+    for member in &mut members[..5] {
+        member.send_text("publish").await.unwrap();
+        let (code, _) = member.expect_close().await.unwrap();
+        assert_eq!(code, CloseCode::TRY_AGAIN_LATER);
     }
     bus.up();
     sleep(Duration::from_secs(10)).await;

@@ -160,6 +160,11 @@ impl Reject {
         self.inner.status
     }
 
+    /// 503, and a time to come back that is not everybody's.
+    pub(crate) fn unavailable() -> Self {
+        Self::status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, jitter(LATER))
+    }
+
     /// The error that `?` made this of.
     pub(crate) fn error(&self) -> Option<&BoxError> {
         self.inner.error.as_ref()
@@ -189,8 +194,7 @@ impl<E: Into<BoxError>> From<E> for Reject {
         let known = error.downcast_ref::<Error>();
         let mut reject = match known {
             Some(error) if error.is_parameter() => return Self::not_found(),
-            Some(error) if error.is_unavailable() => Self::status(StatusCode::SERVICE_UNAVAILABLE)
-                .header(header::RETRY_AFTER, jitter(LATER)),
+            Some(error) if error.is_unavailable() => Self::unavailable(),
             _ => Self::status(StatusCode::INTERNAL_SERVER_ERROR),
         };
         reject.inner.error = Some(error);

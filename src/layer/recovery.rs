@@ -61,8 +61,6 @@ struct State {
     /// The turns that were given, the oldest first, and until when they count.
     leases: VecDeque<(Instant, Weak<Turn>)>,
     window: Duration,
-    /// When the log was last told of something that could not be read.
-    complained: Option<Instant>,
 }
 
 impl Recovery {
@@ -78,7 +76,6 @@ impl Recovery {
                 is_telling: false,
                 leases: VecDeque::new(),
                 window: WINDOW,
-                complained: None,
             }),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         })
@@ -91,17 +88,6 @@ impl Recovery {
     /// How many outages there were; what is subscribed now lasts until there are more.
     pub(super) fn outages(&self) -> u64 {
         self.outages.load(Ordering::Acquire)
-    }
-
-    /// Whether the log may be told of something that may happen with every message: once in a while.
-    pub(super) fn may_complain(&self) -> bool {
-        let (now, mut state) = (Instant::now(), self.lock());
-        let last = state.complained;
-        if last.is_some_and(|last| now - last < BETWEEN_COMPLAINTS) {
-            return false;
-        }
-        state.complained = Some(now);
-        true
     }
 
     pub(super) fn is_down(&self) -> bool {
@@ -328,7 +314,6 @@ fn shuffle<T>(items: &mut [T]) {
 
 /// How long it takes to tell many members; see [`ChannelLayer::gap_window`](super::ChannelLayer::gap_window).
 const WINDOW: Duration = Duration::from_secs(5);
-const BETWEEN_COMPLAINTS: Duration = Duration::from_secs(60);
 /// From one member to the next, where there are few.
 const LONGEST_STEP: Duration = Duration::from_millis(1);
 /// How many `gap` hooks run at once.

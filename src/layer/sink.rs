@@ -1,6 +1,11 @@
 //! [`Sink`]: where a backend puts what arrives for its node, and tells of outages.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::metrics::arrival_dropped;
@@ -18,11 +23,17 @@ use super::registry::Registry;
 pub struct Sink {
     registry: Arc<Registry>,
     recovery: Arc<Recovery>,
+    /// When the log was last warned of what cannot be read.
+    warned: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Sink {
     pub(super) fn new(registry: Arc<Registry>, recovery: Arc<Recovery>) -> Self {
-        Self { registry, recovery }
+        Self {
+            registry,
+            recovery,
+            warned: Arc::default(),
+        }
     }
 
     /// Delivers to the members here, and returns how many are addressed: counted when the envelope
@@ -109,7 +120,7 @@ impl Sink {
     /// it once a minute.
     pub fn skipped(&self, why: &'static str) {
         arrival_skipped(why);
-        if self.recovery.may_complain() {
+        if self.may_warn() {
             tracing::warn!(
                 why,
                 "skipped what came from the backend, and perhaps more: does everybody who publishes there have the same settings (serializer, keys, version)?"
@@ -118,4 +129,17 @@ impl Sink {
             tracing::debug!(why, "skipped what came from the backend");
         }
     }
+
+    /// What may happen with every message is told once in a while.
+    fn may_warn(&self) -> bool {
+        let now = Instant::now();
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_some_and(|before| now - before < BETWEEN_WARNINGS) {
+            return false;
+        }
+        *warned = Some(now);
+        true
+    }
 }
+
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);

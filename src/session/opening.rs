@@ -117,7 +117,7 @@ impl Opening {
             HookEnd::Cut(_) => {
                 let (consumer, path) = (self.consumer.name(), self.ctx.scope().path());
                 tracing::warn!(consumer, path, "connect took too long and was dropped");
-                Reject::status(StatusCode::SERVICE_UNAVAILABLE).header(header::RETRY_AFTER, "1")
+                Reject::unavailable()
             }
         };
         self.rejected(reject).await

@@ -92,7 +92,7 @@ async fn who_is_refused_gets_a_status_and_no_disconnect_runs() {
             name: "connect takes too long",
             query: "connect=hang",
             status: 503,
-            retry_after: Some(1..=1),
+            retry_after: Some(5..=30),
             hooks: &["connect", "connect: dropped"],
             ..ROW
         },
