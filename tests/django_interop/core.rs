@@ -172,12 +172,12 @@ async fn a_node_that_was_killed_is_taken_out_of_its_groups() {
 #[tokio::test]
 #[ignore = "needs redis"]
 async fn a_membership_is_renewed_before_it_expires() {
-    let peer = |peer: PeerConfig| peer.group_expiry(2);
-    let world = core().start_with(peer, "&group_expiry=2").await;
+    let peer = |peer: PeerConfig| peer.group_expiry(4);
+    let world = core().start_with(peer, "&group_expiry=4").await;
     let mut ours = world.layer.new_channel();
     ours.group_add("room").await.unwrap();
     let event = json!({"type": "order.updated"});
-    for _ in 0..5 {
+    for _ in 0..7 {
         sleep(Duration::from_secs(1)).await;
         world.peer.group_send("room", &event).await.unwrap();
         next(&mut ours).await;

@@ -17,11 +17,12 @@ use super::scripts::END;
 /// Says so to one host, and renews the memberships there. Never ends.
 pub(super) async fn stay(node: Arc<Node>, host: usize) {
     let renew_every = node.limits.group_expiry / 2;
+    // By the times of the beats: by the clock, one that comes a moment early would leave the renewal to the next.
+    let mut renewed = Instant::now();
     let mut beats = interval(EVERY.min(renew_every));
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut renewed = Instant::now();
     loop {
-        beats.tick().await;
+        let beat = beats.tick().await;
         // While the host is away, its link says so.
         match node.beat(host).await {
             Ok(true) => {}
@@ -33,11 +34,11 @@ pub(super) async fn stay(node: Arc<Node>, host: usize) {
         if let Err(error) = node.take_out(host).await {
             tracing::debug!(%error, "could not leave groups yet");
         }
-        if renewed.elapsed() < renew_every {
+        if beat - renewed < renew_every {
             continue;
         }
         match node.renew_all(host).await {
-            Ok(()) => renewed = Instant::now(),
+            Ok(()) => renewed = beat,
             Err(error) => tracing::debug!(%error, "could not renew the memberships"),
         }
     }
