@@ -408,7 +408,7 @@ async fn a_check_that_hangs_is_dropped_and_gives_its_place_back() {
     let start = Instant::now();
     let refused = waits.connect().await.unwrap_err();
     assert_eq!(refused.status, 503);
-    assert_eq!(retry_after(&refused.headers), 1);
+    assert!((5..=30).contains(&retry_after(&refused.headers)));
     assert_eq!(start.elapsed().as_secs(), 10);
     client(&service, "").connect().await.unwrap();
 }
