@@ -10,7 +10,6 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use crate::config::Bound;
-use crate::websocket::ControlPayload;
 use crate::websocket::OpCode;
 use crate::websocket::encode_into;
 use crate::websocket::header;
@@ -20,6 +19,7 @@ use super::account::FREE;
 use super::budget::Queue;
 use super::chunks::COPIED;
 use super::chunks::Chunks;
+use super::controls::Controls;
 use super::keyed::Keyed;
 use super::mailbox::Mailbox;
 use super::shared::Shared;
@@ -38,11 +38,8 @@ pub(super) struct Outgoing {
     /// How much of the first frame is written. Where it is not zero, that frame must be finished
     /// whatever happens.
     begun: usize,
-    /// A ping that goes out at the next frame boundary.
-    ping: bool,
-    /// The answer to the peer's last ping, likewise; a later one takes its place (RFC 6455, section
-    /// 5.5.3), so that a peer that pings and does not read costs nothing.
-    pong: Option<ControlPayload>,
+    /// Pings and pongs, which go out at the next frame boundary.
+    controls: Controls,
     account: Account,
 }
 
@@ -66,7 +63,7 @@ impl Outgoing {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.chunks.left() == 0 && !self.has_controls()
+        self.chunks.left() == 0 && self.controls.is_empty()
     }
 
     pub(super) fn is_full(&self, bound: Bound) -> bool {
@@ -160,12 +157,9 @@ impl Outgoing {
         self.begun = written;
     }
 
-    pub(super) fn set_ping(&mut self) {
-        self.ping = true;
-    }
-
-    pub(super) fn set_pong(&mut self, payload: ControlPayload) {
-        self.pong = Some(payload);
+    /// The pings and pongs that wait.
+    pub(super) fn controls(&mut self) -> &mut Controls {
+        &mut self.controls
     }
 
     /// Drops every frame that is not begun.
@@ -173,8 +167,7 @@ impl Outgoing {
         self.chunks.keep(self.rest_of_begun());
         self.lengths.truncate(usize::from(self.begun > 0));
         self.keyed.clear();
-        self.ping = false;
-        self.pong = None;
+        self.controls.discard();
         self.shrunk();
     }
 
@@ -195,7 +188,7 @@ impl Outgoing {
         write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let result = if let Some(only) = self.chunks.only()
-            && !self.has_controls()
+            && self.controls.is_empty()
         {
             // As nearly always: what a hook sent.
             write(&[IoSlice::new(only)])
@@ -211,23 +204,26 @@ impl Outgoing {
         result
     }
 
-    /// Fills `slices` with what to write next, and says how many it filled.
+    /// Fills `slices` with what to write next, and returns how many it filled.
     ///
-    /// Where a control frame waits and another frame is begun, that is the rest of the begun one.
+    /// If a control frame waits and another frame is begun, that is the rest of the begun one.
     fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
-        if self.begun == 0 {
-            self.place_controls();
+        if self.controls.is_empty() {
+            return self.chunks.slices(slices, usize::MAX);
         }
-        let most = if self.has_controls() {
-            self.rest_of_begun()
-        } else {
-            usize::MAX
-        };
-        self.chunks.slices(slices, most)
+        if self.begun > 0 {
+            return self.chunks.slices(slices, self.rest_of_begun());
+        }
+        self.controls.encode();
+        slices[0] = IoSlice::new(self.controls.unwritten());
+        1 + self.chunks.slices(&mut slices[1..], usize::MAX)
     }
 
     /// Takes away what was written.
-    fn advance(&mut self, written: usize) {
+    fn advance(&mut self, mut written: usize) {
+        if self.begun == 0 {
+            written = self.controls.advance(written);
+        }
         if written == self.chunks.left() {
             return self.drained();
         }
@@ -258,36 +254,11 @@ impl Outgoing {
         (self.chunks.held(), self.chunks.left())
     }
 
-    fn has_controls(&self) -> bool {
-        self.ping || self.pong.is_some()
-    }
-
     fn rest_of_begun(&self) -> usize {
         match self.lengths.front() {
             Some(&length) if self.begun > 0 => length as usize - self.begun,
             _ => 0,
         }
-    }
-
-    /// Puts the waiting control frames first. Only at a frame boundary.
-    fn place_controls(&mut self) {
-        if !self.has_controls() {
-            return;
-        }
-        let mut frames = Vec::new();
-        if let Some(payload) = self.pong.take() {
-            encode_into(&mut frames, OpCode::Pong, &payload);
-            self.lengths.push_front(short(frames.len()));
-            self.keyed.put_first();
-        }
-        if std::mem::take(&mut self.ping) {
-            let before = frames.len();
-            encode_into(&mut frames, OpCode::Ping, b"");
-            self.lengths.push_front(short(frames.len() - before));
-            self.keyed.put_first();
-            frames.rotate_left(before);
-        }
-        self.chunks.put_first(frames);
     }
 
     /// All is written, or given up; a control frame may still wait.
@@ -305,8 +276,7 @@ impl Outgoing {
             self.lengths.shrink_to(64);
         }
         self.keyed.shrink();
-        self.ping = false;
-        self.pong = None;
+        self.controls.clear();
         self.account = Account::default();
     }
 }
@@ -323,7 +293,7 @@ thread_local! {
 
 /// How many buffers one write takes together.
 const SLICES: usize = 16;
-/// Queues kept per thread; 16 KiB each at the most.
+/// Queues kept per thread; at most 19 KiB each.
 const POOLED: usize = 64;
 
 #[cfg(test)]
@@ -370,22 +340,84 @@ mod tests {
         queue.advance(wire.len() - before);
     }
 
+    fn pong(queue: &mut Outgoing, payload: &[u8]) {
+        queue.controls().push_pong(ControlPayload::new(payload));
+    }
+
     #[test]
-    fn a_pong_goes_at_the_next_boundary_and_replaces_an_older_one() {
+    fn pongs_go_out_in_order_at_the_next_boundary() {
         let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
         let first = frame(OpCode::Text, b"first");
         queue.push_wire(&Shared::new(first.clone()));
         queue.push(OpCode::Text, "second");
         write(&mut queue, 3, &mut wire);
-        queue.set_pong(ControlPayload::new(b"old"));
-        queue.set_pong(ControlPayload::new(b"new"));
+        pong(&mut queue, b"one");
+        pong(&mut queue, b"two");
         while !queue.is_empty() {
             write(&mut queue, 3, &mut wire);
         }
         let mut expected = first.to_vec();
-        encode_into(&mut expected, OpCode::Pong, b"new");
+        encode_into(&mut expected, OpCode::Pong, b"one");
+        encode_into(&mut expected, OpCode::Pong, b"two");
         encode_into(&mut expected, OpCode::Text, b"second");
         assert_eq!(wire, expected);
+    }
+
+    #[test]
+    fn beyond_sixteen_pongs_the_oldest_are_dropped() {
+        let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
+        queue.controls().push_ping();
+        for number in 0..20 {
+            pong(&mut queue, &[number]);
+        }
+        write(&mut queue, usize::MAX, &mut wire);
+        let mut expected = Vec::new();
+        encode_into(&mut expected, OpCode::Ping, b"");
+        for number in 4..20 {
+            encode_into(&mut expected, OpCode::Pong, &[number]);
+        }
+        assert_eq!(wire, expected);
+        assert!(queue.is_empty());
+    }
+
+    /// A socket that takes nothing used to have one pong more put into the queue at each attempt.
+    #[test]
+    fn pongs_to_a_peer_that_does_not_read_are_bounded_and_stay_in_order() {
+        let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
+        for number in 0..=255 {
+            pong(&mut queue, &[number]);
+            write(&mut queue, 0, &mut wire);
+        }
+        while !queue.is_empty() {
+            write(&mut queue, 1, &mut wire);
+        }
+        let numbers: Vec<u8> = wire.chunks(3).map(|pong| pong[2]).collect();
+        // One was encoded with the first attempt, sixteen more waited.
+        assert_eq!(numbers[0], 0);
+        assert_eq!(numbers[1..], (240..=255).collect::<Vec<u8>>()[..]);
+    }
+
+    #[test]
+    fn a_discard_finishes_a_begun_pong_and_drops_the_others() {
+        for written in 0..=16 {
+            let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
+            let mut expected = Vec::new();
+            for payload in [&b"one"[..], b"seven__"] {
+                pong(&mut queue, payload);
+                if expected.len() < written {
+                    encode_into(&mut expected, OpCode::Pong, payload);
+                }
+            }
+            queue.push(OpCode::Text, "dropped");
+            write(&mut queue, written.min(14), &mut wire);
+            queue.discard();
+            queue.push(OpCode::Close, vec![0x0f, 0xa8]);
+            while !queue.is_empty() {
+                write(&mut queue, 2, &mut wire);
+            }
+            encode_into(&mut expected, OpCode::Close, &[0x0f, 0xa8]);
+            assert_eq!(wire, expected, "written {written}");
+        }
     }
 
     #[test]
@@ -541,7 +573,7 @@ mod tests {
                         pushed.push(frame.to_vec());
                         keys.push(Some(key));
                     }
-                    Step::Pong => queue.set_pong(ControlPayload::new(b"pong")),
+                    Step::Pong => pong(&mut queue, b"pong"),
                     Step::Write(most) => write(&mut queue, most, &mut wire),
                     Step::Discard => {
                         queue.discard();
