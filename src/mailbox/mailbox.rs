@@ -22,12 +22,10 @@ use tokio::net::TcpStream;
 use crate::close::CloseCode;
 use crate::config::Config;
 use crate::config::Overflow;
-use crate::message::Message;
 use crate::metrics::events_dropped;
 use crate::metrics::frames_dropped;
 use crate::websocket::ControlPayload;
 use crate::websocket::Extensions;
-use crate::websocket::OpCode;
 
 use super::batch::Batch;
 use super::budget::Budget;
@@ -355,9 +353,10 @@ impl Mailbox {
         }
         let queue = state.outgoing();
         match message.take() {
-            Some(Outbound::Message(Message::Text(text))) => queue.push(OpCode::Text, text),
-            Some(Outbound::Message(Message::Binary(bytes))) => queue.push(OpCode::Binary, bytes),
+            Some(Outbound::Message(message)) => queue.push_message(message),
             Some(Outbound::Ready(frame)) => queue.push_wire(frame.shared()),
+            #[cfg(feature = "deflate")]
+            Some(Outbound::Long(message)) => queue.push_message(message.into_plain()),
             None => {}
         }
         let is_exceeded = self.grown(&mut state);

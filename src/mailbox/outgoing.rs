@@ -10,6 +10,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use crate::config::Bound;
+use crate::message::Message;
 use crate::websocket::OpCode;
 use crate::websocket::encode_into;
 use crate::websocket::header;
@@ -112,6 +113,14 @@ impl Outgoing {
             self.chunks.share(Shared::new(payload.into()));
         }
         self.lengths.push_back(short(length));
+    }
+
+    /// Appends a message; a large one is shared.
+    pub(super) fn push_message(&mut self, message: Message) {
+        match message {
+            Message::Text(text) => self.push(OpCode::Text, text),
+            Message::Binary(bytes) => self.push(OpCode::Binary, bytes),
+        }
     }
 
     /// Appends a ready frame; a large one is shared.

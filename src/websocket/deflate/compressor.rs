@@ -1,6 +1,8 @@
 //! Compressing a message, by a compressor that belongs to the thread.
 
 use std::cell::RefCell;
+use std::fmt;
+use std::task::Poll;
 
 use bytes::Bytes;
 use flate2::Compress;
@@ -29,16 +31,63 @@ pub(crate) fn compressed_frame(
     payload: &[u8],
     compression: Compression,
 ) -> Option<Bytes> {
-    let mut compressor = Compressor::pooled(compression);
-    // After an error or a panic the compressor is dropped here. A reset does not clear everything
-    // that an unfinished message leaves in it.
-    compressor.compress(payload, worst_case(payload.len()))?;
-    let frame = compressor.shorter_than(payload).map(|compressed| {
-        let header = compressed_header(opcode, compressed.len());
-        [&header[..], compressed].concat().into()
-    });
-    compressor.recycle();
-    frame
+    let mut compressing = Compressing::new(opcode, compression);
+    loop {
+        if let Poll::Ready(frame) = compressing.step(payload) {
+            return frame;
+        }
+    }
+}
+
+/// A message on its way to a compressed frame, a step at a time: a long one takes milliseconds, in which
+/// other tasks of the thread have to wait.
+pub(crate) struct Compressing {
+    opcode: OpCode,
+    /// `None` once the message is compressed. After an error or a panic, or if the message is given up,
+    /// the compressor is dropped with this: a reset does not clear everything that an unfinished message
+    /// leaves in it.
+    compressor: Option<Compressor>,
+}
+
+impl Compressing {
+    pub(crate) fn new(opcode: OpCode, compression: Compression) -> Self {
+        Self {
+            opcode,
+            compressor: Some(Compressor::pooled(compression)),
+        }
+    }
+
+    /// Compresses [`STEP_BYTES`] more of the payload, which is the same at each step. Ready with the
+    /// frame after the last one, or with `None` if it would not be shorter than the plain one.
+    pub(crate) fn step(&mut self, payload: &[u8]) -> Poll<Option<Bytes>> {
+        let Some(compressor) = &mut self.compressor else {
+            return Poll::Ready(None);
+        };
+        match compressor.compress(payload, worst_case(payload.len())) {
+            Some(taken) if taken < payload.len() => return Poll::Pending,
+            Some(_) => {}
+            None => {
+                self.compressor = None;
+                return Poll::Ready(None);
+            }
+        }
+        let frame = compressor.shorter_than(payload).map(|compressed| {
+            let header = compressed_header(self.opcode, compressed.len());
+            [&header[..], compressed].concat().into()
+        });
+        if let Some(compressor) = self.compressor.take() {
+            compressor.recycle();
+        }
+        Poll::Ready(frame)
+    }
+}
+
+impl fmt::Debug for Compressing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressing")
+            .field("opcode", &self.opcode)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A compressor and its output buffer, about 380 KB with the largest window.
@@ -94,28 +143,41 @@ impl Compressor {
         });
     }
 
-    /// Compresses the whole message into `output`, which grows by at least `room` bytes at a time.
-    /// `None` if the compressor did not finish the message.
-    fn compress(&mut self, payload: &[u8], mut room: usize) -> Option<()> {
-        #[cfg(test)]
-        COMPRESSIONS.set(COMPRESSIONS.get() + 1);
-        loop {
+    /// Compresses up to [`STEP_BYTES`] more of the payload into `output`, which grows by at least `room`
+    /// bytes at a time, and flushes at its end. Returns how much of it is compressed so far, or `None` if
+    /// the compressor failed.
+    fn compress(&mut self, payload: &[u8], mut room: usize) -> Option<usize> {
+        let taken = |state: &Compress| usize::try_from(state.total_in()).ok();
+        let begin = taken(&self.state)?;
+        let end = payload.len().min(begin + STEP_BYTES);
+        let flush = if end == payload.len() {
+            FlushCompress::Sync
+        } else {
+            FlushCompress::None
+        };
+        if begin == 0 {
+            #[cfg(test)]
+            COMPRESSIONS.set(COMPRESSIONS.get() + 1);
             self.output.reserve_exact(room);
-            let taken = usize::try_from(self.state.total_in()).ok()?;
+        }
+        loop {
+            let piece = &payload[taken(&self.state)?..end];
             let status = self
                 .state
-                .compress_vec(&payload[taken..], &mut self.output, FlushCompress::Sync)
+                .compress_vec(piece, &mut self.output, flush)
                 .ok()?;
-            if status != Status::Ok {
-                return None;
-            }
-            // zlib has flushed everything if it leaves room in the output.
-            if self.output.len() < self.output.capacity() {
-                break;
+            // zlib has taken and flushed everything if it leaves room in the output, or finds nothing to do.
+            match status {
+                Status::Ok if self.output.len() < self.output.capacity() => break,
+                Status::BufError if taken(&self.state)? == end => break,
+                Status::Ok | Status::BufError => {}
+                Status::StreamEnd => return None,
             }
             room = room.max(self.output.len());
+            self.output.reserve_exact(room);
         }
-        (self.state.total_in() == payload.len() as u64).then_some(())
+        let taken = taken(&self.state)?;
+        (taken == end).then_some(taken)
     }
 
     /// Returns the compressed payload as it stands in a frame, or `None` if it is not shorter.
@@ -156,6 +218,9 @@ thread_local! {
 /// Compressors kept per thread: one for each window if all routes have one level.
 const POOLED: usize = 7;
 
+/// How much of a message is compressed at once: about half a millisecond.
+const STEP_BYTES: usize = 64 * 1024;
+
 /// The room for output that a pooled compressor keeps.
 const KEPT_BYTES: usize = 64 * 1024;
 
@@ -181,7 +246,7 @@ mod tests {
         for level in 1..=9 {
             for room in [8, 9, 64, 1000, 2999, 3005, 3006, 3010] {
                 let mut compressor = Compressor::new(WindowBits::MAX, level);
-                assert_eq!(compressor.compress(&payload, room), Some(()));
+                assert_eq!(compressor.compress(&payload, room), Some(3000));
                 let mut inflated = [0; 4000];
                 let mut reader = flate2::Decompress::new(false);
                 let flush = flate2::FlushDecompress::Sync;
