@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use tokio::time::sleep_until;
 use tokio::time::timeout_at;
 
+use crate::error::Error;
 use crate::mailbox::Gap;
 use crate::mailbox::Mailbox;
 use crate::mailbox::Turn;
@@ -116,6 +117,9 @@ impl Recovery {
             self.outages.fetch_add(1, Ordering::AcqRel);
         } else {
             backend_back();
+            tracing::info!(
+                "the channel layer's backend reconnected; subscribing again to all groups"
+            );
         }
         let outages = self.outages();
         drop(state);
@@ -123,10 +127,6 @@ impl Recovery {
         if groups.is_empty() {
             return;
         }
-        tracing::info!(
-            groups = groups.len(),
-            "the channel layer's backend is back: subscribing again"
-        );
         self.spawn(self.clone().restore(groups, outages));
     }
 
@@ -137,11 +137,23 @@ impl Recovery {
 
     /// Subscribes to all groups that were there when the backend came back, as long as it stays.
     async fn restore(self: Arc<Self>, groups: Vec<Arc<Group>>, outages: u64) {
+        let mut is_logged = false;
         for batch in groups.chunks(BATCH) {
             let mut pause = FIRST_PAUSE;
-            while !self.subscribe(batch, outages).await {
+            while let Err(error) = self.subscribe(batch, outages).await {
                 if self.outages() != outages || self.backend.strong_count() == 0 {
                     return;
+                }
+                let groups = batch.len();
+                // A single failure may belong to the next outage, which has a line of its own.
+                if pause == LONGEST_PAUSE && !mem::replace(&mut is_logged, true) {
+                    tracing::warn!(
+                        groups,
+                        %error,
+                        "the channel layer's backend is connected, but refuses subscriptions; members receive nothing until it accepts them"
+                    );
+                } else {
+                    tracing::debug!(groups, %error, "could not subscribe again");
                 }
                 sleep(pause).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
@@ -150,11 +162,9 @@ impl Recovery {
         }
     }
 
-    /// Whether that is done.
-    async fn subscribe(&self, groups: &[Arc<Group>], outages: u64) -> bool {
-        let Some(backend) = self.backend.upgrade() else {
-            return false;
-        };
+    async fn subscribe(&self, groups: &[Arc<Group>], outages: u64) -> Result<(), Error> {
+        let backend = self.backend.upgrade();
+        let backend = backend.ok_or_else(|| Error::unavailable("the layer has ended"))?;
         let mut stale = Vec::new();
         let mut names = Vec::new();
         for group in groups {
@@ -166,7 +176,7 @@ impl Recovery {
             }
         }
         if names.is_empty() {
-            return true;
+            return Ok(());
         }
         let result = backend.subscribe(&names).await;
         for subscription in &mut stale {
@@ -175,10 +185,7 @@ impl Recovery {
                 Err(_) => Subscription::Unsure,
             };
         }
-        if let Err(error) = &result {
-            tracing::warn!(groups = names.len(), %error, "could not subscribe again");
-        }
-        result.is_ok()
+        result
     }
 
     fn tell_soon(self: &Arc<Self>, groups: impl IntoIterator<Item = GroupName>) {

@@ -1,6 +1,8 @@
 //! [`Commands`]: what is sent over a link while it is up.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -13,6 +15,7 @@ use redis::RedisError;
 use redis::RedisResult;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
+use tokio::sync::oneshot;
 
 use crate::error::Error;
 
@@ -29,13 +32,16 @@ pub(crate) struct Commands {
     traffic: Arc<Traffic>,
 }
 
-/// How the link sees whether the server still answers, and still sends. Nothing else is synchronised by these numbers.
-#[derive(Debug, Default)]
+/// What one connection has carried: how the link sees whether the server still answers, still sends, and still serves. Nothing else is
+/// synchronised by these numbers.
+#[derive(Debug)]
 pub(super) struct Traffic {
     /// Commands without an answer as yet.
     waiting: AtomicUsize,
     answered: AtomicU64,
-    pub(super) pushed: AtomicU64,
+    pushed: AtomicU64,
+    /// The link waits at the other end for the first answer by which the server refuses to serve.
+    refused: Mutex<Option<oneshot::Sender<RedisError>>>,
 }
 
 impl Commands {
@@ -51,10 +57,14 @@ impl Commands {
         let waiting = self.traffic.begin();
         let answer = self.connection.send_packed_command(command).await?;
         waiting.answered();
-        Ok(redis::from_redis_value(answer.extract_error()?)?)
+        // Whether another refusal than that of a write concerns this link is for the caller to say: it may be about a script.
+        let answer = answer.extract_error().inspect_err(|error| {
+            self.traffic.note_refusal(error, is_read_only);
+        })?;
+        Ok(redis::from_redis_value(answer)?)
     }
 
-    /// Sends several commands at once. An answer may be a [`Value::ServerError`].
+    /// Sends several commands at once, each of which publishes or subscribes. An answer may be a [`Value::ServerError`].
     pub(crate) async fn pipeline(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
         let waiting = self.traffic.begin();
         let count = commands.len();
@@ -63,6 +73,11 @@ impl Commands {
             .send_packed_commands(commands, 0, count)
             .await?;
         waiting.answered();
+        for answer in &answers {
+            if let Value::ServerError(error) = answer {
+                self.traffic.note_refusal(&error.clone().into(), refuses);
+            }
+        }
         Ok(answers)
     }
 
@@ -70,7 +85,8 @@ impl Commands {
     pub(crate) async fn subscribe(&mut self, topics: &[String]) -> RedisResult<()> {
         for topics in topics.chunks(AT_ONCE) {
             let waiting = self.traffic.begin();
-            self.connection.subscribe(topics).await?;
+            let subscribed = self.connection.subscribe(topics).await;
+            subscribed.inspect_err(|error| self.traffic.note_refusal(error, refuses))?;
             waiting.answered();
         }
         Ok(())
@@ -89,7 +105,8 @@ impl Commands {
     /// To all topics of this pattern.
     pub(crate) async fn subscribe_pattern(&mut self, pattern: &str) -> RedisResult<()> {
         let waiting = self.traffic.begin();
-        self.connection.psubscribe(pattern).await?;
+        let subscribed = self.connection.psubscribe(pattern).await;
+        subscribed.inspect_err(|error| self.traffic.note_refusal(error, refuses))?;
         waiting.answered();
         Ok(())
     }
@@ -148,7 +165,44 @@ pub(crate) fn failed(what: &str, error: &RedisError) -> Error {
     })
 }
 
+/// Whether the server does not take writes: it is a replica. Up to Redis 6 a script's error has no code of its own.
+fn is_read_only(error: &RedisError) -> bool {
+    error.code() == Some("READONLY")
+        || error
+            .detail()
+            .is_some_and(|text| text.contains("-READONLY"))
+}
+
+/// Whether the server as a whole refuses to serve for the time being. Plain Redis publishes in most of these states, others do not.
+pub(super) fn refuses(error: &RedisError) -> bool {
+    is_read_only(error) || error.code().is_some_and(|code| REFUSALS.contains(&code))
+}
+
 impl Traffic {
+    /// None as yet; what comes out of the receiver is why the server refuses to serve.
+    pub(super) fn new() -> (Self, oneshot::Receiver<RedisError>) {
+        let (refused, refusal) = oneshot::channel();
+        let traffic = Self {
+            waiting: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
+            pushed: AtomicU64::new(0),
+            refused: Mutex::new(Some(refused)),
+        };
+        (traffic, refusal)
+    }
+
+    /// Reports the first answer that is a refusal.
+    fn note_refusal(&self, error: &RedisError, is_refusal: impl Fn(&RedisError) -> bool) {
+        if !is_refusal(error) {
+            return;
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(refused) = refused.take() {
+            // The link may have lost the connection otherwise.
+            let _ = refused.send(error.clone());
+        }
+    }
+
     fn begin(&self) -> Waiting<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waiting(self)
@@ -162,7 +216,17 @@ impl Traffic {
     /// Changes with whatever the server says.
     pub(super) fn heard(&self) -> u64 {
         let answered = self.answered.load(Ordering::Relaxed);
-        answered.wrapping_add(self.pushed.load(Ordering::Relaxed))
+        answered.wrapping_add(self.pushes())
+    }
+
+    /// Something came by itself, or as the confirmation of a subscription.
+    pub(super) fn pushed(&self) {
+        self.pushed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many times that was so.
+    pub(super) fn pushes(&self) -> u64 {
+        self.pushed.load(Ordering::Relaxed)
     }
 }
 
@@ -181,5 +245,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// The codes of errors that are not about the command, but about the server's state; `READONLY` aside.
+const REFUSALS: &[&str] = &[
+    "BUSY",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+];
 /// How many topics go into one command: what a server does at once, others wait for.
 const AT_ONCE: usize = 1_000;

@@ -1,6 +1,8 @@
 //! [`Link`]: a connection to one server that comes back by itself.
 
 use std::fmt;
+use std::future::pending;
+use std::slice;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
@@ -16,6 +18,7 @@ use redis::PushKind;
 use redis::RedisError;
 use redis::RedisResult;
 use redis::Value;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -28,6 +31,7 @@ use crate::error::Error;
 use super::commands::Commands;
 use super::commands::Traffic;
 use super::commands::failed;
+use super::commands::refuses;
 use super::find::Find;
 use super::publisher::Publisher;
 use super::server::Connection;
@@ -63,7 +67,7 @@ pub(crate) trait Listener: Send + Sync + 'static {
 /// How a link behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkOptions {
-    /// The connection is tested when nothing was published to it for so long.
+    /// The connection is tested when nothing was published to it for this long. The server's role is asked for this often.
     pub(crate) probe_after: Duration,
     /// A connection, or an answer, that takes longer will not come any more. A command that blocks at the server must take less.
     pub(crate) timeout: Duration,
@@ -88,13 +92,26 @@ impl LinkOptions {
     }
 }
 
-/// What must come back within [`LinkOptions::timeout`].
+/// What must come back within [`LinkOptions::timeout`]. It is what the link is used for, so that nothing else that the server refuses
+/// counts as a loss.
 #[derive(Clone, Debug)]
 pub(crate) enum Probe {
     /// What was published to this topic, which is one of [`LinkOptions::topics`] and nobody else's.
     Publish(String),
-    /// A pong.
+    /// An answer to `SPUBLISH` to this topic. That its slot has moved is an answer, too.
+    ShardPublish(String),
+    /// An answer to `SSUBSCRIBE` to this topic, which is nobody else's; likewise.
+    ShardSubscribe(String),
+    /// An answer to `PING`, whatever it says.
     Ping,
+}
+
+impl Probe {
+    /// Whether the server is one of a Cluster. If it is demoted there, its slots are another's, and it says so by itself; and an answer
+    /// on a connection for subscriptions may be [another's](super::shard::Shard).
+    fn is_sharded(&self) -> bool {
+        matches!(self, Self::ShardPublish(_) | Self::ShardSubscribe(_))
+    }
 }
 
 impl Default for LinkOptions {
@@ -120,7 +137,6 @@ struct Shared {
     publisher: Publisher,
     /// How many connections there were.
     epoch: AtomicU64,
-    traffic: Arc<Traffic>,
     /// The last probe that came back.
     echo: watch::Sender<u64>,
 }
@@ -130,6 +146,9 @@ struct Opened {
     server: Server,
     connection: Connection,
     commands: Commands,
+    traffic: Arc<Traffic>,
+    /// Why the server refuses to serve, once it does.
+    refusal: oneshot::Receiver<RedisError>,
 }
 
 impl Link {
@@ -249,7 +268,6 @@ impl Shared {
             state: RwLock::new(Err(UNMADE.to_owned())),
             publisher: Publisher::new(),
             epoch: AtomicU64::new(0),
-            traffic: Arc::default(),
             echo: watch::Sender::new(0),
         })
     }
@@ -257,36 +275,30 @@ impl Shared {
     async fn supervise(self: Arc<Self>, first: Option<Opened>) {
         let mut opened = match first {
             Some(opened) => opened,
-            None => self.open_at_last(UNMADE.to_owned(), Duration::ZERO).await,
+            None => self.open_at_last(Duration::ZERO).await,
         };
         loop {
             let reason = self.attend(opened).await;
             self.give_up(reason.clone());
             self.listener.down(&reason);
-            opened = self.open_at_last(reason, pause(Duration::ZERO)).await;
+            opened = self.open_at_last(pause(Duration::ZERO)).await;
         }
     }
 
-    /// Tries until there is a connection, and says that it is there.
-    async fn open_at_last(self: &Arc<Self>, reason: String, first_pause: Duration) -> Opened {
+    /// Tries until there is a connection, and says that it is there. The log is the listener's, since an outage may be of several links.
+    async fn open_at_last(self: &Arc<Self>, first_pause: Duration) -> Opened {
         let began = Instant::now();
-        let mut complain_at = began + FIRST_COMPLAINT;
         sleep(first_pause).await;
         loop {
             match self.open().await {
                 Ok(opened) => {
-                    tracing::info!(server = %opened.server, after = ?began.elapsed(), "connected to redis");
+                    tracing::debug!(server = %opened.server, after = ?began.elapsed(), "redis reconnected");
                     self.take_up(&opened);
                     self.listener.up();
                     return opened;
                 }
-                Err(error) if Instant::now() < complain_at => {
-                    tracing::debug!(%error, "redis is still away");
-                    self.give_up(error.reason());
-                }
                 Err(error) => {
-                    tracing::warn!(%error, lost = reason, since = ?began.elapsed(), "redis is still away");
-                    complain_at = Instant::now() + NEXT_COMPLAINT;
+                    tracing::debug!(%error, since = ?began.elapsed(), "redis is still disconnected");
                     self.give_up(error.reason());
                 }
             }
@@ -298,15 +310,20 @@ impl Shared {
     async fn open(self: &Arc<Self>) -> Result<Opened, Error> {
         let limit = self.options.timeout;
         let server = self.find.find(limit).await?;
-        let shared = self.clone();
-        let mut connection = server
-            .connect(limit, move |push| shared.receive(push))
-            .await?;
-        let mut connected = connection.commands.clone();
-        let commands = Commands::new(connected.clone(), self.traffic.clone());
+        // Of this connection alone: what is still on its way back from the last one must not be taken for an answer of this.
+        let (traffic, refusal) = Traffic::new();
+        let traffic = Arc::new(traffic);
+        let (shared, pushes) = (self.clone(), traffic.clone());
+        let on_push = move |push| {
+            pushes.pushed();
+            shared.receive(push);
+        };
+        let mut connection = server.connect(limit, on_push).await?;
+        let commands = Commands::new(connection.commands.clone(), traffic.clone());
         let prepared = async {
-            server.check(&mut connected, self.options.needs).await?;
-            self.prepare(&server, commands.clone()).await
+            let mut commands = commands.clone();
+            server.check(&mut commands, self.options.needs).await?;
+            self.prepare(&server, commands).await
         };
         let prepared = tokio::select! {
             biased;
@@ -325,6 +342,8 @@ impl Shared {
             server,
             connection,
             commands,
+            traffic,
+            refusal,
         })
     }
 
@@ -344,41 +363,43 @@ impl Shared {
         })
     }
 
-    /// Drives a connection until it is lost, and returns how.
+    /// Drives a connection until it is lost or of no use, and returns how.
     async fn attend(&self, mut opened: Opened) -> String {
-        let commands = opened.commands;
+        let (server, commands) = (&opened.server, opened.commands);
         // In this order: what is published goes out before the task sleeps.
         tokio::select! {
             biased;
-            reason = self.watch(&opened.server, commands.clone()) => reason,
+            reason = self.watch(server, &opened.traffic, commands.clone()) => reason,
+            reason = self.watch_role(server, commands.clone()) => reason,
+            Ok(error) = &mut opened.refusal => format!("redis at {server} refuses to serve: {error}"),
             never = self.publisher.pump(&commands) => match never {},
             () = &mut opened.connection.driver => {
-                format!("redis at {} closed the connection", opened.server)
+                format!("redis at {server} closed the connection")
             }
         }
     }
 
     /// Returns when the connection is not alive any more, though it looks so.
-    async fn watch(&self, server: &Server, mut commands: Commands) -> String {
+    async fn watch(&self, server: &Server, traffic: &Traffic, mut commands: Commands) -> String {
         let LinkOptions {
             probe_after,
             timeout: limit,
             ..
         } = self.options;
         let step = (limit.min(probe_after) / 10).clamp(SHORTEST_STEP, LONGEST_STEP);
-        let (mut heard, mut heard_at) = (self.traffic.heard(), Instant::now());
-        let (mut pushed, mut pushed_at) = (self.pushed(), Instant::now());
+        let (mut heard, mut heard_at) = (traffic.heard(), Instant::now());
+        let (mut pushes, mut pushed_at) = (traffic.pushes(), Instant::now());
         loop {
             sleep(step).await;
             let now = Instant::now();
-            if self.traffic.heard() != heard || !self.traffic.is_waiting() {
-                (heard, heard_at) = (self.traffic.heard(), now);
+            if traffic.heard() != heard || !traffic.is_waiting() {
+                (heard, heard_at) = (traffic.heard(), now);
             }
             if now - heard_at >= limit {
                 return format!("redis at {server} has not answered for {limit:?}");
             }
-            if self.pushed() != pushed {
-                (pushed, pushed_at) = (self.pushed(), now);
+            if traffic.pushes() != pushes {
+                (pushes, pushed_at) = (traffic.pushes(), now);
             }
             if now - pushed_at < probe_after {
                 continue;
@@ -392,17 +413,51 @@ impl Shared {
                     );
                 }
             }
+            (pushes, pushed_at) = (traffic.pushes(), Instant::now());
+        }
+    }
+
+    /// Returns when the server is no longer the master. It answers as before then, and carries what is published there to those who are
+    /// still connected to it, so that neither silence nor an error would tell.
+    async fn watch_role(&self, server: &Server, mut commands: Commands) -> String {
+        if self.options.probe.is_sharded() {
+            return pending().await;
+        }
+        loop {
+            sleep(self.options.probe_after).await;
             if let Some(reason) = self.moved(server).await {
                 return reason;
             }
-            (pushed, pushed_at) = (self.pushed(), Instant::now());
+            // An error is no word about the role, and a lost connection is noticed elsewhere.
+            if let Ok(hello) = server.hello(&mut commands).await
+                && let Err(error) = server.check_role(&hello)
+            {
+                return error.reason();
+            }
         }
     }
 
     async fn probe(&self, commands: &mut Commands) -> RedisResult<()> {
-        let Probe::Publish(topic) = &self.options.probe else {
-            return commands.query(&redis::cmd("PING")).await;
+        let answer = match &self.options.probe {
+            Probe::Publish(topic) => return self.echo(topic, commands).await,
+            Probe::ShardPublish(topic) => {
+                let publish = redis::cmd("SPUBLISH").arg(topic).arg("").take();
+                commands.query(&publish).await
+            }
+            Probe::ShardSubscribe(topic) => {
+                let subscribed = commands.shard_subscribe(slice::from_ref(topic)).await;
+                subscribed.and_then(|mut answers| answers.pop().unwrap_or(Ok(())))
+            }
+            Probe::Ping => return answered(commands.query(&redis::cmd("PING")).await),
         };
+        match answer {
+            Err(error) if refuses(&error) || lacks_rights(&error) => Err(error),
+            answer => answered(answer),
+        }
+    }
+
+    /// Publishes, and waits until it comes back.
+    async fn echo(&self, topic: &str, commands: &mut Commands) -> RedisResult<()> {
         let mut echo = self.echo.subscribe();
         let number = *echo.borrow_and_update() + 1;
         let mut publish = redis::cmd("PUBLISH");
@@ -425,7 +480,6 @@ impl Shared {
 
     /// What came by itself, or the confirmation of a subscription. On the task of the link.
     fn receive(&self, push: PushInfo) {
-        self.traffic.pushed.fetch_add(1, Ordering::Relaxed);
         let mut data = push.data.into_iter();
         match push.kind {
             PushKind::Message | PushKind::SMessage => {}
@@ -450,6 +504,7 @@ impl Shared {
         };
         match &self.options.probe {
             Probe::Publish(own) if own == topic => self.echoed(&payload),
+            Probe::ShardSubscribe(own) if own == topic => {}
             _ => self.listener.message(topic, payload.into()),
         }
     }
@@ -458,10 +513,6 @@ impl Shared {
         if let Ok(number) = payload.try_into() {
             self.echo.send_replace(u64::from_be_bytes(number));
         }
-    }
-
-    fn pushed(&self) -> u64 {
-        self.traffic.pushed.load(Ordering::Relaxed)
     }
 
     fn take_up(&self, opened: &Opened) {
@@ -482,6 +533,14 @@ impl Shared {
     }
 }
 
+/// Whatever the server answers, it is alive.
+fn answered(answer: RedisResult<()>) -> RedisResult<()> {
+    answer.or_else(|error| match error.is_io_error() {
+        true => Err(error),
+        false => Ok(()),
+    })
+}
+
 /// Whether the ACL is against it: of the user's commands, or of one within a script, for which some versions have no code.
 fn lacks_rights(error: &RedisError) -> bool {
     let within = [
@@ -493,9 +552,6 @@ fn lacks_rights(error: &RedisError) -> bool {
 }
 
 const UNMADE: &str = "it has not been made yet";
-/// A connection that is lost is a warning at once; that it stays lost, later.
-const FIRST_COMPLAINT: Duration = Duration::from_secs(10);
-const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
 /// How often a look is taken at what was heard.
 const SHORTEST_STEP: Duration = Duration::from_millis(5);
 const LONGEST_STEP: Duration = Duration::from_secs(1);
