@@ -1,8 +1,6 @@
 //! [`Commands`]: what is sent over a link while it is up.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -15,7 +13,7 @@ use redis::RedisError;
 use redis::RedisResult;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use crate::error::Error;
 
@@ -40,8 +38,8 @@ pub(super) struct Traffic {
     waiting: AtomicUsize,
     answered: AtomicU64,
     pushed: AtomicU64,
-    /// The link waits at the other end for the first answer by which the server refuses to serve.
-    refused: Mutex<Option<oneshot::Sender<RedisError>>>,
+    /// Takes the first answer by which the server refuses to serve. The link is at the other end, until it has given the connection up.
+    refused: mpsc::Sender<RedisError>,
 }
 
 impl Commands {
@@ -57,11 +55,14 @@ impl Commands {
         let waiting = self.traffic.begin();
         let answer = self.connection.send_packed_command(command).await?;
         waiting.answered();
-        // Whether another refusal than that of a write concerns this link is for the caller to say: it may be about a script.
-        let answer = answer.extract_error().inspect_err(|error| {
-            self.traffic.note_refusal(error, is_read_only);
-        })?;
-        Ok(redis::from_redis_value(answer)?)
+        let answer = answer.extract_error();
+        // Another refusal may be about a script's writes, which a new connection would not do when it is tested.
+        if let Err(error) = &answer
+            && is_read_only(error)
+        {
+            self.traffic.refuse(error).await;
+        }
+        Ok(redis::from_redis_value(answer?)?)
     }
 
     /// Sends several commands at once, each of which publishes or subscribes. An answer may be a [`Value::ServerError`].
@@ -73,10 +74,12 @@ impl Commands {
             .send_packed_commands(commands, 0, count)
             .await?;
         waiting.answered();
-        for answer in &answers {
-            if let Value::ServerError(error) = answer {
-                self.traffic.note_refusal(&error.clone().into(), refuses);
-            }
+        let refusal = answers.iter().find_map(|answer| match answer {
+            Value::ServerError(error) => Some(error.clone().into()).filter(refuses),
+            _ => None,
+        });
+        if let Some(error) = refusal {
+            self.traffic.refuse(&error).await;
         }
         Ok(answers)
     }
@@ -86,8 +89,8 @@ impl Commands {
         for topics in topics.chunks(AT_ONCE) {
             let waiting = self.traffic.begin();
             let subscribed = self.connection.subscribe(topics).await;
-            subscribed.inspect_err(|error| self.traffic.note_refusal(error, refuses))?;
             waiting.answered();
+            self.traffic.heed(subscribed).await?;
         }
         Ok(())
     }
@@ -106,9 +109,8 @@ impl Commands {
     pub(crate) async fn subscribe_pattern(&mut self, pattern: &str) -> RedisResult<()> {
         let waiting = self.traffic.begin();
         let subscribed = self.connection.psubscribe(pattern).await;
-        subscribed.inspect_err(|error| self.traffic.note_refusal(error, refuses))?;
         waiting.answered();
-        Ok(())
+        self.traffic.heed(subscribed).await
     }
 
     /// Subscribes to topics in the shards that they belong to; one answer for each, in their order.
@@ -180,27 +182,33 @@ pub(super) fn refuses(error: &RedisError) -> bool {
 
 impl Traffic {
     /// None as yet; what comes out of the receiver is why the server refuses to serve.
-    pub(super) fn new() -> (Self, oneshot::Receiver<RedisError>) {
-        let (refused, refusal) = oneshot::channel();
+    pub(super) fn new() -> (Self, mpsc::Receiver<RedisError>) {
+        let (refused, refusal) = mpsc::channel(1);
         let traffic = Self {
             waiting: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
             pushed: AtomicU64::new(0),
-            refused: Mutex::new(Some(refused)),
+            refused,
         };
         (traffic, refusal)
     }
 
-    /// Reports the first answer that is a refusal.
-    fn note_refusal(&self, error: &RedisError, is_refusal: impl Fn(&RedisError) -> bool) {
-        if !is_refusal(error) {
-            return;
+    /// Returns the answer to a command by which every new connection is tested, so that a refusal of it concerns them all.
+    async fn heed(&self, answer: RedisResult<()>) -> RedisResult<()> {
+        if let Err(error) = &answer
+            && refuses(error)
+        {
+            self.refuse(error).await;
         }
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(refused) = refused.take() {
-            // The link may have lost the connection otherwise.
-            let _ = refused.send(error.clone());
-        }
+        answer
+    }
+
+    /// The server refuses to serve. Returns when the link has given the connection up, so that whoever gets the error finds the outage
+    /// announced.
+    async fn refuse(&self, error: &RedisError) {
+        // The first is enough.
+        let _ = self.refused.try_send(error.clone());
+        self.refused.closed().await;
     }
 
     fn begin(&self) -> Waiting<'_> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::pending;
+use std::pin::pin;
 use std::slice;
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -12,13 +13,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use redis::ErrorKind;
 use redis::PushInfo;
 use redis::PushKind;
 use redis::RedisError;
 use redis::RedisResult;
 use redis::Value;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -148,7 +150,7 @@ struct Opened {
     commands: Commands,
     traffic: Arc<Traffic>,
     /// Why the server refuses to serve, once it does.
-    refusal: oneshot::Receiver<RedisError>,
+    refusal: mpsc::Receiver<RedisError>,
 }
 
 impl Link {
@@ -240,6 +242,10 @@ impl Link {
     }
 }
 
+fn refusing(server: &Server, error: &RedisError) -> String {
+    format!("redis at {server} refuses to serve: {error}")
+}
+
 fn away(reason: &str) -> Error {
     Error::unavailable(format!("there is no connection to redis: {reason}"))
 }
@@ -278,9 +284,7 @@ impl Shared {
             None => self.open_at_last(Duration::ZERO).await,
         };
         loop {
-            let reason = self.attend(opened).await;
-            self.give_up(reason.clone());
-            self.listener.down(&reason);
+            self.attend(opened).await;
             opened = self.open_at_last(pause(Duration::ZERO)).await;
         }
     }
@@ -311,7 +315,7 @@ impl Shared {
         let limit = self.options.timeout;
         let server = self.find.find(limit).await?;
         // Of this connection alone: what is still on its way back from the last one must not be taken for an answer of this.
-        let (traffic, refusal) = Traffic::new();
+        let (traffic, mut refusal) = Traffic::new();
         let traffic = Arc::new(traffic);
         let (shared, pushes) = (self.clone(), traffic.clone());
         let on_push = move |push| {
@@ -328,6 +332,9 @@ impl Shared {
         let prepared = tokio::select! {
             biased;
             prepared = timeout(limit, prepared) => prepared,
+            Some(error) = refusal.recv() => {
+                return Err(Error::unavailable(refusing(&server, &error)));
+            }
             () = &mut connection.driver => {
                 let what = format!("redis at {server} closed the connection");
                 return Err(Error::unavailable(what));
@@ -363,20 +370,30 @@ impl Shared {
         })
     }
 
-    /// Drives a connection until it is lost or of no use, and returns how.
-    async fn attend(&self, mut opened: Opened) -> String {
-        let (server, commands) = (&opened.server, opened.commands);
+    /// Drives a connection until it is lost or of no use, and gives it up.
+    async fn attend(&self, opened: Opened) {
+        let Opened {
+            server,
+            mut connection,
+            commands,
+            traffic,
+            mut refusal,
+        } = opened;
+        let mut pump = pin!(self.publisher.pump(&commands));
         // In this order: what is published goes out before the task sleeps.
-        tokio::select! {
+        let reason = tokio::select! {
             biased;
-            reason = self.watch(server, &opened.traffic, commands.clone()) => reason,
-            reason = self.watch_role(server, commands.clone()) => reason,
-            Ok(error) = &mut opened.refusal => format!("redis at {server} refuses to serve: {error}"),
-            never = self.publisher.pump(&commands) => match never {},
-            () = &mut opened.connection.driver => {
-                format!("redis at {server} closed the connection")
-            }
-        }
+            reason = self.watch(&server, &traffic, commands.clone()) => reason,
+            reason = self.watch_role(&server, commands.clone()) => reason,
+            Some(error) = refusal.recv() => refusing(&server, &error),
+            never = &mut pump => match never {},
+            () = &mut connection.driver => format!("redis at {server} closed the connection"),
+        };
+        self.give_up(reason.clone());
+        self.listener.down(&reason);
+        // Only now do commands fail with this connection: by then the outage is announced. What was refused is answered by that.
+        drop(refusal);
+        let _ = pump.now_or_never();
     }
 
     /// Returns when the connection is not alive any more, though it looks so.
