@@ -24,7 +24,6 @@ use tokio::time::sleep;
 use tokio::time::sleep_until;
 use tokio::time::timeout_at;
 
-use crate::error::Error;
 use crate::mailbox::Gap;
 use crate::mailbox::Mailbox;
 use crate::mailbox::Turn;
@@ -137,23 +136,11 @@ impl Recovery {
 
     /// Subscribes to all groups that were there when the backend came back, as long as it stays.
     async fn restore(self: Arc<Self>, groups: Vec<Arc<Group>>, outages: u64) {
-        let mut is_logged = false;
         for batch in groups.chunks(BATCH) {
             let mut pause = FIRST_PAUSE;
-            while let Err(error) = self.subscribe(batch, outages).await {
+            while !self.subscribe(batch, outages).await {
                 if self.outages() != outages || self.backend.strong_count() == 0 {
                     return;
-                }
-                let groups = batch.len();
-                // A single failure may belong to the next outage, which has a line of its own.
-                if pause == LONGEST_PAUSE && !mem::replace(&mut is_logged, true) {
-                    tracing::warn!(
-                        groups,
-                        %error,
-                        "the channel layer's backend is connected, but refuses subscriptions; members receive nothing until it accepts them"
-                    );
-                } else {
-                    tracing::debug!(groups, %error, "could not subscribe again");
                 }
                 sleep(pause).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
@@ -162,9 +149,11 @@ impl Recovery {
         }
     }
 
-    async fn subscribe(&self, groups: &[Arc<Group>], outages: u64) -> Result<(), Error> {
-        let backend = self.backend.upgrade();
-        let backend = backend.ok_or_else(|| Error::unavailable("the layer has ended"))?;
+    /// Whether that is done.
+    async fn subscribe(&self, groups: &[Arc<Group>], outages: u64) -> bool {
+        let Some(backend) = self.backend.upgrade() else {
+            return false;
+        };
         let mut stale = Vec::new();
         let mut names = Vec::new();
         for group in groups {
@@ -176,7 +165,7 @@ impl Recovery {
             }
         }
         if names.is_empty() {
-            return Ok(());
+            return true;
         }
         let result = backend.subscribe(&names).await;
         for subscription in &mut stale {
@@ -185,7 +174,10 @@ impl Recovery {
                 Err(_) => Subscription::Unsure,
             };
         }
-        result
+        if let Err(error) = &result {
+            tracing::warn!(groups = names.len(), %error, "could not subscribe again");
+        }
+        result.is_ok()
     }
 
     fn tell_soon(self: &Arc<Self>, groups: impl IntoIterator<Item = GroupName>) {
