@@ -303,6 +303,34 @@ async fn refuse(kind: Layer, refusal: &'static str, joins: bool) {
     assert_eq!(log.lines(""), 2, "{cell}: {}", log.text());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_lost_connection_is_announced_before_anything_fails_with_it() {
+    for _outage in 0..10 {
+        let server = Fake::start(as_redis).await;
+        let here = Layer::Redis.at(&server.address()).await;
+        let use_it = |number: u64| {
+            let here = here.clone();
+            tokio::spawn(async move {
+                loop {
+                    let used = match number % 2 {
+                        0 => send(&here, number).await.map(drop),
+                        _ => here.new_channel().group_add("other").await.map(drop),
+                    };
+                    if used.is_err() {
+                        return here.is_available();
+                    }
+                }
+            })
+        };
+        let users: Vec<_> = (0..64).map(use_it).collect();
+        sleep(Duration::from_millis(50)).await;
+        drop(server);
+        for user in users {
+            assert!(!user.await.unwrap(), "it failed first");
+        }
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs redis"]
 async fn a_cluster_node_that_cannot_save_carries_its_groups() {

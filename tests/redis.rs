@@ -248,7 +248,7 @@ async fn what_is_no_envelope_is_skipped() {
 #[tokio::test]
 #[ignore = "needs redis"]
 async fn acl_users_log_in_and_what_is_missing_is_named() {
-    let rules = "+@pubsub +ping &strait:*";
+    let rules = "+@pubsub &strait:*";
     let redis = RedisOptions::new()
         .user("ada", "s3cret", rules)
         .start()

@@ -38,7 +38,7 @@ pub(super) struct Traffic {
     waiting: AtomicUsize,
     answered: AtomicU64,
     pushed: AtomicU64,
-    /// Takes the first answer by which the server refuses to serve. The link is at the other end, until it has given the connection up.
+    /// Takes the first answer by which the server refuses to serve. The link holds the other end until it has announced the outage.
     refused: mpsc::Sender<RedisError>,
 }
 
@@ -53,27 +53,22 @@ impl Commands {
     /// Sends a command, and reads its answer.
     pub(crate) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
         let waiting = self.traffic.begin();
-        let answer = self.connection.send_packed_command(command).await?;
+        let answer = self.connection.send_packed_command(command).await;
         waiting.answered();
-        let answer = answer.extract_error();
-        // Another refusal may be about a script's writes, which a new connection would not do when it is tested.
-        if let Err(error) = &answer
-            && is_read_only(error)
-        {
-            self.traffic.refuse(error).await;
-        }
-        Ok(redis::from_redis_value(answer?)?)
+        let answer = answer.and_then(Value::extract_error);
+        // Another refusal may be of a script's writes, which a new connection would not meet when it is tested.
+        let answer = self.traffic.announced(answer, is_read_only).await?;
+        Ok(redis::from_redis_value(answer)?)
     }
 
     /// Sends several commands at once, each of which publishes or subscribes. An answer may be a [`Value::ServerError`].
     pub(crate) async fn pipeline(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
         let waiting = self.traffic.begin();
         let count = commands.len();
-        let answers = self
-            .connection
-            .send_packed_commands(commands, 0, count)
-            .await?;
+        let answers = self.connection.send_packed_commands(commands, 0, count);
+        let answers = answers.await;
         waiting.answered();
+        let answers = self.traffic.announced(answers, refuses).await?;
         let refusal = answers.iter().find_map(|answer| match answer {
             Value::ServerError(error) => Some(error.clone().into()).filter(refuses),
             _ => None,
@@ -90,7 +85,7 @@ impl Commands {
             let waiting = self.traffic.begin();
             let subscribed = self.connection.subscribe(topics).await;
             waiting.answered();
-            self.traffic.heed(subscribed).await?;
+            self.traffic.announced(subscribed, refuses).await?;
         }
         Ok(())
     }
@@ -99,8 +94,9 @@ impl Commands {
     pub(crate) async fn unsubscribe(&mut self, topics: &[String]) -> RedisResult<()> {
         for topics in topics.chunks(AT_ONCE) {
             let waiting = self.traffic.begin();
-            self.connection.unsubscribe(topics).await?;
+            let unsubscribed = self.connection.unsubscribe(topics).await;
             waiting.answered();
+            self.traffic.announced(unsubscribed, refuses).await?;
         }
         Ok(())
     }
@@ -110,7 +106,7 @@ impl Commands {
         let waiting = self.traffic.begin();
         let subscribed = self.connection.psubscribe(pattern).await;
         waiting.answered();
-        self.traffic.heed(subscribed).await
+        self.traffic.announced(subscribed, refuses).await
     }
 
     /// Subscribes to topics in the shards that they belong to; one answer for each, in their order.
@@ -193,18 +189,21 @@ impl Traffic {
         (traffic, refusal)
     }
 
-    /// Returns the answer to a command by which every new connection is tested, so that a refusal of it concerns them all.
-    async fn heed(&self, answer: RedisResult<()>) -> RedisResult<()> {
-        if let Err(error) = &answer
-            && refuses(error)
-        {
-            self.refuse(error).await;
+    /// Returns the answer; if the connection is lost with it, not before the link has announced the outage.
+    async fn announced<T>(
+        &self,
+        answer: RedisResult<T>,
+        is_refusal: impl Fn(&RedisError) -> bool,
+    ) -> RedisResult<T> {
+        match &answer {
+            Err(error) if is_refusal(error) => self.refuse(error).await,
+            Err(error) if error.is_io_error() => self.refused.closed().await,
+            _ => {}
         }
         answer
     }
 
-    /// The server refuses to serve. Returns when the link has given the connection up, so that whoever gets the error finds the outage
-    /// announced.
+    /// The server refuses to serve. Returns when the link has given the connection up.
     async fn refuse(&self, error: &RedisError) {
         // The first is enough.
         let _ = self.refused.try_send(error.clone());

@@ -391,7 +391,7 @@ impl Shared {
         };
         self.give_up(reason.clone());
         self.listener.down(&reason);
-        // Only now do commands fail with this connection: by then the outage is announced. What was refused is answered by that.
+        // Only from here on do commands fail with this connection, so that their callers find the outage announced.
         drop(refusal);
         let _ = pump.now_or_never();
     }
