@@ -243,7 +243,7 @@ async fn a_master_that_sentinels_have_replaced_is_left_though_it_is_not_silent()
     assert_eq!(send(&there, 7).await.unwrap().receivers, 1);
 }
 
-/// What plain Redis would publish in most of these states, others refuse.
+/// Redis itself publishes in most of these states; compatible servers may not.
 #[test]
 fn a_server_that_refuses_to_serve_is_an_outage_of_two_lines() {
     let refusals = [
@@ -263,7 +263,7 @@ fn a_server_that_refuses_to_serve_is_an_outage_of_two_lines() {
     });
 }
 
-/// The first that is refused is a join or a publish; from its error on the outage is known.
+/// The first refusal is that of a join or of a publish. When it returns, the outage is known.
 async fn refuse(kind: Layer, refusal: &'static str, joins: bool) {
     let cell = format!("{kind:?}, joins: {joins}, {refusal}");
     let refuses = Arc::new(Mutex::new(false));

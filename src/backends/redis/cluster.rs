@@ -377,7 +377,7 @@ impl Shared {
             ranges.any(|(range, master)| master == host && range.contains(&slot))
         };
         let mut topics = (0..MOST_PROBES).map(|number| format!("{probe}:{number}"));
-        // If there is none, the server says so whenever it is tested: it answers.
+        // If none is found, the server answers the test by `MOVED`, which proves that it is alive.
         topics.find(is_there).unwrap_or_else(|| probe.clone())
     }
 
@@ -501,6 +501,6 @@ fn is_elsewhere(error: &RedisError) -> bool {
 const SHARDED_PUBSUB: u32 = 7;
 /// How often a server's word that a slot is elsewhere is followed, for one call.
 const TRIES: u32 = 5;
-/// How many topics are tried for a server; one that has a single slot is met after 16,384, on average.
+/// How many topics are tried for a server. For one with a single slot, 16,384 are needed on average.
 const MOST_PROBES: u32 = 200_000;
 const SPREADING: Duration = Duration::from_millis(20);

@@ -30,7 +30,7 @@ pub(crate) struct Commands {
     traffic: Arc<Traffic>,
 }
 
-/// What one connection has carried: how the link sees whether the server still answers, still sends, and still serves. Nothing else is
+/// The traffic of one connection, by which the link sees whether the server still answers, sends, and serves. Nothing else is
 /// synchronised by these numbers.
 #[derive(Debug)]
 pub(super) struct Traffic {
@@ -56,7 +56,7 @@ impl Commands {
         let answer = self.connection.send_packed_command(command).await;
         waiting.answered();
         let answer = answer.and_then(Value::extract_error);
-        // Another refusal may be of a script's writes, which a new connection would not meet when it is tested.
+        // Other refusals may concern a script's writes alone. A new connection would pass its test, and be given up again.
         let answer = self.traffic.announced(answer, is_read_only).await?;
         Ok(redis::from_redis_value(answer)?)
     }
@@ -163,7 +163,7 @@ pub(crate) fn failed(what: &str, error: &RedisError) -> Error {
     })
 }
 
-/// Whether the server does not take writes: it is a replica. Up to Redis 6 a script's error has no code of its own.
+/// Whether the server accepts no writes since it is a replica. Up to Redis 6 the error of a script has no code of its own.
 fn is_read_only(error: &RedisError) -> bool {
     error.code() == Some("READONLY")
         || error
@@ -171,13 +171,13 @@ fn is_read_only(error: &RedisError) -> bool {
             .is_some_and(|text| text.contains("-READONLY"))
 }
 
-/// Whether the server as a whole refuses to serve for the time being. Plain Redis publishes in most of these states, others do not.
+/// Whether the server as a whole refuses to serve at present. Redis itself publishes in most of these states; compatible servers may not.
 pub(super) fn refuses(error: &RedisError) -> bool {
     is_read_only(error) || error.code().is_some_and(|code| REFUSALS.contains(&code))
 }
 
 impl Traffic {
-    /// None as yet; what comes out of the receiver is why the server refuses to serve.
+    /// Nothing has been carried yet. The receiver yields the error by which the server refuses to serve.
     pub(super) fn new() -> (Self, mpsc::Receiver<RedisError>) {
         let (refused, refusal) = mpsc::channel(1);
         let traffic = Self {
@@ -189,7 +189,7 @@ impl Traffic {
         (traffic, refusal)
     }
 
-    /// Returns the answer; if the connection is lost with it, not before the link has announced the outage.
+    /// Returns the answer. If it means that the connection is lost, waits until the link has announced the outage.
     async fn announced<T>(
         &self,
         answer: RedisResult<T>,
@@ -231,7 +231,7 @@ impl Traffic {
         self.pushed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many times that was so.
+    /// Counts the calls of [`pushed`](Self::pushed).
     pub(super) fn pushes(&self) -> u64 {
         self.pushed.load(Ordering::Relaxed)
     }
@@ -252,7 +252,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The codes of errors that are not about the command, but about the server's state; `READONLY` aside.
+/// The codes of errors that concern the server's state, not the command. `READONLY` is judged by itself.
 const REFUSALS: &[&str] = &[
     "BUSY",
     "LOADING",

@@ -94,23 +94,23 @@ impl LinkOptions {
     }
 }
 
-/// What must come back within [`LinkOptions::timeout`]. It is what the link is used for, so that nothing else that the server refuses
-/// counts as a loss.
+/// The answer that must come back within [`LinkOptions::timeout`]. It is to something that the link is used for, since a server may refuse
+/// other commands and still serve.
 #[derive(Clone, Debug)]
 pub(crate) enum Probe {
     /// What was published to this topic, which is one of [`LinkOptions::topics`] and nobody else's.
     Publish(String),
-    /// An answer to `SPUBLISH` to this topic. That its slot has moved is an answer, too.
+    /// The answer to `SPUBLISH` to this topic, which may be that its slot has moved.
     ShardPublish(String),
-    /// An answer to `SSUBSCRIBE` to this topic, which is nobody else's; likewise.
+    /// The answer to `SSUBSCRIBE` to this topic, which is nobody else's. It may be that the slot has moved.
     ShardSubscribe(String),
-    /// An answer to `PING`, whatever it says.
+    /// Any answer to `PING`, an error included.
     Ping,
 }
 
 impl Probe {
-    /// Whether the server is one of a Cluster. If it is demoted there, its slots are another's, and it says so by itself; and an answer
-    /// on a connection for subscriptions may be [another's](super::shard::Shard).
+    /// Whether the server is one of a Cluster. Its role need not be asked for: if it is demoted, its slots have moved, which it answers to
+    /// every publish. Nor can it be, since answers on a connection for subscriptions may be [out of step](super::shard::Shard).
     fn is_sharded(&self) -> bool {
         matches!(self, Self::ShardPublish(_) | Self::ShardSubscribe(_))
     }
@@ -289,7 +289,7 @@ impl Shared {
         }
     }
 
-    /// Tries until there is a connection, and says that it is there. The log is the listener's, since an outage may be of several links.
+    /// Tries until there is a connection, and says that it is there. The listener logs it, since an outage may concern several links.
     async fn open_at_last(self: &Arc<Self>, first_pause: Duration) -> Opened {
         let began = Instant::now();
         sleep(first_pause).await;
@@ -314,7 +314,7 @@ impl Shared {
     async fn open(self: &Arc<Self>) -> Result<Opened, Error> {
         let limit = self.options.timeout;
         let server = self.find.find(limit).await?;
-        // Of this connection alone: what is still on its way back from the last one must not be taken for an answer of this.
+        // For this connection alone: a late answer of the last one must neither keep this one alive nor end it.
         let (traffic, mut refusal) = Traffic::new();
         let traffic = Arc::new(traffic);
         let (shared, pushes) = (self.clone(), traffic.clone());
@@ -434,8 +434,8 @@ impl Shared {
         }
     }
 
-    /// Returns when the server is no longer the master. It answers as before then, and carries what is published there to those who are
-    /// still connected to it, so that neither silence nor an error would tell.
+    /// Returns when the server is no longer the master. Neither silence nor an error shows that: it goes on answering, and delivers
+    /// publishes among the clients that are still connected to it.
     async fn watch_role(&self, server: &Server, mut commands: Commands) -> String {
         if self.options.probe.is_sharded() {
             return pending().await;
@@ -445,7 +445,7 @@ impl Shared {
             if let Some(reason) = self.moved(server).await {
                 return reason;
             }
-            // An error is no word about the role, and a lost connection is noticed elsewhere.
+            // An error says nothing about the role, and a lost connection is noticed elsewhere.
             if let Ok(hello) = server.hello(&mut commands).await
                 && let Err(error) = server.check_role(&hello)
             {
@@ -550,7 +550,7 @@ impl Shared {
     }
 }
 
-/// Whatever the server answers, it is alive.
+/// An error reply proves that the server is alive.
 fn answered(answer: RedisResult<()>) -> RedisResult<()> {
     answer.or_else(|error| match error.is_io_error() {
         true => Err(error),

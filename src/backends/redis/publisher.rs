@@ -158,7 +158,7 @@ impl Waiting {
 /// that costs more than the copy, since they wait for each other's allocator.
 #[derive(Debug)]
 struct Batch {
-    /// A topic and a payload for each of them, and nobody's bytes in between if one panicked while it was written.
+    /// A topic and a payload for each of them. A publish that panicked while it was written leaves bytes that belong to none.
     bytes: Vec<u8>,
     publishes: Vec<Publish>,
 }

@@ -60,7 +60,7 @@ use super::url::RedisUrl;
 /// publishing fails at once ([`Error::is_unavailable`]). A connection that is lost is noticed at once, one that has gone silent by the
 /// [probe](Self::probe_after). With Sentinels the master is asked for anew each time. What was published meanwhile is lost, and members are told.
 ///
-/// A server that answers, but does not serve, is an outage, too. An answer to a publish or a subscription that refuses service (`READONLY`,
+/// A server that answers, but does not serve, is an outage, too. An answer to a publish or a subscription that refuses to serve (`READONLY`,
 /// `LOADING`, `MISCONF`, `OOM`, `MASTERDOWN`, `NOREPLICAS`, `BUSY`) ends the connection at once. A master that was demoted at its address
 /// (`FAILOVER`, `REPLICAOF`) refuses no publish: until the next [probe](Self::probe_after), publishing there succeeds and reaches
 /// only the nodes that are still connected to it. Then the node disconnects, tries that address until a master answers there, and runs
@@ -108,9 +108,9 @@ impl Redis {
         self
     }
 
-    /// Sets how often the server is asked for its role, and Sentinels for the master; and after how much silence the connection is tested: the node
-    /// publishes to itself, and takes the connection for dead when that does not come back within the [timeout](Self::timeout). In a Cluster, which
-    /// reports its changes itself, an answer to `SPUBLISH` and to `SSUBSCRIBE` is the test. Default: 30 s.
+    /// Sets how often the server is asked for its role, and Sentinels for the master. After as much silence the connection is tested: the node
+    /// publishes to itself, and gives the connection up if nothing comes back within the [timeout](Self::timeout). In a Cluster the role is not asked
+    /// for, and the test is an answer to `SPUBLISH` or `SSUBSCRIBE`. Default: 30 s.
     pub fn probe_after(mut self, silence: Duration) -> Self {
         self.probe_after = Some(silence);
         self

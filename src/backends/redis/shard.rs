@@ -152,7 +152,7 @@ impl Listener for Ears {
         if self.away.fetch_sub(1, Ordering::Relaxed) == 1 {
             tracing::info!(
                 server = self.server,
-                "a shard of the channel layer's backend reconnected; its groups are subscribed again"
+                "a shard of the channel layer's backend is connected; its groups are subscribed again"
             );
         }
         self.arrivals.seats.changed.notify_one();
