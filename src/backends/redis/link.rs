@@ -137,7 +137,8 @@ struct Shared {
     state: RwLock<Result<Commands, String>>,
     /// Open while there is a connection.
     publisher: Publisher,
-    /// How many connections there were.
+    /// How many connections were made, and how many lost: odd while there is one. It counts a loss before the listener hears of it, and
+    /// commands fail after that.
     epoch: AtomicU64,
     /// The last probe that came back.
     echo: watch::Sender<u64>,
@@ -234,11 +235,10 @@ impl Link {
         ))
     }
 
-    /// How many connections there were: what was subscribed to at a smaller number is not any more. `None` while there is none.
+    /// The number of the connection: what was subscribed to at a smaller one is not any more. `None` while there is none.
     pub(crate) fn epoch(&self) -> Option<u64> {
-        let state = self.shared.state();
-        let epoch = self.shared.epoch.load(Ordering::Relaxed);
-        state.is_ok().then_some(epoch)
+        let epoch = self.shared.epoch.load(Ordering::Acquire);
+        (epoch % 2 == 1).then_some(epoch)
     }
 }
 
@@ -389,9 +389,10 @@ impl Shared {
             never = &mut pump => match never {},
             () = &mut connection.driver => format!("redis at {server} closed the connection"),
         };
-        self.give_up(reason.clone());
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         self.listener.down(&reason);
-        // Only from here on do commands fail with this connection, so that their callers find the outage announced.
+        // Only from here on do commands fail, so that their callers find the outage announced.
+        self.give_up(reason);
         drop(refusal);
         let _ = pump.now_or_never();
     }
@@ -534,9 +535,9 @@ impl Shared {
 
     fn take_up(&self, opened: &Opened) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        self.epoch.fetch_add(1, Ordering::Relaxed);
         *state = Ok(opened.commands.clone());
         self.publisher.open();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     fn give_up(&self, reason: String) {
