@@ -195,7 +195,7 @@ impl WebSocketService {
 
     /// Answers a request whose stream will be handed over by one of two ways.
     async fn answer(self, mut request: Parts, stream: Incoming) -> Response<Body> {
-        let response = match self.handshake(&mut request, stream).await {
+        let mut response = match self.handshake(&mut request, stream).await {
             Ok(response) => response,
             Err(reject) => {
                 if let Some(error) = reject.error() {
@@ -207,6 +207,11 @@ impl WebSocketService {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             handshake_refused(response.status());
             self.tell_refusal(request.uri.path(), response.status());
+            if request.headers.contains_key(header::UPGRADE) {
+                // A client that wanted a WebSocket has no other use for the connection, and some would wait on it.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().append(header::CONNECTION, close);
+            }
         }
         response
     }
