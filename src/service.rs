@@ -119,7 +119,8 @@ pub use crate::session::Sockets;
 /// A router that serves. Made by [`Router::into_service`]; a clone serves the same.
 ///
 /// Any request is answered: a handshake with 101 and a session, an unknown path with 404, another
-/// request to a known path with 426, a refused one as its [`Reject`] says. It is mounted where its
+/// request to a known path with 426, a refused one as its [`Reject`] says. The answer to a refused upgrade has
+/// `Connection: close`. It is mounted where its
 /// routes' paths arrive: under axum's `route_service` or `fallback_service` they arrive whole,
 /// under `nest_service` without the prefix.
 #[derive(Clone)]

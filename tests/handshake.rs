@@ -348,7 +348,7 @@ async fn a_head_without_end_is_cut_off() {
     let mut client = connect(&server).await;
     client.write("GET /ws/ HTTP/1.1\r\nX: ").await;
     let kib = [b'x'; 1024];
-    // What comes after the 431 is dropped, for a second.
+    // Bytes after the 431 are read and dropped for a second, then the connection ends.
     within(async { while client.stream.write_all(&kib).await.is_ok() {} }).await;
 }
 

@@ -112,7 +112,7 @@ async fn clients_that_hold_connections_keep_no_handshake_out() {
     assert_eq!(log.lines("HTTP connection limit reached"), 1);
 }
 
-/// Those that became WebSockets hold no place any more.
+/// A connection that became a WebSocket no longer holds a place.
 #[tokio::test]
 async fn websockets_do_not_count_among_the_http_connections() {
     let server = TestServer::serve(server().http_connections(1).http_per_ip(1))
@@ -188,7 +188,7 @@ async fn a_client_that_sends_requests_and_reads_no_answer_is_cut_off() {
     }
 }
 
-/// Everything that is held ends with the stop, and the stop is on time.
+/// The stop takes no longer than the drain and the five seconds for requests in hand, and closes all connections.
 #[tokio::test(start_paused = true)]
 async fn a_stop_is_not_held_up_by_clients_that_hang() {
     let hour = Duration::from_secs(3600);
@@ -208,7 +208,6 @@ async fn a_stop_is_not_held_up_by_clients_that_hang() {
     };
     let (drained, ()) = tokio::join!(server.stop(), reads);
     assert_eq!((drained.closed, drained.abandoned), (1, 0));
-    // Five seconds for requests in hand.
     assert!(
         stopped.elapsed() <= Duration::from_secs(3 + 5),
         "{:?}",

@@ -53,9 +53,9 @@ impl Timeouts {
 /// How long a client may still send after its last answer.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Shared by all who know a part: the stream, the service, the bodies, and the [`Places`](super::places::Places).
+/// The stream, the service and the bodies each note their part; the [`Places`](super::places::Places) look for the longest wait.
 ///
-/// It is no client's turn while the program works on a request, so a handler may take as long as it likes.
+/// While the program works on a request the connection waits for no client, so a handler may take as long as it likes.
 #[derive(Clone, Debug)]
 pub(super) struct Activity(Arc<Mutex<State>>);
 

@@ -54,8 +54,8 @@ impl Places {
         })
     }
 
-    /// Takes a place. If there is none, the connection that has waited longest for its client is ended: a look at
-    /// [`LOOKS`] of them, so that it costs the same however many there are.
+    /// Takes a place. If all are taken, ends the connection that has waited longest for its client; only [`LOOKS`] of them
+    /// are looked at, so that the cost does not grow with the limit.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Full> {
         let client = Client::from(address);
         let mut open = self.lock();
@@ -141,14 +141,14 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.places.lock();
-        // An evicted connection has none any more.
+        // An evicted connection has lost its place already.
         if let Some(at) = self.activity.place() {
             open.remove(at);
         }
     }
 }
 
-/// Answers 429 and closes. At once and without a task, since a client over its limit must not cost more than it pays.
+/// Answers 429 and closes, at once and without a task: refusing a client must cost little.
 pub(super) fn refuse(stream: TcpStream) {
     let Ok(mut stream) = stream.into_std() else {
         return;

@@ -192,8 +192,8 @@ impl Server {
     /// this; if there are only such ones, new clients wait to be accepted. A warning in the log says that the limit is
     /// reached, at most every 10 s.
     ///
-    /// Memory for each: up to [`max_header`](Self::max_header) of the request, as much of answers that the client does not
-    /// take, and the piece of an answer's body that the fallback gave last. Default: a quarter of the limit of open files, at most
+    /// Memory for each: 12 KB when idle; in the worst case [`max_header`](Self::max_header) twice, for requests and for
+    /// answers that the client does not take, and the piece of an answer's body that the fallback gave last. Default: a quarter of the limit of open files, at most
     /// 10,000.
     pub fn http_connections(mut self, limit: usize) -> Self {
         self.http_connections = Some(limit.max(1));
@@ -401,7 +401,7 @@ async fn accept_all(
 ) -> JoinSet<()> {
     let mut acceptor = Acceptor::new(listener);
     let mut connections = JoinSet::new();
-    // Accepted, and there was no place.
+    // A client that was accepted, and for which there is no place yet.
     let mut waiting = None;
     loop {
         tokio::select! {
@@ -434,11 +434,11 @@ fn default_http_connections() -> usize {
     usize::try_from(files).map_or(HTTP_CONNECTIONS, |files| files.clamp(1, HTTP_CONNECTIONS))
 }
 
-/// What no timeout need exceed: added to the time of day, it must have a meaning.
+/// The longest timeout, a year: added to the time of day, it must not overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// What bounds the default of [`Server::http_connections`].
 const HTTP_CONNECTIONS: usize = 10_000;
-/// How long a client waits that found no place, until the next look for one.
+/// The pause between two looks for a place, while a client that was accepted has none.
 const NO_PLACE: Duration = Duration::from_millis(10);
 /// What a request may still take after the drain.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);

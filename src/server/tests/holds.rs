@@ -143,7 +143,7 @@ async fn a_body_that_comes_slowly_goes_on() {
     assert_eq!(client.ended().await, TRANSFER);
 }
 
-/// Nobody reads it: the request is answered, and what still comes is not waited for.
+/// The request is answered, and the rest of its body is not waited for.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_nobody_reads_ends_the_connection_with_the_answer() {
     let mut client = Stage::new().connect();

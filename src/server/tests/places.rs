@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::super::places::Full;
-use super::super::places::Places;
 use super::stage::Client;
 use super::stage::GET;
 use super::stage::Stage;
+use crate::server::places::Full;
+use crate::server::places::Places;
 
 /// A little more than a connection must have waited to make room.
 const LONG_ENOUGH: Duration = Duration::from_millis(260);
@@ -65,7 +65,7 @@ async fn requests_in_hand_and_new_connections_make_no_room() {
     assert!(slow.read_until("slow").await.starts_with("HTTP/1.1 200"));
 }
 
-/// What cannot be evicted because its task has not run yet is not: it may have sent its request already.
+/// Its task has not run yet, so its request may have arrived unread.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_was_never_looked_at_makes_no_room() {
     let stage = stage(1, None);

@@ -1,4 +1,4 @@
-//! [`Stage`]: what serves the connections of these tests, and both ends of each.
+//! [`Stage`]: serves connections over pipes; and [`Client`], the other end of one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::consumer::Consumer;
 use crate::router::Router;
 use crate::session::Transport;
 
-use super::super::activity::Timeouts;
-use super::super::fallback::Fallback;
-use super::super::http1::App;
-use super::super::http1::Stream;
-use super::super::http1::serve_stream;
-use super::super::places::Places;
+use crate::server::activity::Timeouts;
+use crate::server::fallback::Fallback;
+use crate::server::http1::App;
+use crate::server::http1::Stream;
+use crate::server::http1::serve_stream;
+use crate::server::places::Places;
 
 impl Stream for DuplexStream {
     fn into_transport(self, early: Bytes) -> Transport {
@@ -52,7 +52,7 @@ pub(super) const TRANSFER: Duration = Duration::from_secs(20);
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// What fits into a pipe, in each direction.
+/// How many bytes fit into a pipe, in each direction.
 const PIPE: usize = 1024;
 
 impl Stage {
