@@ -215,6 +215,7 @@ impl Drop for InHand {
         let mut state = self.0.lock();
         state.in_hand -= 1;
         if state.in_hand == 0 {
+            // The first bytes of the next head may have come with this request, unseen here; it then has the keep-alive time.
             state.head_since = Instant::now();
             state.has_head_begun = false;
             state.wake();
