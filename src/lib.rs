@@ -300,6 +300,7 @@ mod session;
 pub mod testing;
 mod urls;
 mod websocket;
+mod yield_now;
 
 pub use close::Closed;
 pub use consumer::Consumer;
