@@ -276,7 +276,7 @@ async fn what_is_wrong_is_said_at_the_start_in_one_sentence() {
         ),
         (
             format!("nats://a:b@{denied}"),
-            "publish and subscribe below strait",
+            "the user needs permission to publish and to subscribe to strait.>",
         ),
     ];
     for (url, why) in rows {
@@ -300,7 +300,7 @@ async fn what_is_wrong_is_said_at_the_start_in_one_sentence() {
     let error = ChannelLayer::new(prefixed).await.unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("prefix=a b cannot begin a NATS subject"),
+        text.contains("the prefix \"a b\" cannot begin a NATS subject"),
         "{text}"
     );
     ChannelLayer::from_url(&format!("nats://me:p%40ss@{user}"))

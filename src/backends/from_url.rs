@@ -40,7 +40,8 @@ impl ChannelLayer {
     pub async fn from_url(url: &str) -> Result<Self, Error> {
         let Some((scheme, _)) = url.split_once(':') else {
             return Err(Error::misconfigured(format!(
-                "{url:?} names no backend: write memory:, or SCHEME://HOST:PORT with one of {}",
+                "{} names no backend: write memory:, or SCHEME://HOST:PORT with one of {}",
+                quoted_scheme(url),
                 names()
             )));
         };
@@ -82,8 +83,23 @@ fn unknown(scheme: &str) -> Error {
         Some((scheme, feature)) => {
             format!("{scheme}: needs strait's feature {feature:?}, which was not compiled in")
         }
-        None => format!("no backend is called {scheme:?}: it is one of {}", names()),
+        None => format!(
+            "no backend is called {}: it is one of {}",
+            quoted_scheme(scheme),
+            names()
+        ),
     })
+}
+
+/// A scheme for an error: `…` if it is none, since a login may stand there.
+pub(super) fn quoted_scheme(scheme: &str) -> String {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_');
+    if scheme.bytes().all(is_plain) {
+        format!("{scheme:?}")
+    } else {
+        "…".to_owned()
+    }
 }
 
 fn names() -> String {
@@ -130,7 +146,7 @@ mod tests {
             #[cfg(feature = "redis")]
             ("redis://localhost?colour=red", "no option \"colour\""),
             #[cfg(feature = "redis")]
-            ("redis:localhost", "begins with one of redis, rediss"),
+            ("redis:localhost", "begins with redis://, rediss://"),
             ("", "\"\" names no backend: write memory:"),
             ("memory", "\"memory\" names no backend: write memory:"),
             ("memory://x", "takes no options"),

@@ -37,7 +37,7 @@ impl Envelope {
     /// # Errors
     ///
     /// [`Error::is_too_large`].
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "nats", feature = "redis"))]
     pub(crate) fn check_len(&self) -> Result<(), Error> {
         match self.encoded_len() {
             ..=LARGEST => Ok(()),

@@ -1,5 +1,6 @@
 //! [`Options`]: what both layers are told, by a builder or by a URL.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::backends::redis::Find;
@@ -10,7 +11,7 @@ use super::codec::SerializerFormat;
 use super::guard::Guard;
 
 /// What `CONFIG` says in Django's settings, and what strait adds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Options {
     /// In the order of the settings, since they tell what lies where. An error of their URLs is told when the layer starts.
     pub(super) hosts: Result<Vec<Find>, String>,
@@ -79,7 +80,10 @@ impl Options {
         options.format = match url.take("serializer").as_deref() {
             None | Some("msgpack") => SerializerFormat::MsgPack,
             Some("json") => SerializerFormat::Json,
-            Some(other) => return Err(format!("?serializer= is msgpack or json, not {other:?}")),
+            Some(other) => {
+                let other = url.quote(other);
+                return Err(format!("?serializer= is msgpack or json, not {other}"));
+            }
         };
         options.keys = url.take_all("key");
         let others = url.take_all("host");
@@ -93,6 +97,17 @@ impl Options {
         let hosts: Result<_, _> = [first].into_iter().chain(others).collect();
         options.hosts = Ok(hosts?);
         Ok(options)
+    }
+}
+
+/// Without the keys, and without the hosts, whose logins may have been mistaken for something else.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("prefix", &self.prefix)
+            .field("format", &self.format)
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,8 +130,10 @@ pub(super) fn number(url: &mut RedisUrl, name: &str) -> Result<Option<u64>, Stri
         return Ok(None);
     };
     let number = text.parse().ok().filter(|number| *number > 0);
-    let number =
-        number.ok_or_else(|| format!("?{name}= is a whole number from 1, not {text:?}"))?;
+    let number = number.ok_or_else(|| {
+        let text = url.quote(&text);
+        format!("?{name}= is a whole number from 1, not {text}")
+    })?;
     Ok(Some(number))
 }
 
@@ -125,9 +142,7 @@ fn another(host: &str, first: &RedisUrl) -> Result<RedisUrl, String> {
     if host.contains("://") {
         return RedisUrl::parse(host);
     }
-    let mut url = first.clone();
-    url.hosts = RedisUrl::parse(&format!("redis://{host}"))?.hosts;
-    Ok(url)
+    first.at(host)
 }
 
 /// Options of a host's own URL.

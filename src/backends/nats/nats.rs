@@ -1,13 +1,12 @@
 //! [`Nats`]: the backend, which replaces a lost connection.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
-use async_nats::rustls::crypto::CryptoProvider;
-use async_nats::rustls::crypto::ring::default_provider;
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -22,6 +21,7 @@ use crate::layer::Published;
 use crate::layer::Sink;
 use crate::name::GroupName;
 
+use super::driver::Driver;
 use super::link::Link;
 use super::settings::Settings;
 
@@ -67,13 +67,12 @@ pub struct Nats {
 }
 
 struct Running {
-    servers: String,
     link: Current,
     supervisor: AbortHandle,
 }
 
-/// `None` while there is no connection.
-type Current = Arc<RwLock<Option<Arc<Link>>>>;
+/// The link, or why there is none.
+type Current = Arc<RwLock<Result<Arc<Link>, String>>>;
 
 impl Nats {
     /// A backend that will connect to this [URL](Self#url). A mistake in it is an error of [`ChannelLayer::new`](crate::ChannelLayer::new).
@@ -95,9 +94,9 @@ impl Nats {
     fn link(&self) -> Result<Arc<Link>, Error> {
         let running = self.running.get();
         let running = running.ok_or_else(|| Error::unavailable("NATS has not been started"))?;
-        current(&running.link).ok_or_else(|| {
-            Error::unavailable(format!("not connected to NATS at {}", running.servers))
-        })
+        let link = running.link.read().unwrap_or_else(PoisonError::into_inner);
+        let away = |why| Error::unavailable(format!("there is no connection to NATS: {why}"));
+        link.clone().map_err(away)
     }
 }
 
@@ -112,16 +111,10 @@ impl Backend for Nats {
         if let Some(prefix) = &self.prefix {
             settings = settings.with_prefix(prefix)?;
         }
-        // rustls panics where it has to choose among several; a program that has chosen is left alone.
-        if CryptoProvider::get_default().is_none() {
-            let _ = default_provider().install_default();
-        }
-        let servers = settings.to_string();
-        let first = Arc::new(Link::connect(&settings, &sink).await?);
-        let link = Arc::new(RwLock::new(Some(first.clone())));
-        let supervisor = tokio::spawn(supervise(settings, sink, link.clone(), first));
+        let (first, driver) = Link::connect(&settings, &sink).await?;
+        let link = Arc::new(RwLock::new(Ok(first)));
+        let supervisor = tokio::spawn(supervise(settings, sink, link.clone(), driver));
         let running = Running {
-            servers,
             link,
             supervisor: supervisor.abort_handle(),
         };
@@ -131,6 +124,7 @@ impl Backend for Nats {
     }
 
     async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
+        envelope.check_len()?;
         self.link()?.publish(&envelope).await?;
         Ok(Published::default())
     }
@@ -158,49 +152,38 @@ impl fmt::Debug for Nats {
     }
 }
 
-fn current(link: &Current) -> Option<Arc<Link>> {
-    link.read().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-fn replace(link: &Current, by: Option<Arc<Link>>) {
+fn replace(link: &Current, by: Result<Arc<Link>, String>) {
     *link.write().unwrap_or_else(PoisonError::into_inner) = by;
 }
 
-/// Watches one link after the other, until it is aborted.
-async fn supervise(settings: Settings, sink: Sink, current: Current, mut link: Arc<Link>) {
+/// Drives one link after the other, until it is aborted.
+async fn supervise(settings: Settings, sink: Sink, current: Current, mut driver: Driver) {
     loop {
-        let why = watch(&link, &sink).await;
-        replace(&current, None);
+        let why = driver.run().await;
+        replace(&current, Err(why.clone()));
         sink.down(&why);
-        drop(link);
-        link = reconnect(&settings, &sink).await;
-        replace(&current, Some(link.clone()));
+        let link;
+        (link, driver) = reconnect(&settings, &sink, &current).await;
+        replace(&current, Ok(link));
         sink.up();
     }
 }
 
-/// Until the link is lost.
-async fn watch(link: &Link, sink: &Sink) -> String {
-    loop {
-        tokio::select! {
-            why = link.lost() => return why,
-            () = link.slow() => {
-                // Which group it was, the library does not tell.
-                for group in sink.groups() {
-                    sink.gap(&group);
-                }
-            }
-        }
-    }
-}
-
-async fn reconnect(settings: &Settings, sink: &Sink) -> Arc<Link> {
+async fn reconnect(settings: &Settings, sink: &Sink, current: &Current) -> (Arc<Link>, Driver) {
     let begin = Instant::now();
+    let mut has_warned = false;
     loop {
         sleep(pause(begin.elapsed())).await;
-        match Link::connect(settings, sink).await {
-            Ok(link) => return Arc::new(link),
-            Err(error) => tracing::debug!(%error, "NATS is still away"),
+        let error = match Link::connect(settings, sink).await {
+            Ok(connected) => return connected,
+            Err(error) => error,
+        };
+        // The loss has been logged; but it may be more than an outage.
+        if error.is_misconfigured() && !mem::replace(&mut has_warned, true) {
+            tracing::warn!(%error, "cannot reconnect to NATS as it is configured; trying again");
+        } else {
+            tracing::debug!(%error, "cannot reconnect to NATS yet");
         }
+        replace(current, Err(error.reason()));
     }
 }

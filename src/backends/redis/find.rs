@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use redis::Value;
 
+use crate::backends::tls::Tls;
 use crate::error::Error;
 
 use super::server::Place;
 use super::server::Server;
 use super::server::as_text;
-use super::tls::Tls;
 use super::url::Host;
 use super::url::Login;
 use super::url::Mode;

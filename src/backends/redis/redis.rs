@@ -130,8 +130,12 @@ impl Redis {
         let prefix = self.prefix.clone().or(prefix);
         let prefix = prefix.unwrap_or_else(|| PREFIX.to_owned());
         if GroupName::try_from(&prefix).is_err() {
+            let shown = match self.prefix {
+                Some(_) => format!("{prefix:?}"),
+                None => url.quote(&prefix),
+            };
             return Err(format!(
-                "the prefix {prefix:?} is not 1 to 99 ASCII letters, digits, '-', '_', '.'"
+                "the prefix {shown} is not 1 to 99 ASCII letters, digits, '-', '_', '.'"
             ));
         }
         let mut options = LinkOptions::default();
@@ -237,7 +241,10 @@ fn seconds(url: &mut RedisUrl, name: &str) -> Result<Option<Duration>, String> {
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match duration {
         Some(duration) => Ok(Some(duration)),
-        None => Err(format!("?{name}={text} is no number of seconds")),
+        None => {
+            let text = url.quote(&text);
+            Err(format!("?{name}= is a number of seconds, not {text}"))
+        }
     }
 }
 

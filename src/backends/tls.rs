@@ -1,10 +1,11 @@
-//! [`Tls`]: `rediss://`, by rustls with ring.
+//! [`Tls`]: TLS to a backend's server, by rustls with ring.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
@@ -52,11 +53,11 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(super) async fn connect(
+    pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &str,
-        stream: TcpStream,
-    ) -> io::Result<TlsStream<TcpStream>> {
+        stream: S,
+    ) -> io::Result<TlsStream<S>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         TlsConnector::from(self.0.clone())
             .connect(name, stream)
