@@ -244,6 +244,37 @@ async fn a_subscribe_that_fails_is_tried_again_until_it_works() {
     assert_eq!(channel.recv::<Note>().await.unwrap(), Note { n: 1 });
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refused_group_keeps_no_other_deaf_and_is_asked_for_again() {
+    let (log, _guard) = Log::start();
+    let bus = Bus::default();
+    let layer = bus.layer().await.unwrap();
+    let mut others = layer.new_channel();
+    for n in 0..600 {
+        others.group_add(format!("g{n}")).await.unwrap();
+    }
+    let mut channel = member(&layer, "refused").await;
+    bus.asked();
+    bus.down();
+    bus.refuse(Some("refused"));
+    bus.up();
+    for _ in 0..600 {
+        gap(&mut others).await;
+    }
+    // Halving 512 groups to one takes 9 steps of two.
+    assert!(bus.asked().len() <= 2 + 2 * 9);
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(bus.asked(), [1; 5]);
+    assert_eq!(log.lines("could not subscribe again"), 1, "{}", log.text());
+    let mut joined = layer.new_channel();
+    let error = joined.group_add("refused").await.unwrap_err();
+    assert!(error.is_misconfigured(), "{error}");
+    bus.refuse(None);
+    gap(&mut channel).await;
+    layer.group_send("refused", &Note { n: 1 }).await.unwrap();
+    assert_eq!(channel.recv::<Note>().await.unwrap(), Note { n: 1 });
+}
+
 /// In the middle of subscribing, and of telling.
 #[tokio::test(start_paused = true)]
 async fn a_second_outage_in_the_middle_is_recovered_from_as_well() {
