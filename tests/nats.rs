@@ -32,6 +32,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::io::BufReader;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
@@ -653,6 +654,8 @@ struct Fake {
     echoes: bool,
     /// Whether it answers.
     answers: watch::Sender<bool>,
+    /// How many subscriptions to groups it has read.
+    asked: watch::Sender<usize>,
 }
 
 impl Fake {
@@ -662,6 +665,7 @@ impl Fake {
             address: listener.local_addr().unwrap().to_string(),
             echoes,
             answers: watch::Sender::new(true),
+            asked: watch::Sender::new(0),
         });
         tokio::spawn(fake.clone().serve(listener));
         fake
@@ -681,6 +685,7 @@ impl Fake {
             let answer = match &words[..] {
                 ["PING"] => "PONG\r\n".to_owned(),
                 ["SUB", subject, _] if subject.contains(".g.") => {
+                    self.asked.send_modify(|asked| *asked += 1);
                     "-ERR 'maximum subscriptions exceeded'\r\n".to_owned()
                 }
                 ["PUB", subject, "0"] if self.echoes => format!("MSG {subject} 1 0\r\n\r\n"),
@@ -714,10 +719,16 @@ async fn a_join_does_not_trust_a_subscription_that_is_refused_to_another() {
     let layer = ChannelLayer::from_url(&fake.url()).await.unwrap();
     fake.answers.send_replace(false);
     let [mut dropped, mut waiting] = [layer.new_channel(), layer.new_channel()];
-    let first = timeout(Duration::from_millis(100), dropped.group_add("room"));
-    assert!(first.await.is_err(), "nothing answers it");
+    let mut asked = fake.asked.subscribe();
+    tokio::select! {
+        _ = dropped.group_add("room") => panic!("nothing answers it"),
+        asked = asked.wait_for(|asked| *asked == 1) => drop(asked.unwrap()),
+    }
     let answer = async {
-        sleep(Duration::from_millis(100)).await;
+        // Until the second is asked for, too.
+        for _ in 0..10 {
+            yield_now().await;
+        }
         fake.answers.send_replace(true);
     };
     let (joined, ()) = tokio::join!(waiting.group_add("room"), answer);

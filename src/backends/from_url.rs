@@ -133,6 +133,8 @@ const SCHEMES: &[(&str, &str)] = &[
 mod tests {
     use futures::FutureExt;
 
+    #[cfg(any(feature = "nats", feature = "redis"))]
+    use crate::backends::url::secrets;
     use crate::layer::ChannelLayer;
 
     #[test]
@@ -157,7 +159,7 @@ mod tests {
             #[cfg(not(feature = "nats"))]
             ("nats://localhost", "needs strait's feature \"nats\""),
             #[cfg(feature = "nats")]
-            ("nats://", "no host and port"),
+            ("nats://", "the NATS URL has no host"),
         ] {
             let result = ChannelLayer::from_url(url).now_or_never();
             let error = result.and_then(Result::err);
@@ -167,6 +169,15 @@ mod tests {
             );
             let text = error.map(|error| error.to_string()).unwrap_or_default();
             assert!(text.contains(why), "{url:?}: {text}");
+        }
+    }
+
+    #[cfg(any(feature = "nats", feature = "redis"))]
+    proptest::proptest! {
+        #[test]
+        fn no_password_shows_in_an_error(url in secrets::urls(&["", "carrier-pigeon://", "user:P@", ":P", "nats:", "redis:"])) {
+            let error = ChannelLayer::from_url(&url).now_or_never().and_then(Result::err);
+            secrets::assert_hidden(&url, &[&error]);
         }
     }
 }

@@ -47,6 +47,14 @@ pub(crate) struct Query {
     may_quote: bool,
 }
 
+/// A PEM file with the certificate authorities to trust.
+#[derive(Clone)]
+pub(crate) struct Authorities {
+    pub(crate) file: String,
+    /// Its name as errors have it.
+    pub(crate) shown: String,
+}
+
 impl Url {
     /// Takes a URL apart; `server` is the server's name in errors.
     ///
@@ -137,6 +145,22 @@ impl Query {
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.pairs.iter().position(|(known, _)| known == name)?;
         Some(self.pairs.remove(at).1)
+    }
+
+    /// Takes the option `ca` out.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty.
+    pub(crate) fn take_authorities(&mut self) -> Result<Option<Authorities>, String> {
+        let Some(file) = self.take("ca") else {
+            return Ok(None);
+        };
+        if file.is_empty() {
+            return Err("?ca= names no file".into());
+        }
+        let shown = self.quote(&file);
+        Ok(Some(Authorities { file, shown }))
     }
 
     /// Refuses the options that nobody has taken; `known` names those that there are.
@@ -234,4 +258,73 @@ fn parse_host(
         })?,
     };
     Ok((decode(host, server)?, port))
+}
+
+/// URLs with a password in them, for the tests of all that parse one.
+#[cfg(test)]
+pub(crate) mod secrets {
+    use std::fmt::Debug;
+
+    use proptest::prelude::Strategy;
+    use proptest::prop_oneof;
+    use proptest::sample::select;
+
+    /// A URL of one of these schemes with a password that holds the marker, well-formed or not.
+    pub(crate) fn urls(schemes: &'static [&'static str]) -> impl Strategy<Value = String> {
+        (select(schemes), select(FORMS), passwords()).prop_map(|(scheme, form, password)| {
+            let form = format!("{scheme}{form}");
+            // Behind an @ there is a host, whatever was meant.
+            let has_host = form.split('P').skip(1).all(|rest| rest.starts_with('@'));
+            let password = if has_host {
+                password
+            } else {
+                password.replace('@', "")
+            };
+            form.replace('P', &password)
+        })
+    }
+
+    /// # Panics
+    ///
+    /// If one of the values shows the marker.
+    pub(crate) fn assert_hidden(url: &str, values: &[&dyn Debug]) {
+        for value in values {
+            let text = format!("{value:?}");
+            assert!(!text.contains(MARKER), "{url}: {text}");
+        }
+    }
+
+    /// The beginning makes a port, a host, a path or an option of what follows.
+    fn passwords() -> impl Strategy<Value = String> {
+        let begin = prop_oneof![
+            "[0-9a-z:/?@,#%&=.+\\[\\] -]{0,8}",
+            "[0-9]{1,4}(/|,|\\?|:|/0\\?|/a/|/a/0\\?)",
+            "[0-9]{1,4}(/[0-9])?\\?(prefix|ca|tls|host|serializer|capacity|probe|timeout|key|db)=",
+        ];
+        let end = "[0-9a-z:/?@,#%&=.+\\[\\] -]{0,8}";
+        (begin, end).prop_map(|(begin, end)| format!("{begin}{MARKER}{end}"))
+    }
+
+    const MARKER: &str = "S3CRET";
+
+    /// `P` is the password.
+    const FORMS: &[&str] = &[
+        "user:P@127.0.0.1",
+        ":P@127.0.0.1:1/0",
+        "user:P@127.0.0.1:x",
+        "user:P@",
+        "user:P@127.0.0.1/x?colour=red",
+        "user:P@127.0.0.1?prefix=a%20b&probe=x&timeout=x&capacity=x&tls=x&serializer=x",
+        "user:P@a,user:P@b",
+        "user:P@a,b:1",
+        "a,user:P@b",
+        "user:P",
+        "user:P:4222",
+        "user:P,b:1",
+        "b:1,user:P",
+        "user:P/0",
+        "user:P/mymaster/0",
+        "user:P?prefix=a",
+        ":P",
+    ];
 }

@@ -88,23 +88,21 @@ impl Options {
         options.keys = url.take_all("key");
         let others = url.take_all("host");
         more(&mut url)?;
-        let mut others = others
-            .iter()
-            .map(|host| another(host, &url))
-            .collect::<Result<Vec<_>, _>>()?;
-        let first = server(&mut url, known);
-        let others = others.iter_mut().map(|url| server(url, OF_HOSTS));
-        let hosts: Result<_, _> = [first].into_iter().chain(others).collect();
-        options.hosts = Ok(hosts?);
+        let first = server(&mut url.clone(), known)?;
+        let others = others.iter().map(|host| {
+            let found = another(host, &url).and_then(|mut other| server(&mut other, OF_HOSTS));
+            found.map_err(|why| url.hide(why))
+        });
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        options.hosts = Ok([first].into_iter().chain(others).collect());
         Ok(options)
     }
 }
 
-/// Without the keys, and without the hosts, whose logins may have been mistaken for something else.
+/// Without the keys, and without what a password may have been mistaken for: hosts and a prefix.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
-            .field("prefix", &self.prefix)
             .field("format", &self.format)
             .field("guard", &self.guard)
             .finish_non_exhaustive()
@@ -196,3 +194,63 @@ macro_rules! shared_options {
 }
 
 pub(super) use shared_options;
+
+#[cfg(test)]
+mod tests {
+    use proptest::proptest;
+
+    use crate::backends::ChannelsRedisCore;
+    use crate::backends::ChannelsRedisPubSub;
+    use crate::backends::url::secrets;
+
+    use super::Options;
+
+    proptest! {
+        #[test]
+        fn no_password_shows_in_an_error_or_in_debug(
+            url in secrets::urls(&[
+                "channels-redis-core://",
+                "channels-redis+sentinel-core://",
+                "channels-redis-core://a?host=",
+                "channels-redis-core://a?host=redis://",
+            ])
+        ) {
+            let core = ChannelsRedisCore::from_url(&url);
+            let pubsub = ChannelsRedisPubSub::from_url(&url);
+            secrets::assert_hidden(&url, &[&core, &pubsub]);
+        }
+
+        #[test]
+        fn no_password_shows_in_an_error_of_a_host(
+            url in secrets::urls(&["", "redis://", "unix://", "redis+sentinel://"])
+        ) {
+            let options = Options::new(["redis://a", &*url]);
+            secrets::assert_hidden(&url, &[&options.hosts.as_ref().err(), &options]);
+        }
+    }
+
+    #[test]
+    fn keys_do_not_show_in_debug() {
+        let keyed = ChannelsRedisCore::new(["redis://a"]).symmetric_encryption_keys(["S3CRET"]);
+        secrets::assert_hidden("", &[&keyed]);
+    }
+
+    #[test]
+    fn a_further_host_is_a_host_and_a_port_or_a_url() {
+        for (host, why) in [
+            ("b:1/2", "port of host \"b\""),
+            ("user:S3CRET@b", "a whole URL"),
+            ("b,c", "takes one host"),
+        ] {
+            let url = format!("channels-redis-core://a?host={}", host.replace('@', "%40"));
+            let error = ChannelsRedisCore::from_url(&url)
+                .err()
+                .map(|error| error.to_string());
+            let text = error.unwrap_or_default();
+            assert!(
+                text.contains(why) && !text.contains("S3CRET"),
+                "{host}: {text}"
+            );
+        }
+    }
+}

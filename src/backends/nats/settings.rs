@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::backends::tls::Tls;
+use crate::backends::url::Authorities;
 use crate::backends::url::Host;
 use crate::backends::url::Login;
 use crate::backends::url::Query;
@@ -19,7 +20,7 @@ pub(super) struct Settings {
     /// Without TLS a server is of no use.
     pub(super) tls: bool,
     /// A PEM file of the authorities to trust, instead of the system's.
-    ca: Option<String>,
+    ca: Option<Authorities>,
 }
 
 impl Settings {
@@ -40,7 +41,7 @@ impl Settings {
 
     /// The authorities are read anew with each connection.
     pub(super) fn authorities(&self) -> Result<Tls, Error> {
-        Tls::new(self.ca.as_deref()).map_err(Error::misconfigured)
+        Tls::new(self.ca.as_ref()).map_err(Error::misconfigured)
     }
 
     /// The login was refused.
@@ -88,11 +89,8 @@ fn parse(url: &str) -> Result<Settings, String> {
         login: url.login,
         prefix: check_prefix(&prefix, |prefix| query.quote(prefix))?,
         tls: take_tls(&mut query)?,
-        ca: query.take("ca"),
+        ca: query.take_authorities()?,
     };
-    if settings.ca.as_deref() == Some("") {
-        return Err("ca= names no file".into());
-    }
     query.finish("prefix, tls and ca")?;
     Ok(settings)
 }
@@ -129,6 +127,11 @@ const SCHEMES: &[Scheme] = &[("nats", 4222)];
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
+    use proptest::proptest;
+
+    use crate::backends::nats::Nats;
+    use crate::backends::url::secrets;
+
     use super::Settings;
 
     #[test]
@@ -151,9 +154,9 @@ mod tests {
         ];
         for (url, servers, login, prefix) in rows {
             let settings = Settings::parse(url).unwrap();
-            let login = settings.login.clone();
-            let login: Vec<_> = [login.user, login.password].into_iter().flatten().collect();
-            let got = login.join(" ");
+            let given = settings.login.clone();
+            let given: Vec<_> = [given.user, given.password].into_iter().flatten().collect();
+            let got = given.join(" ");
             let all = (settings.to_string(), got, settings.prefix.as_str());
             assert_eq!(all, (servers.to_owned(), login.to_owned(), prefix), "{url}");
         }
@@ -202,6 +205,18 @@ mod tests {
                 "{url}: {text}"
             );
             assert!(!text.contains("sec"), "{url}: {text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_password_shows_in_an_error_or_in_debug(url in secrets::urls(&["nats://"])) {
+            let settings = Settings::parse(&url);
+            let authorities = match &settings {
+                Ok(settings) if url.contains("ca=") => settings.authorities().err(),
+                _ => None,
+            };
+            secrets::assert_hidden(&url, &[&settings.err(), &authorities, &Nats::new(&url)]);
         }
     }
 }

@@ -154,9 +154,9 @@ impl Sentinels {
 
 /// Where a URL wants it.
 pub(super) fn tls(url: &mut RedisUrl) -> Result<Option<Tls>, String> {
-    let ca = url.take("ca");
+    let ca = url.take_authorities()?;
     match (url.is_tls, ca) {
-        (true, ca) => Tls::new(ca.as_deref()).map(Some),
+        (true, ca) => Tls::new(ca.as_ref()).map(Some),
         (false, None) => Ok(None),
         (false, Some(_)) => Err("?ca= is of no use without rediss://".into()),
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::backends::url::Authorities;
 use crate::backends::url::Query;
 use crate::backends::url::Scheme;
 use crate::backends::url::Url;
@@ -98,6 +99,15 @@ impl RedisUrl {
         self.query.take(name)
     }
 
+    /// Takes the option `ca` out of the query.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty.
+    pub(crate) fn take_authorities(&mut self) -> Result<Option<Authorities>, String> {
+        self.query.take_authorities()
+    }
+
     /// Takes every value of an option that may be given more than once.
     pub(crate) fn take_all(&mut self, name: &str) -> Vec<String> {
         std::iter::from_fn(|| self.take(name)).collect()
@@ -115,6 +125,15 @@ impl RedisUrl {
     /// The value of an option, for an error: `…` if it may be secret.
     pub(crate) fn quote(&self, value: &str) -> String {
         self.query.quote(value)
+    }
+
+    /// What is wrong with a URL in an option of this one, or only that something is, if it may be secret.
+    pub(crate) fn hide(&self, why: String) -> String {
+        if self.query.may_quote() {
+            why
+        } else {
+            "an option of the Redis URL, host=…, is neither host:port nor a Redis URL".to_owned()
+        }
     }
 
     fn check(self) -> Result<Self, String> {
@@ -299,7 +318,6 @@ mod tests {
             ("redis://localhost:65536", "port of host \"localhost\""),
             ("redis://user:secret", "port of host \"user\""),
             ("redis://user:12/secret", "database of the Redis URL is …"),
-            ("redis://user:12?secret=a", "no option"),
             ("redis+cluster://user:12,secret:x", "port of a host"),
             (
                 "redis://u:secret@a,u:secret@b",
