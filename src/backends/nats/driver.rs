@@ -406,7 +406,7 @@ impl Driver {
 
     fn gone(&mut self, error: Option<&io::Error>) -> Error {
         let server = &self.server;
-        let words = self.errors.pop().or(self.complaint.take());
+        let words = self.errors.pop().or_else(|| self.complaint.take());
         Error::unavailable(match (words, error) {
             (Some(words), _) => format!("NATS at {server} closed the connection: {words}"),
             (None, Some(error)) => format!("the connection to NATS at {server} was lost: {error}"),

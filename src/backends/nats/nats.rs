@@ -43,7 +43,24 @@ use super::settings::Settings;
 /// that asks for TLS gets it in any case. `ca` is a PEM file with the authorities to trust, instead of the system's. What has a
 /// meaning in a URL is percent-encoded. Logins by NKey, JWT or a client's certificate are not supported.
 ///
-/// A user with permissions needs those to publish and to subscribe below the prefix: `strait.>`.
+/// A user with permissions needs those to publish and to subscribe below the prefix: `strait.>`. The server's `max_subscriptions`, and
+/// the limit of the account, must allow one subscription for each group with members on this node, and one more.
+///
+/// # What a server refuses
+///
+/// - If it does not let the node publish and subscribe to the node's own subjects, or does not deliver what the node publishes to itself,
+///   [`ChannelLayer::new`](crate::ChannelLayer::new) fails.
+/// - A join or a publish that the server denies, or a join beyond its limits, fails with [`Error::is_misconfigured`]. The text names the
+///   subject, and what to change. The group is not subscribed to, and the next join asks for it again. The log has one warning a minute
+///   for each kind of refusal.
+/// - After an outage a group that is denied now stays without messages until the server lets it: it is asked for again every minute, and
+///   by each join. Then its members' [`gap`](crate::Consumer::gap) hooks run. All other groups are subscribed to meanwhile.
+/// - A reload of the server's configuration that takes a subscription or the login away is an outage.
+/// - A server that has no room for another client, that is about to shut down (lame duck mode) or does not answer is an outage, too. In
+///   lame duck mode it is used until it closes the connection.
+///
+/// A server that is cut off from the rest of its cluster, or a leaf node without its upstream, does not tell its clients. Nodes on either
+/// side reach those on the same side, and their publishes succeed.
 ///
 /// # What it promises
 ///
@@ -52,13 +69,14 @@ use super::settings::Settings;
 /// publish and a join return when the server has confirmed that it has them. In a cluster, the other servers hear of a
 /// subscription a moment later, so what is published there just after a join may be missed.
 ///
-/// A node has one connection, one subscription for each group with members here (about 6 KB of memory), and two of its own.
-/// The largest message is the server's `max_payload`, by default 1 MiB: more is an error ([`Error::is_too_large`]).
+/// A node has one connection, one subscription for each group with members here, and one of its own. The connection holds at most about
+/// 256 KiB of publishes that are not written yet, or the largest of them.
+/// The largest message is the server's `max_payload`, by default 1 MiB, and 16 MiB at most: more is an error ([`Error::is_too_large`]).
 ///
 /// # Outages
 ///
-/// Publishing and joining fail at once while the connection is lost. It is tried again after 0.1 to 1 s, and after 30 s
-/// every 0.1 to 5 s, without end. A connection that has become silent is found within 25 s, and within 5 s by whoever publishes.
+/// Publishing and joining fail at once while the connection is lost. The node tries again every 0.1 to 1 s, and after 30 s every 0.1 to
+/// 5 s, without end. A connection that has become silent is found within 25 s, or within 5 s if something is published.
 #[must_use = "a backend does nothing until it is given to ChannelLayer::new"]
 pub struct Nats {
     url: String,
