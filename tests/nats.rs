@@ -803,17 +803,18 @@ async fn a_burst_to_a_member_that_receives_is_delivered() {
     assert_eq!(channel.dropped(), 0);
 }
 
-/// The node is blocked while 60,000 events come, so that not all can be taken: the member is told.
+/// The node is blocked while 60,000 events come. It then reads no more at a time than can be delivered.
 #[test]
 #[ignore = "needs nats"]
-fn a_node_that_cannot_keep_up_is_told_what_was_dropped() {
+fn a_node_that_was_blocked_misses_nothing() {
     let [node, other] = [(); 2].map(|()| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         runtime.unwrap()
     });
-    let server = other.block_on(Nats::start());
+    let patient = NatsOptions::new().line("write_deadline: \"60s\"");
+    let server = other.block_on(patient.start());
     let here = other
         .block_on(ChannelLayer::from_url(&server.url()))
         .unwrap();
@@ -842,9 +843,7 @@ fn a_node_that_cannot_keep_up_is_told_what_was_dropped() {
             }
         }
     });
-    let dropped = u64::from(channel.dropped());
-    eprintln!("of {EVENTS} {received} received, {dropped} dropped at the member, {gaps} gaps");
-    assert!(gaps > 0 || received + dropped == EVENTS);
+    assert_eq!((received, gaps, channel.dropped()), (EVENTS, 0, 0));
     node.block_on(async {
         layer.group_send("room", &Note { n: 7 }).await.unwrap();
         let note = timeout(PATIENCE, channel.recv::<Note>()).await.unwrap();

@@ -20,6 +20,7 @@ use tokio::io::ReadHalf;
 use tokio::io::WriteHalf;
 use tokio::io::split;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 
@@ -156,7 +157,14 @@ impl Driver {
         tokio::select! {
             count = self.reader.read_buf(&mut self.input) => match count {
                 Ok(0) => Err(self.gone(None)),
-                Ok(_) => self.receive(),
+                Ok(count) => {
+                    self.receive()?;
+                    if count >= READ_BYTES {
+                        // More is waiting. What was read is delivered by other tasks, which must not wait for the end of it.
+                        yield_now().await;
+                    }
+                    Ok(())
+                }
                 Err(error) => Err(self.gone(Some(&error))),
             },
             written = write(&mut self.writer, &mut self.output.0, &mut self.must_flush), if must_write => {
