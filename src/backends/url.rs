@@ -13,6 +13,10 @@ use super::from_url::quoted_scheme;
 
 /// A URL, taken apart: `SCHEME://[LOGIN@]HOST[:PORT][,HOST[:PORT]…][/PATH][?OPTION=VALUE[&OPTION=VALUE…]]`.
 pub(crate) struct Url {
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "a NATS URL has one scheme")
+    )]
     pub(crate) scheme: &'static str,
     pub(crate) login: Login,
     /// In the order of the URL. None if the authority is empty.
@@ -196,6 +200,7 @@ impl Query {
     }
 
     /// Whether a part behind the first `:` may be shown.
+    #[cfg(feature = "redis")]
     pub(crate) fn may_quote(&self) -> bool {
         self.may_quote
     }
