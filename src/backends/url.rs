@@ -163,7 +163,11 @@ impl Query {
         if file.is_empty() {
             return Err("?ca= names no file".into());
         }
-        let shown = self.quote(&file);
+        let shown = if self.may_quote {
+            file.clone()
+        } else {
+            "the file that ?ca= names".to_owned()
+        };
         Ok(Some(Authorities { file, shown }))
     }
 
