@@ -78,6 +78,11 @@ fn a_crate_is_named_in_its_place_only() {
 }
 
 #[test]
+fn links_of_the_readme_lead_somewhere() {
+    assert_none(dead_links(&File::new("README.md", read("README.md"))));
+}
+
+#[test]
 fn the_top_level_holds_the_known_entries_only() {
     let entries = fs::read_dir(ROOT).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -326,6 +331,39 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
         .map(|(name, _)| name.to_owned())
         .filter(|name| !name.starts_with('#'))
         .collect()
+}
+
+/// Links to files and headings that do not exist, and to chapters: their own links to items work in the rendered book only.
+fn dead_links(file: &File) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (at, _) in file.text.match_indices("](") {
+        let target = file.text[at + 2..].split(')').next().unwrap_or_default();
+        let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+        if target.starts_with("https://") {
+            continue;
+        }
+        let is_dead = match path {
+            "" => !headings(&file.text).any(|known| known == heading),
+            _ => !heading.is_empty() || !Path::new(ROOT).join(path).exists(),
+        };
+        if is_dead {
+            findings.push(file.finding(at, format!("a link to nothing: {target}")));
+        } else if path.ends_with(".md") && read(path).contains("](crate::") {
+            let what = format!("{path} has links that work in the rendered book only: name that");
+            findings.push(file.finding(at, what));
+        }
+    }
+    findings
+}
+
+/// The headings of a Markdown file, each as its link spells it.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.lines().filter(|line| line.starts_with('#'));
+    lines.map(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|c| is_word(*c) || " -".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
 }
 
 fn is_known_at_top(name: &str) -> bool {
@@ -637,6 +675,24 @@ mod scanners {
         for code in ["fn f() {}", "struct A;", "const A: u8 = 1;", "impl A {}"] {
             let file = File::new("src/a/mod.rs", format!("{contents}{code}\n"));
             assert_eq!(super::code_in_contents(&file).len(), 1, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_dead_link_is_found() {
+        let rows = [
+            ("[a](LICENSE)", false),
+            ("[a](src/docs/)", false),
+            ("[a](https://example.com/#a)", false),
+            ("# Who's first?\n[a](#whos-first)", false),
+            ("## A b\n[a](#b)", true),
+            ("[a](LICENCE)", true),
+            ("[a](LICENSE#part)", true),
+            ("[a](src/docs/architecture.md)", true),
+        ];
+        for (text, found) in rows {
+            let findings = super::dead_links(&File::new("README.md", text));
+            assert_eq!(!findings.is_empty(), found, "{text}: {findings:?}");
         }
     }
 

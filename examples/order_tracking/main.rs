@@ -9,9 +9,9 @@
 //!
 //! ```text
 //! cargo run --release --features redis --example order_tracking -- --listen 127.0.0.1:8000 \
-//!     --database orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
+//!     --database /tmp/orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
 //! cargo run --release --features redis --example order_tracking -- --listen 127.0.0.1:8001 \
-//!     --database orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
+//!     --database /tmp/orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
 //! ```
 //!
 //! The file's form keeps the token out of the list of processes. It prints the addresses to open. Read on in `consumers.rs`, where strait comes in; then `events.rs` (what is announced) and
