@@ -412,6 +412,11 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     cut(&text, LONGEST_TEXT).into_owned()
 }
 
+/// What a client wrote, or its beginning, for a log.
+pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
+    cut(text, LONGEST_EXCERPT)
+}
+
 /// The text, or its beginning.
 fn cut(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
@@ -422,6 +427,8 @@ fn cut(text: &str, most: usize) -> Cow<'_, str> {
 
 /// How much of a name or value is quoted, in characters.
 const LONGEST_NAME: usize = 120;
+/// How much of a path or header a log gets, in characters.
+const LONGEST_EXCERPT: usize = 200;
 /// How much of an error a log gets, in characters.
 const LONGEST_TEXT: usize = 2_000;
 

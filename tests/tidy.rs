@@ -83,6 +83,12 @@ fn links_of_the_readme_lead_somewhere() {
 }
 
 #[test]
+fn a_line_that_a_client_can_cause_is_sampled() {
+    let files = rust_files(&["src"]);
+    assert_none(files.iter().flat_map(unsampled_lines));
+}
+
+#[test]
 fn the_top_level_holds_the_known_entries_only() {
     let entries = fs::read_dir(ROOT).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -306,6 +312,21 @@ fn misplaced_crates(file: &File, places: &Places) -> Vec<String> {
         findings.extend(named.map(|(at, _)| file.finding(at, format!("{name} is not for here"))));
     }
     findings
+}
+
+/// Lines above DEBUG in what clients reach, around the sampler.
+fn unsampled_lines(file: &File) -> Vec<String> {
+    let is_reached = CLIENTS_REACH.iter().any(|part| file.path.starts_with(part));
+    if !is_reached || LOGGED_ONCE.contains(&file.path.as_str()) {
+        return Vec::new();
+    }
+    let levels = ["error", "warn", "info"].map(|level| format!("tracing::{level}!"));
+    let found = levels
+        .iter()
+        .flat_map(|level| file.code.match_indices(level.as_str()));
+    found
+        .map(|(at, level)| file.finding(at, format!("{level} around `sampled!`")))
+        .collect()
 }
 
 /// Words that begin a path: `hyper` in `hyper::body`, neither of `self.hyper` and `super::hyper`.
@@ -546,6 +567,18 @@ fn assert_none(findings: impl IntoIterator<Item = String>) {
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const EVERYWHERE: &[&str] = &["src", "tests", "examples", "benches"];
 const MAX_LINES: usize = 600;
+/// The parts of the source whose lines follow from what a client does.
+const CLIENTS_REACH: &[&str] = &[
+    "src/consumer/",
+    "src/handshake/",
+    "src/mailbox/",
+    "src/router.rs",
+    "src/scope.rs",
+    "src/service.rs",
+    "src/session/",
+];
+/// Of these, files whose lines are logged once in a service's life.
+const LOGGED_ONCE: &[&str] = &["src/session/sockets.rs"];
 
 /// The scanners on small texts: each finds what it is for, and lets the like of it be.
 mod scanners {
@@ -633,6 +666,27 @@ mod scanners {
         let files = [File::new("src/service.rs", "use hyper::Error;")];
         let stale = places.without_use(&files);
         assert_eq!(stale.len(), 1, "{stale:?}");
+    }
+
+    #[test]
+    fn a_line_around_the_sampler_is_found() {
+        let rows = [
+            ("src/session/a.rs", "tracing::warn!(path, \"a\");", true),
+            ("src/service.rs", "tracing::error!(\"a\");", true),
+            (
+                "src/service.rs",
+                "sampled!(log, error, \"a\", \"a\");",
+                false,
+            ),
+            ("src/session/a.rs", "tracing::debug!(\"a\");", false),
+            ("src/session/a.rs", "// tracing::warn!", false),
+            ("src/session/sockets.rs", "tracing::warn!(\"a\");", false),
+            ("src/layer/recovery.rs", "tracing::warn!(\"a\");", false),
+        ];
+        for (path, text, found) in rows {
+            let findings = super::unsampled_lines(&File::new(path, text));
+            assert_eq!(!findings.is_empty(), found, "{path}: {text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! [`Origins`]: which pages may open a connection, told by the browser's `Origin` header.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+
+use http::HeaderMap;
+use http::header;
 
 use crate::error::Error;
-use crate::scope::Scope;
+use crate::error::excerpt;
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 
 use super::reject::Reject;
 
@@ -105,15 +106,32 @@ impl Origins {
         })
     }
 
-    /// Lets the scope's origin in, or refuses it with 403 and a warning that says how to allow it.
-    pub(crate) fn check(&self, scope: &Scope) -> Result<(), Reject> {
-        // The last one decides, as in Channels: an earlier one may have been put there by who is to be kept out.
-        let origin = scope.headers().filter(|(name, _)| *name == "origin").last();
-        let origin = origin.map(|(_, value)| str::from_utf8(value).unwrap_or("(not text)"));
-        if self.allows(origin, scope.header("host")) {
+    /// Accepts the request's origin, or refuses it with 403 and a warning that says how to allow it.
+    pub(crate) fn check(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        log: &LogSampler,
+    ) -> Result<(), Reject> {
+        // The last one decides, as in Channels: the client may have put an earlier one there.
+        let origin = headers.get_all(header::ORIGIN).iter().next_back();
+        let origin = origin.map(|value| str::from_utf8(value.as_bytes()).unwrap_or("(not text)"));
+        let host = headers.get(header::HOST);
+        let host = host.and_then(|value| str::from_utf8(value.as_bytes()).ok());
+        if self.allows(origin, host) {
             return Ok(());
         }
-        self.warn(scope, origin);
+        sampled!(
+            log,
+            warn,
+            "origin_refused",
+            path = &*excerpt(path),
+            origin = &*excerpt(origin.unwrap_or("none")),
+            host = &*excerpt(host.unwrap_or("none")),
+            rule = %self,
+            "refused an origin (403); {}",
+            Remedy(origin)
+        );
         Err(Reject::forbidden())
     }
 
@@ -129,28 +147,21 @@ impl Origins {
             }
         }
     }
+}
 
-    fn warn(&self, scope: &Scope, origin: Option<&str>) {
-        if !is_sampled() {
-            return;
-        }
-        let (path, host) = (scope.path(), scope.header("host").unwrap_or("none"));
-        // `null`, and what is no origin at all, can stand in no list.
-        match origin.filter(|origin| Self::try_list([origin]).is_ok()) {
-            Some(origin) => tracing::warn!(
-                path,
-                origin,
-                host,
-                rule = %self,
-                "refused an origin (403); to allow it: .origins(Origins::list([{origin:?}])), to allow all: .origins(Origins::any())"
+/// How to allow a refused origin.
+struct Remedy<'a>(Option<&'a str>);
+
+impl fmt::Display for Remedy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A list takes neither `null` nor a malformed origin.
+        match self.0.filter(|origin| Origins::try_list([origin]).is_ok()) {
+            Some(origin) => write!(
+                f,
+                "to allow it: .origins(Origins::list([{:?}])), to allow all: .origins(Origins::any())",
+                excerpt(origin)
             ),
-            None => tracing::warn!(
-                path,
-                origin = origin.unwrap_or("none"),
-                host,
-                rule = %self,
-                "refused an origin (403); to allow such ones, and all others: .origins(Origins::any())"
-            ),
+            None => f.write_str("to allow it, and all others: .origins(Origins::any())"),
         }
     }
 }
@@ -283,15 +294,6 @@ fn default_port(scheme: &str) -> Option<u16> {
         "https" | "wss" => Some(443),
         _ => None,
     }
-}
-
-/// At most one refusal a second is told, so that a hostile page cannot fill the log.
-fn is_sampled() -> bool {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
-    LAST.swap(now, Ordering::Relaxed) != now
 }
 
 #[cfg(test)]
