@@ -247,17 +247,18 @@ impl WebSocketService {
         let opening = Opening::parse(request)?;
         let (extensions, extensions_answer) =
             agree_on_extensions(&request.headers, route.terms.config())?;
-        let address = request
-            .extensions
-            .get::<Peer>()
-            .map(|Peer(address)| address.ip());
-        let guard = self.sockets.admit(address).ok_or_else(restarting)??;
         route
             .origins
             .check(&path, &request.headers, route.terms.log())?;
         if matches!(stream, Incoming::Nowhere) {
             return Err(no_upgrade(&path, route.terms.log()));
         }
+        // Nothing before this counts against the limits; nothing of the application's runs before it.
+        let address = request
+            .extensions
+            .get::<Peer>()
+            .map(|Peer(address)| address.ip());
+        let guard = self.sockets.admit(address).ok_or_else(restarting)??;
         let scope = Scope::new(request, &path, params, route.mount.clone());
         let consumer = admit(route, &scope).await?;
         let admission = Admission {
