@@ -577,8 +577,8 @@ const CLIENTS_REACH: &[&str] = &[
     "src/service.rs",
     "src/session/",
 ];
-/// Of these, files whose lines are logged once in a service's life.
-const LOGGED_ONCE: &[&str] = &["src/session/sockets.rs"];
+/// Of these, files whose lines are logged once, at the start or in a service's life.
+const LOGGED_ONCE: &[&str] = &["src/handshake/origin.rs", "src/session/sockets.rs"];
 
 /// The scanners on small texts: each finds what it is for, and lets the like of it be.
 mod scanners {

@@ -34,14 +34,23 @@ enum Rule {
     #[default]
     SameHost,
     Any,
-    List(Vec<Allowed>),
+    List(Vec<Entry>),
 }
 
 /// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
+enum Entry {
+    /// `null`: a document without an origin of its own.
+    Null,
+    Site(Allowed),
+}
+
+/// The sites of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Allowed {
     /// `None`: any scheme and any port.
     scheme: Option<String>,
+    /// Empty for an app's scheme without one, such as `file://`.
     host: String,
     /// Written with a leading dot: the host itself and all below it.
     with_subdomains: bool,
@@ -63,10 +72,15 @@ impl Origins {
         Self { rule: Rule::Any }
     }
 
-    /// Only these, and no request without an `Origin`. An entry is a host (`example.com`: any
-    /// scheme and port), a host with all below it (`.example.com`), either with a scheme and
-    /// perhaps a port (`https://example.com:8443`; default ports are filled in), or `*` for
-    /// everyone.
+    /// Only these, and no request without an `Origin`. An entry is one of these:
+    ///
+    /// - a host, with any scheme and port: `example.com`;
+    /// - a host and all below it: `.example.com`;
+    /// - either of these with a scheme and perhaps a port: `https://example.com:8443`. Default ports are filled in;
+    /// - what an app sends, whose scheme is its own: `app://.`, `capacitor://localhost`, `chrome-extension://…`;
+    /// - `null` or `file://`, logged as a warning. **Any page can send `null`**, from a sandboxed frame, and any HTML file that a
+    ///   visitor opens sends one of the two: with cookies this protects as little as [`any`](Self::any);
+    /// - `*` for everyone.
     ///
     /// # Panics
     ///
@@ -88,7 +102,7 @@ impl Origins {
     /// # Errors
     ///
     /// Names the entry that could never match: `*.example.com`, a port without a scheme, a host that is not written as browsers
-    /// send it (`münchen.example` is `xn--mnchen-3ya.example`), an empty one; or `null`, which any page can send.
+    /// send it (`münchen.example` is `xn--mnchen-3ya.example`), an empty one.
     pub fn try_list<I>(entries: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -98,8 +112,15 @@ impl Origins {
         for entry in entries {
             match entry.as_ref() {
                 "*" => return Ok(Self::any()),
-                entry => list.push(Allowed::parse(entry)?),
+                entry => list.push(Entry::parse(entry)?),
             }
+        }
+        for entry in list.iter().filter(|entry| entry.is_of_any_file()) {
+            tracing::warn!(
+                ?entry,
+                "Origins::list has an origin that any sandboxed frame or opened file sends: it keeps no page out. Do not rely on \
+                 cookies on these routes"
+            );
         }
         Ok(Self {
             rule: Rule::List(list),
@@ -142,6 +163,7 @@ impl Origins {
             (Rule::SameHost, Some(origin)) => Site::parse(origin)
                 .zip(host)
                 .is_some_and(|(site, host)| site.is_host(host)),
+            (Rule::List(list), Some("null")) => list.contains(&Entry::Null),
             (Rule::List(list), Some(origin)) => {
                 Site::parse(origin).is_some_and(|site| list.iter().any(|entry| entry.covers(&site)))
             }
@@ -154,8 +176,10 @@ struct Remedy<'a>(Option<&'a str>);
 
 impl fmt::Display for Remedy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A list takes neither `null` nor a malformed origin.
-        match self.0.filter(|origin| Origins::try_list([origin]).is_ok()) {
+        // A list takes no malformed origin, and is not recommended for those that any page can send.
+        let is_fit =
+            |origin: &&str| Entry::parse(origin).is_ok_and(|entry| !entry.is_of_any_file());
+        match self.0.filter(is_fit) {
             Some(origin) => write!(
                 f,
                 "to allow it: .origins(Origins::list([{:?}])), to allow all: .origins(Origins::any())",
@@ -176,12 +200,33 @@ impl fmt::Display for Origins {
     }
 }
 
+impl Entry {
+    fn parse(entry: &str) -> Result<Self, Error> {
+        match entry {
+            "null" => Ok(Self::Null),
+            entry => Allowed::parse(entry).map(Self::Site),
+        }
+    }
+
+    fn covers(&self, site: &Site<'_>) -> bool {
+        match self {
+            Self::Null => false,
+            Self::Site(allowed) => allowed.covers(site),
+        }
+    }
+
+    /// Whether documents send it that come from no site.
+    fn is_of_any_file(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Site(allowed) => allowed.scheme.as_deref() == Some("file"),
+        }
+    }
+}
+
 impl Allowed {
     fn parse(entry: &str) -> Result<Self, Error> {
         let refuse = |why: &str| Err(Error::handshake(format!("allowed origin {entry:?}: {why}")));
-        if entry == "null" {
-            return refuse("any page can send it, from a sandboxed frame; write * for everyone");
-        }
         let (scheme, rest) = match entry.split_once("://") {
             Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
             None => (None, entry),
@@ -192,21 +237,26 @@ impl Allowed {
                 "no wildcards here; write .example.com for a host and all below it, * for everyone",
             );
         }
+        // `app://.` is a host of an app's own.
         let (with_subdomains, rest) = match rest.strip_prefix('.') {
-            Some(rest) => (true, rest),
-            None => (false, rest),
+            Some(below) if !below.is_empty() => (true, below),
+            _ => (false, rest),
         };
-        let Some((host, port)) = split_port(rest).filter(|(host, _)| !host.is_empty()) else {
+        let Some((host, port)) = split_port(rest) else {
             return refuse("not a host, and not scheme://host[:port]");
         };
         if scheme.is_none() && port.is_some() {
             return refuse("a port needs its scheme: http://host:port");
         }
-        if !scheme.as_deref().is_none_or(is_scheme) || !is_host(host) {
+        // A host without a scheme is that of a web page.
+        let of = scheme.as_deref().unwrap_or("https");
+        if !is_scheme(of) || !is_host(of, host) || (is_web(of) && host == ".") {
             return refuse("not as browsers send it: a scheme, and a host of ASCII characters");
         }
         Ok(Self {
-            port: port.or_else(|| scheme.as_deref().and_then(default_port)),
+            port: port
+                .or_else(|| default_port(of))
+                .filter(|_| scheme.is_some()),
             host: host.to_ascii_lowercase(),
             scheme,
             with_subdomains,
@@ -242,7 +292,7 @@ impl<'a> Site<'a> {
         let (scheme, rest) = origin.split_once("://")?;
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port) = split_port(authority)?;
-        (is_host(host) && is_scheme(scheme)).then(|| Self {
+        (is_scheme(scheme) && is_host(scheme, host)).then(|| Self {
             scheme,
             host,
             port: port.or_else(|| default_port(scheme)),
@@ -271,21 +321,31 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Letters, digits, `+`, `-` and `.`, as in `chrome-extension`.
+/// A letter, then letters, digits, `+`, `-` and `.`, as in `chrome-extension`.
 fn is_scheme(scheme: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    !scheme.is_empty() && scheme.chars().all(allowed)
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(allowed)
 }
 
-/// What a browser can put there: an address in brackets, or nothing that would begin another part of a URL (`user@host`,
-/// `host?query`).
-fn is_host(host: &str) -> bool {
+/// Whether a browser can send this host with this scheme: an address in brackets, or a name without a character that begins
+/// another part of a URL (`user@host`, `host?query`). With an app's own scheme it may also be empty, or have `%` in it.
+fn is_host(scheme: &str, host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
         let allowed = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');
         return !address.is_empty() && address.chars().all(allowed);
     }
-    let refused = |c: char| !c.is_ascii_graphic() || "@/?#\\%<>^|\"`{}[]:".contains(c);
-    !host.is_empty() && !host.contains(refused)
+    let refused = match is_web(scheme) {
+        true if host.is_empty() => return false,
+        true => "@/?#\\<>^|[]:%\"`{}",
+        // The forbidden host code points of the URL standard.
+        false => "@/?#\\<>^|[]:",
+    };
+    !host.contains(|c: char| !c.is_ascii_graphic() || refused.contains(c))
+}
+
+/// Whether the host of this scheme is one of the network.
+fn is_web(scheme: &str) -> bool {
+    default_port(scheme).is_some()
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -364,6 +424,46 @@ mod tests {
             (&["[::1]"], Some("http://[::1]:8000"), true),
             (&["http://[::1]:8000"], Some("http://[::1]:8000"), true),
             (&["http://[::1]:8000"], Some("http://[::1]"), false),
+            // What apps send, whose schemes are their own.
+            (&["app://."], Some("app://."), true),
+            (&["APP://."], Some("app://."), true),
+            (&["app://."], Some("app://a."), false),
+            (&["app://."], Some("app://example.com"), false),
+            (&["app://."], Some("http://."), false),
+            (&["app://-"], Some("app://-"), true),
+            (&["app://bundle"], Some("app://bundle"), true),
+            (&["app://.bundle"], Some("app://a.bundle"), true),
+            (&["app://"], Some("app://"), true),
+            (&["app://"], Some("app://a"), false),
+            (&["a+b-c.d://e"], Some("a+b-c.d://e"), true),
+            (&["app://%41'(b)~{c}"], Some("app://%41'(b)~{c}"), true),
+            (
+                &["capacitor://localhost"],
+                Some("capacitor://localhost"),
+                true,
+            ),
+            (&["capacitor://localhost"], Some("ionic://localhost"), false),
+            (
+                &["chrome-extension://bfnaelmomeimhlpmgjnjophhpkkoljpa"],
+                Some("chrome-extension://bfnaelmomeimhlpmgjnjophhpkkoljpa"),
+                true,
+            ),
+            (
+                &["safari-web-extension://0A1B2C3D-0000-0000-0000-000000000000"],
+                Some("safari-web-extension://0a1b2c3d-0000-0000-0000-000000000000"),
+                true,
+            ),
+            // Documents without an origin of their own, only if listed by name.
+            (&["file://"], Some("file://"), true),
+            (&["file:///"], Some("file://"), true),
+            (&["file://"], Some("null"), false),
+            (&["file://"], Some("file://example.com"), false),
+            (&["null"], Some("null"), true),
+            (&["null"], Some("http://null"), false),
+            (&["null"], Some("file://"), false),
+            (&["null"], None, false),
+            (&[".example.com"], Some("app://"), false),
+            (&[".example.com"], Some("http://"), false),
             (
                 &["other.com", "example.com"],
                 Some("http://example.com"),
@@ -431,8 +531,14 @@ mod tests {
             "",
             ".",
             "http://",
+            "http://.",
+            "https://",
+            "app://a b",
+            "app://*.bundle",
+            "app://a@b",
+            "http://a%2fb",
+            "1 2://a",
             "http://a:b",
-            "null",
             "://example.com",
             "user@example.com",
             "https://général.example",
