@@ -71,22 +71,27 @@ impl GroupName {
 /// The name of one channel: a consumer's, or one made by
 /// [`ChannelLayer::new_channel`](crate::ChannelLayer::new_channel).
 ///
-/// It is `specific.<node>!<number>`, both parts hexadecimal: the node that made it, and the channel
-/// there. As in Channels the alphabet is a group's and one `!`, and there are fewer than 100
-/// characters.
+/// It is `specific.<node>!<number>-<secret>`, all parts hexadecimal: the node that made it, the channel there, and 64 bits that
+/// cannot be guessed from other names. So who knows one channel's name can send to that one alone. As in Channels the alphabet
+/// is a group's and one `!`, and there are fewer than 100 characters.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
 
 impl ChannelName {
-    pub(crate) fn specific(node: u128, id: u64) -> Self {
-        Self(format!("specific.{node:032x}!{id:x}").into())
+    pub(crate) fn specific(address: ChannelAddress) -> Self {
+        let ChannelAddress { node, id, secret } = address;
+        Self(format!("specific.{node:032x}!{id:x}-{secret:016x}").into())
     }
 
-    /// The node and the number, if the name is of strait's making.
-    pub(crate) fn address(&self) -> Option<(u128, u64)> {
-        let (node, id) = self.0.strip_prefix("specific.")?.split_once('!')?;
-        let node = u128::from_str_radix(node, 16).ok()?;
-        Some((node, u64::from_str_radix(id, 16).ok()?))
+    /// What the name says, if it is of strait's making.
+    pub(crate) fn address(&self) -> Option<ChannelAddress> {
+        let (node, local) = self.0.strip_prefix("specific.")?.split_once('!')?;
+        let (id, secret) = local.split_once('-')?;
+        Some(ChannelAddress {
+            node: u128::from_str_radix(node, 16).ok()?,
+            id: u64::from_str_radix(id, 16).ok()?,
+            secret: u64::from_str_radix(secret, 16).ok()?,
+        })
     }
 
     /// The name as text.
@@ -104,6 +109,14 @@ impl ChannelName {
             None => check("channel name", name, name),
         }
     }
+}
+
+/// The parts of a channel's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChannelAddress {
+    pub(crate) node: u128,
+    pub(crate) id: u64,
+    pub(crate) secret: u64,
 }
 
 /// What [`latest`](crate::layer::Publish::latest) goes by: 1 to 99 bytes of any text.
@@ -230,6 +243,7 @@ mod tests {
     use proptest::prop_oneof;
     use proptest::test_runner::TestRunner;
 
+    use super::ChannelAddress;
     use super::ChannelName;
     use super::GroupName;
     use super::Key;
@@ -292,11 +306,21 @@ mod tests {
         ] {
             assert_eq!(ChannelName::try_from(name).is_ok(), accepted, "{name:?}");
         }
-        let name = ChannelName::specific(7, 255);
-        assert_eq!(
-            ChannelName::try_from(name.as_str()).unwrap().address(),
-            Some((7, 255))
-        );
+        let largest = ChannelAddress {
+            node: u128::MAX,
+            id: u64::MAX,
+            secret: u64::MAX,
+        };
+        let small = ChannelAddress {
+            node: 7,
+            id: 255,
+            secret: 0,
+        };
+        for address in [largest, small] {
+            let name = ChannelName::specific(address);
+            let read = ChannelName::try_from(name.as_str()).unwrap();
+            assert_eq!(read.address(), Some(address));
+        }
     }
 
     #[test]

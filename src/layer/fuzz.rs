@@ -25,9 +25,9 @@ pub fn names(data: &[u8]) {
             parts.len() <= 2 && parts.iter().all(|part| is_name(part)) && text.len() < 100;
         let channel = ChannelName::try_from(text);
         assert_eq!(channel.is_ok(), is_channel, "{text:?}");
-        if let Some((node, id)) = channel.ok().and_then(|channel| channel.address()) {
-            let made = ChannelName::specific(node, id);
-            assert_eq!(made.address(), Some((node, id)), "{text:?}");
+        if let Some(address) = channel.ok().and_then(|channel| channel.address()) {
+            let made = ChannelName::specific(address);
+            assert_eq!(made.address(), Some(address), "{text:?}");
         }
         check_encoding(text);
     }

@@ -82,8 +82,8 @@ impl Sink {
         self.registry.owns(channel)
     }
 
-    /// What the names of this node's channels begin with: `specific.` and 32 hexadecimal digits. Behind it they have a `!` and a
-    /// hexadecimal number.
+    /// What the names of this node's channels begin with: `specific.` and 32 hexadecimal digits. Behind it they have a `!`, a
+    /// hexadecimal number, a `-` and 16 hexadecimal digits.
     #[must_use]
     pub fn node(&self) -> String {
         self.registry.node()

@@ -170,7 +170,10 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         let event = || Payload::Event(Bytes::from_static(br#"{"type":"order.updated","id":5}"#));
-        let excepts = [None, Some(ChannelName::specific(7, 255))];
+        let excepts = [
+            None,
+            Some(ChannelName::try_from("specific.7!ff-9").unwrap()),
+        ];
         let keys = [None, Some(Key::try_from("courier 7/é").unwrap())];
         let payloads = [
             event(),

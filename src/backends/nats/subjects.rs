@@ -60,7 +60,8 @@ impl Subjects {
 }
 
 fn is_plain(part: &str) -> bool {
-    part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    part.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Begins every channel's name, before the node.
@@ -110,9 +111,9 @@ mod tests {
 
     #[test]
     fn a_channel_finds_its_way_back() {
-        let name = ChannelName::try_from("specific.00ff!1a").unwrap();
+        let name = ChannelName::try_from("specific.00ff!1a-09").unwrap();
         let subject = subjects().channel(&name).unwrap();
-        assert_eq!(subject, "strait.n.00ff.1a");
+        assert_eq!(subject, "strait.n.00ff.1a-09");
         assert_eq!(subjects().addressee(&subject), Some(Address::Channel(name)));
         assert_eq!(subjects().channels(), "strait.n.00ff.*");
     }
