@@ -82,9 +82,6 @@ impl Session {
         ctx.set_event(None);
         ctx.release();
         connection_closed(&closed);
-        if closed.cause() == Cause::SlowReader {
-            connection.hurry();
-        }
         let name = self.consumer.name();
         let end = hook::run_last(self.consumer.disconnect(ctx, closed), connection).await;
         log_last(&end, ctx, name);
