@@ -494,7 +494,7 @@ impl Consumer<Wanted> for Flooded {
 
     async fn receive(&mut self, _ctx: &Context, message: Message) -> strait::Result {
         match self.order.as_str() {
-            "bad_message" => drop(message.json::<Wanted>()?),
+            "bad_message" => message.json::<Wanted>().map(|_| ())?,
             "hook_failed" => return Err("on purpose".into()),
             "hook_panicked" => panic!("on purpose"),
             "hook_limit" | "hook_dropped" => pending().await,

@@ -424,7 +424,27 @@ mod tests {
             (&["[::1]"], Some("http://[::1]:8000"), true),
             (&["http://[::1]:8000"], Some("http://[::1]:8000"), true),
             (&["http://[::1]:8000"], Some("http://[::1]"), false),
-            // What apps send, whose schemes are their own.
+            (
+                &["other.com", "example.com"],
+                Some("http://example.com"),
+                true,
+            ),
+            (&["*"], None, true),
+            (&["*"], Some("rubbish"), true),
+            (&["example.com"], None, false),
+            (&["example.com"], Some(""), false),
+            (&["example.com"], Some("null"), false),
+            (&["example.com"], Some("something-invalid"), false),
+            (&["example.com"], Some("example.com"), false),
+            (&[], Some("http://example.com"), false),
+            (&[], None, false),
+        ];
+        assert_allowed(rows);
+    }
+
+    #[test]
+    fn lists_take_the_schemes_of_apps_as_they_are() {
+        assert_allowed(&[
             (&["app://."], Some("app://."), true),
             (&["APP://."], Some("app://."), true),
             (&["app://."], Some("app://a."), false),
@@ -464,21 +484,11 @@ mod tests {
             (&["null"], None, false),
             (&[".example.com"], Some("app://"), false),
             (&[".example.com"], Some("http://"), false),
-            (
-                &["other.com", "example.com"],
-                Some("http://example.com"),
-                true,
-            ),
-            (&["*"], None, true),
-            (&["*"], Some("rubbish"), true),
-            (&["example.com"], None, false),
-            (&["example.com"], Some(""), false),
-            (&["example.com"], Some("null"), false),
-            (&["example.com"], Some("something-invalid"), false),
-            (&["example.com"], Some("example.com"), false),
-            (&[], Some("http://example.com"), false),
-            (&[], None, false),
-        ];
+        ]);
+    }
+
+    /// Lists, an origin, and whether it is let in.
+    fn assert_allowed(rows: &[(&[&str], Option<&str>, bool)]) {
         for (list, origin, allowed) in rows {
             let origins = Origins::list(*list);
             assert_eq!(

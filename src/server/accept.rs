@@ -33,7 +33,7 @@ impl Acceptor {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, no connection is lost.
-    pub(super) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    pub(super) async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
