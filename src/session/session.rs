@@ -133,7 +133,8 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
 fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context) {
     let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
     let known = error.downcast_ref::<Error>();
-    let code = code.as_u16();
+    // Also of an error that is not logged: whether its `Display` panics must not depend on that.
+    let (code, text) = (code.as_u16(), chain(&**error));
     if known.is_some_and(Error::is_bad_message) {
         sampled!(
             log,
@@ -142,18 +143,12 @@ fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context)
             consumer,
             path = &*excerpt(path),
             code,
-            error = chain(&**error),
+            error = text,
             "closes: a message was not what was expected"
         );
     } else if known.is_some_and(Error::is_unavailable) && !ctx.layer().is_available() {
         // The outage was logged when it began, once for all connections.
-        tracing::debug!(
-            consumer,
-            path,
-            code,
-            error = chain(&**error),
-            "a hook failed"
-        );
+        tracing::debug!(consumer, path, code, error = text, "a hook failed");
     } else if !known.is_some_and(Error::is_close) {
         sampled!(
             log,
@@ -162,7 +157,7 @@ fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context)
             consumer,
             path = &*excerpt(path),
             code,
-            error = chain(&**error),
+            error = text,
             "a hook failed"
         );
     }
