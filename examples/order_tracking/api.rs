@@ -2,6 +2,7 @@
 //!
 //! Anyone may place an order, so each client address may place only a few at a time.
 
+use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -233,7 +234,7 @@ impl FromRequestParts<App> for WithinLimit {
         }
         let peer = parts.extensions.get::<Peer>();
         // Requests without an address count as one client. strait's server gives one to each.
-        let address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.0.ip());
+        let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
         let taken = app.limit.take(address);
         taken.map(|()| Self).map_err(Refusal::too_many_orders)
     }

@@ -48,7 +48,7 @@ impl RateLimit {
 fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        v4 => v4,
+        address @ IpAddr::V4(_) => address,
     }
 }
 
