@@ -2,16 +2,19 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::getrlimit;
+use rustix::process::setpriority_process;
 use rustix::process::setrlimit;
 use rustix::thread::CpuSet;
 use rustix::thread::sched_getaffinity;
 use rustix::thread::sched_setaffinity;
 
 /// One core for the server, one for the load.
+#[derive(Clone, Copy)]
 pub(crate) struct Cores {
     pub(crate) server: usize,
     pub(crate) load: usize,
@@ -48,6 +51,19 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
     Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// Gives this thread and those that it starts from now on the lowest priority.
+pub(crate) fn be_last() -> io::Result<()> {
+    Ok(setpriority_process(None, 19)?)
+}
+
+/// Returns how long this thread has been ready to run while its core was taken.
+pub(crate) fn waited_for_core() -> io::Result<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let second = text.split_whitespace().nth(1).unwrap_or_default();
+    let nanoseconds = second.parse().map_err(io::Error::other)?;
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// Raises the limit as far as it goes, here and for the servers, and returns it.
