@@ -6,6 +6,8 @@
 mod client;
 
 use std::fs;
+use std::future::poll_fn;
+use std::pin::pin;
 
 use flate2::Compress;
 use flate2::Compression;
@@ -405,4 +407,37 @@ fn noise(len: usize) -> Vec<u8> {
         (state >> 24) as u8
     };
     (0..len).map(next).collect()
+}
+
+/// Sends a mebibyte for any message, then how often the send had to wait.
+struct Sender;
+
+impl Consumer for Sender {
+    async fn receive(&mut self, ctx: &Context, _message: Message) -> strait::Result {
+        let mut sending = pin!(ctx.send(LONG.repeat(1 << 17)));
+        let mut waits = 0;
+        poll_fn(|cx| {
+            let poll = sending.as_mut().poll(cx);
+            waits += usize::from(poll.is_pending());
+            poll
+        })
+        .await?;
+        Ok(ctx.send(waits.to_string()).await?)
+    }
+}
+
+const LONG: &str = "shipped ";
+
+#[tokio::test]
+async fn a_long_message_leaves_others_their_turn_while_it_is_compressed() {
+    let config = deflating().outgoing(100, 1 << 24);
+    let router = Router::new().path("", |_| Ok(Sender)).config(config);
+    let mut client = Communicator::new(router, "/").header(EXTENSIONS, OFFER);
+    client.connect().await.unwrap();
+    client.send_text("now").await.unwrap();
+    let message = client.receive_text().await.unwrap();
+    assert!(message == LONG.repeat(1 << 17), "{} bytes", message.len());
+    let waits: u32 = client.receive_text().await.unwrap().parse().unwrap();
+    // Sixteen steps of 64 KiB: the first at the call, the last with the frame.
+    assert_eq!(waits, 14);
 }

@@ -2,10 +2,15 @@
 
 use std::fmt;
 use std::pin::Pin;
+#[cfg(feature = "deflate")]
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
+
+#[cfg(feature = "deflate")]
+use tokio::task::yield_now;
 
 use crate::error::Error;
 use crate::mailbox::Mailbox;
@@ -47,6 +52,15 @@ impl Future for Sending {
         let this = self.get_mut();
         if let Some(mistake) = this.mistake.take() {
             return Poll::Ready(Err(mistake));
+        }
+        #[cfg(feature = "deflate")]
+        if let Some(Outbound::Long(message)) = &mut this.message {
+            let Poll::Ready(compressed) = message.step() else {
+                // Others have their turn between two steps, the I/O driver as well.
+                let _ = pin!(yield_now()).poll(cx);
+                return Poll::Pending;
+            };
+            this.message = Some(compressed);
         }
         match ready!(this.mailbox.poll_send(&mut this.message, cx)) {
             Ok(()) => Poll::Ready(Ok(())),

@@ -35,6 +35,8 @@ struct Current {
     taken: Taken,
     /// The position of the next chunk of members.
     next: usize,
+    /// What each member is handed, roughly.
+    bytes: usize,
     /// All messages joined, for members that relay. Made when the first of them is met.
     relayed: OnceCell<Batch>,
     /// The ready messages joined, for members whose hook gets the events.
@@ -73,7 +75,8 @@ impl Delivery {
         }
     }
 
-    /// One chunk of members, and how many they were; `None` when the turn is over.
+    /// Serves one chunk of members and returns how many of [`CHUNK`] they stand for; `None` when the
+    /// turn is over.
     pub(super) fn step(&mut self) -> Option<usize> {
         let current = match &mut self.current {
             Some(current) => current,
@@ -85,8 +88,10 @@ impl Delivery {
                 none.insert(Current::new(taken))
             }
         };
-        let next = self.group.chunk(current.next, CHUNK, &mut self.chunk);
-        let handed = self.chunk.len();
+        let most = (CHUNK_BYTES / current.bytes.max(1)).clamp(1, CHUNK);
+        let next = self.group.chunk(current.next, most, &mut self.chunk);
+        // A short chunk of large frames takes as long as a whole one of small frames.
+        let handed = self.chunk.len() * CHUNK / most;
         for member in self.chunk.drain(..) {
             current.hand_to(&member, &self.group);
         }
@@ -122,7 +127,12 @@ impl Drop for Delivery {
 
 impl Current {
     fn new(taken: Taken) -> Self {
+        let payloads = taken
+            .messages
+            .iter()
+            .map(|message| message.parcel.encoded.wire().len());
         Self {
+            bytes: payloads.sum(),
             taken,
             next: 0,
             relayed: OnceCell::new(),
@@ -204,3 +214,7 @@ pub(super) const SHARED: usize = 2048;
 
 /// How many members are served before others may run: about two milliseconds of writing.
 pub(super) const CHUNK: usize = 256;
+
+/// How many bytes they are handed: about as long, if a member's frames are so large that their bytes
+/// count.
+const CHUNK_BYTES: usize = 4 * 1024 * 1024;

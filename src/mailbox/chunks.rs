@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::Buf;
-
 use super::shared::Shared;
 
 /// Small pieces are copied one behind the other, large ones shared. Frames are the queue's affair, not known here.
@@ -76,18 +74,6 @@ impl Chunks {
         let chunk = Chunk::Shared(shared);
         self.counted += chunk.counted();
         self.chunks.push_back(chunk);
-    }
-
-    /// Puts bytes before all that is left.
-    pub(super) fn put_first(&mut self, bytes: Vec<u8>) {
-        if let Some(first) = self.chunks.front_mut() {
-            self.counted -= first.counted();
-            first.advance(self.offset);
-            self.counted += first.counted();
-        }
-        self.offset = 0;
-        self.left += bytes.len();
-        self.chunks.push_front(Chunk::Own(bytes));
     }
 
     /// What is left, where it stands in one buffer.
@@ -268,13 +254,6 @@ impl Chunk {
             Self::Own(_) | Self::Shared(_) => 0,
         }
     }
-
-    fn advance(&mut self, written: usize) {
-        match self {
-            Self::Own(bytes) => drop(bytes.drain(..written)),
-            Self::Shared(shared) => shared.bytes_mut().advance(written),
-        }
-    }
 }
 
 /// Up to this many bytes a copy is cheaper than one more slice to write.
@@ -352,11 +331,6 @@ mod tests {
                         chunks.keep(kept);
                         model.truncate(kept);
                         pieces.retain(|&(start, length)| start + length <= kept);
-                    }
-                    3 => {
-                        chunks.put_first(vec![n; 3]);
-                        (0..3).for_each(|_| model.push_front(n));
-                        pieces.iter_mut().for_each(|(start, _)| *start += 3);
                     }
                     what => {
                         let shared = Shared::new(vec![n; size].into());

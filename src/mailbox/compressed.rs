@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use bytes::Bytes;
 
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::message::Message;
 use crate::websocket::Extensions;
 use crate::websocket::OpCode;
+use crate::websocket::deflate::Compressing;
 use crate::websocket::deflate::Compression;
 use crate::websocket::deflate::WindowBits;
 use crate::websocket::deflate::compressed_frame;
@@ -124,25 +126,67 @@ impl Mailbox {
         compression(self.config(), self.extensions())
     }
 
-    /// The message as it goes to this connection. Without the lock, since compressing takes its time.
+    /// The message as it goes to this connection. Compresses it without the lock, since that takes its
+    /// time; a long one is compressed [a step at a time](LongMessage) by whoever sends it.
     pub(crate) fn compressed(&self, message: Outbound) -> Outbound {
         let Some(compression) = self.compression() else {
             return message;
         };
         match message {
+            Outbound::Message(message) if message.len() < compression.min_len => {
+                Outbound::Message(message)
+            }
             Outbound::Message(message) => {
-                let frame = (message.len() >= compression.min_len)
-                    .then(|| compressed_message(&message, compression))
-                    .flatten();
-                frame.map_or(Outbound::Message(message), |frame| {
-                    Outbound::Ready(Encoded::ready(Shared::new(frame)))
-                })
+                let mut message = LongMessage::new(message, compression);
+                match message.step() {
+                    Poll::Ready(compressed) => compressed,
+                    Poll::Pending => Outbound::Long(Box::new(message)),
+                }
             }
             Outbound::Ready(event) => {
                 let budget = Some(self.budget());
                 Outbound::Ready(event.compressed_within(compression, budget))
             }
+            Outbound::Long(_) => message,
         }
+    }
+}
+
+/// A message of the consumer's own that is compressed in several steps.
+#[derive(Debug)]
+pub(crate) struct LongMessage {
+    message: Message,
+    compressing: Compressing,
+}
+
+impl LongMessage {
+    fn new(message: Message, compression: Compression) -> Self {
+        let opcode = match &message {
+            Message::Text(_) => OpCode::Text,
+            Message::Binary(_) => OpCode::Binary,
+        };
+        Self {
+            message,
+            compressing: Compressing::new(opcode, compression),
+        }
+    }
+
+    /// Compresses a piece of the message. Ready with what is to be sent: the compressed frame, or the
+    /// message itself if it is no longer.
+    pub(crate) fn step(&mut self) -> Poll<Outbound> {
+        let frame = self.compressing.step(self.message.as_bytes());
+        frame.map(|frame| match frame {
+            Some(frame) => Outbound::Ready(Encoded::ready(Shared::new(frame))),
+            None => Outbound::Message(std::mem::replace(
+                &mut self.message,
+                Message::Binary(Bytes::new()),
+            )),
+        })
+    }
+
+    /// The message, not compressed.
+    pub(super) fn into_plain(self) -> Message {
+        self.message
     }
 }
 
@@ -154,13 +198,6 @@ fn compression(config: &Config, extensions: Extensions) -> Option<Compression> {
         level: options.level,
         min_len: options.min_len,
     })
-}
-
-fn compressed_message(message: &Message, compression: Compression) -> Option<Bytes> {
-    match message {
-        Message::Text(text) => compressed_frame(OpCode::Text, text.as_bytes(), compression),
-        Message::Binary(bytes) => compressed_frame(OpCode::Binary, bytes, compression),
-    }
 }
 
 /// The length from which on any connection so far wants messages compressed. It only falls, and while

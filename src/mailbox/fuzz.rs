@@ -43,13 +43,13 @@ pub fn outgoing(data: &[u8]) {
             6 => push_batch(&mut queue, &mut model, number, &[size, 3 * size, 0]),
             7 => push_batch(&mut queue, &mut model, number, &[1, 1000 + size]),
             8 => {
-                queue.set_ping();
+                queue.controls().push_ping();
                 model.ping = true;
             }
             9 => {
                 let payload = vec![number as u8; size % 126];
-                queue.set_pong(ControlPayload::new(&payload));
-                model.pong = Some(payload);
+                queue.controls().push_pong(ControlPayload::new(&payload));
+                model.push_pong(payload);
             }
             10 if queue.is_empty() => push_begun(&mut queue, &mut model, number, size),
             11 => {
@@ -148,7 +148,7 @@ fn write(queue: &mut Outgoing, model: &mut Model, most: usize) {
         }
     });
     model.place_controls();
-    assert_eq!(is_asked_for_nothing, model.frames.is_empty());
+    assert_eq!(is_asked_for_nothing, model.is_empty());
     match result {
         Poll::Pending => assert_eq!(most, 0),
         Poll::Ready(written) => assert_eq!(written.ok(), Some(wire.len())),
@@ -167,7 +167,11 @@ struct Model {
     /// How much of the first frame is written.
     begun: usize,
     ping: bool,
-    pong: Option<Vec<u8>>,
+    pongs: VecDeque<Vec<u8>>,
+    /// The control frames that are being written.
+    controls: VecDeque<Bytes>,
+    /// How much of the first of them is written.
+    control_begun: usize,
 }
 
 struct Waiting {
@@ -182,9 +186,19 @@ impl Model {
         self.frames.push_back(Waiting { wire, tag });
     }
 
-    fn push_first(&mut self, wire: Bytes) {
-        let tag = TAGS.len();
-        self.frames.push_front(Waiting { wire, tag });
+    fn push_pong(&mut self, payload: Vec<u8>) {
+        if self.pongs.len() == 16 {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(payload);
+    }
+
+    fn has_controls(&self) -> bool {
+        self.ping || !self.pongs.is_empty() || !self.controls.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty() && !self.has_controls()
     }
 
     fn offer(&mut self, wire: Bytes, tag: usize, bound: Bound) -> bool {
@@ -209,23 +223,24 @@ impl Model {
         lengths.sum::<usize>() - self.begun
     }
 
-    /// At a border of a frame, the ping first.
+    /// At a frame boundary, the ping first; not before the last ones are written.
     fn place_controls(&mut self) {
-        if self.begun > 0 {
+        if self.begun > 0 || !self.controls.is_empty() {
             return;
         }
-        if let Some(payload) = self.pong.take() {
-            self.push_first(frame(OpCode::Pong, &payload));
-        }
         if std::mem::take(&mut self.ping) {
-            self.push_first(frame(OpCode::Ping, b""));
+            self.controls.push_back(frame(OpCode::Ping, b""));
         }
+        let pongs = self.pongs.drain(..);
+        let pongs = pongs.map(|payload| frame(OpCode::Pong, &payload));
+        self.controls.extend(pongs);
     }
 
     fn discard(&mut self) {
         self.frames.truncate(usize::from(self.begun > 0));
         self.ping = false;
-        self.pong = None;
+        self.pongs.clear();
+        self.controls.truncate(usize::from(self.control_begun > 0));
     }
 
     fn discard_all_but_last(&mut self) {
@@ -236,25 +251,40 @@ impl Model {
 
     fn written(&mut self, mut wire: &[u8]) {
         while !wire.is_empty() {
-            let first = self.frames.front().expect("more was written than waits");
-            let rest = &first.wire[self.begun..];
+            let is_control = self.begun == 0 && !self.controls.is_empty();
+            let (first, begun) = if is_control {
+                (self.controls.front(), &mut self.control_begun)
+            } else {
+                (
+                    self.frames.front().map(|first| &first.wire),
+                    &mut self.begun,
+                )
+            };
+            let first = first.expect("more was written than waits");
+            let rest = &first[*begun..];
             let length = rest.len().min(wire.len());
             assert_eq!(wire[..length], rest[..length], "a frame is torn");
             wire = &wire[length..];
-            self.begun += length;
-            if self.begun == first.wire.len() {
+            *begun += length;
+            if *begun < first.len() {
+                continue;
+            }
+            *begun = 0;
+            if is_control {
+                self.controls.pop_front();
+            } else {
                 self.frames.pop_front();
-                self.begun = 0;
-                let waits = self.ping || self.pong.is_some();
-                assert!(wire.is_empty() || !waits, "a control frame was passed over");
+                assert!(
+                    wire.is_empty() || !self.has_controls(),
+                    "a control frame was passed over"
+                );
             }
         }
     }
 
     fn compare(&self, queue: &Outgoing) {
         let bytes = self.bytes();
-        let controls = self.ping || self.pong.is_some();
-        assert_eq!(queue.is_empty(), bytes == 0 && !controls);
+        assert_eq!(queue.is_empty(), self.is_empty());
         let count = self.frames.len();
         let exact = Bound { count, bytes };
         assert!(queue.is_full(exact), "less than {exact:?}");

@@ -39,11 +39,6 @@ impl Keyed {
         });
     }
 
-    /// A frame is put before all others.
-    pub(super) fn put_first(&mut self) {
-        self.first = self.first.wrapping_sub(1);
-    }
-
     /// So many frames at the front have gone, and of what is left only these may be taken out.
     pub(super) fn advance(&mut self, gone: usize, unbegun: Range<usize>) {
         self.first = self.first.wrapping_add(gone as u64);

@@ -22,21 +22,19 @@ use tokio::net::TcpStream;
 use crate::close::CloseCode;
 use crate::config::Config;
 use crate::config::Overflow;
-use crate::message::Message;
 use crate::metrics::events_dropped;
 use crate::metrics::frames_dropped;
 use crate::websocket::ControlPayload;
 use crate::websocket::Extensions;
-use crate::websocket::OpCode;
 
 use super::batch::Batch;
 use super::budget::Budget;
 use super::budget::Queue;
+use super::controls::Controls;
 use super::encoded::Encoded;
 use super::gap::Gap;
 use super::outbound::Outbound;
 use super::outbound::QueueFull;
-use super::outgoing::Outgoing;
 use super::parcel::Parcel;
 use super::state::ATTENTION;
 use super::state::CloseRequest;
@@ -321,7 +319,7 @@ impl Mailbox {
         }
     }
 
-    /// Counts the frames that wait; see [`Outgoing::grown`].
+    /// Counts the frames that wait; see [`Outgoing::grown`](super::outgoing::Outgoing::grown).
     fn grown(self: &Arc<Self>, state: &mut State) -> bool {
         let queue = state.outgoing.as_mut();
         queue.is_some_and(|queue| queue.grown(self))
@@ -355,9 +353,10 @@ impl Mailbox {
         }
         let queue = state.outgoing();
         match message.take() {
-            Some(Outbound::Message(Message::Text(text))) => queue.push(OpCode::Text, text),
-            Some(Outbound::Message(Message::Binary(bytes))) => queue.push(OpCode::Binary, bytes),
+            Some(Outbound::Message(message)) => queue.push_message(message),
             Some(Outbound::Ready(frame)) => queue.push_wire(frame.shared()),
+            #[cfg(feature = "deflate")]
+            Some(Outbound::Long(message)) => queue.push_message(message.into_plain()),
             None => {}
         }
         let is_exceeded = self.grown(&mut state);
@@ -471,18 +470,18 @@ impl Mailbox {
 
     /// Queues the answer to a ping.
     pub(crate) fn pong(&self, payload: ControlPayload) {
-        self.control(|queue| queue.set_pong(payload));
+        self.control(|controls| controls.push_pong(payload));
     }
 
     /// Queues a ping.
     pub(crate) fn ping(&self) {
-        self.control(Outgoing::set_ping);
+        self.control(Controls::push_ping);
     }
 
-    fn control(&self, set: impl FnOnce(&mut Outgoing)) {
+    fn control(&self, push: impl FnOnce(&mut Controls)) {
         let mut state = self.lock();
         if state.door != Door::Shut {
-            set(state.outgoing());
+            push(state.outgoing().controls());
         }
     }
 

@@ -9,6 +9,7 @@ mod budget;
 mod chunks;
 #[cfg(feature = "deflate")]
 mod compressed;
+mod controls;
 mod encoded;
 mod events;
 #[cfg(any(test, fuzzing))]

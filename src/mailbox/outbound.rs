@@ -2,6 +2,8 @@
 
 use crate::message::Message;
 
+#[cfg(feature = "deflate")]
+use super::compressed::LongMessage;
 use super::encoded::Encoded;
 
 /// A message on its way into the queue.
@@ -9,6 +11,9 @@ use super::encoded::Encoded;
 pub(crate) enum Outbound {
     Message(Message),
     Ready(Encoded),
+    /// A long message that is being compressed.
+    #[cfg(feature = "deflate")]
+    Long(Box<LongMessage>),
 }
 
 /// There was no room, and nobody writes yet.

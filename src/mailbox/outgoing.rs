@@ -10,7 +10,7 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use crate::config::Bound;
-use crate::websocket::ControlPayload;
+use crate::message::Message;
 use crate::websocket::OpCode;
 use crate::websocket::encode_into;
 use crate::websocket::header;
@@ -20,6 +20,7 @@ use super::account::FREE;
 use super::budget::Queue;
 use super::chunks::COPIED;
 use super::chunks::Chunks;
+use super::controls::Controls;
 use super::keyed::Keyed;
 use super::mailbox::Mailbox;
 use super::shared::Shared;
@@ -38,11 +39,8 @@ pub(super) struct Outgoing {
     /// How much of the first frame is written. Where it is not zero, that frame must be finished
     /// whatever happens.
     begun: usize,
-    /// A ping that goes out at the next frame boundary.
-    ping: bool,
-    /// The answer to the peer's last ping, likewise; a later one takes its place (RFC 6455, section
-    /// 5.5.3), so that a peer that pings and does not read costs nothing.
-    pong: Option<ControlPayload>,
+    /// Pings and pongs, which go out at the next frame boundary.
+    controls: Controls,
     account: Account,
 }
 
@@ -66,7 +64,7 @@ impl Outgoing {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.chunks.left() == 0 && !self.has_controls()
+        self.chunks.left() == 0 && self.controls.is_empty()
     }
 
     pub(super) fn is_full(&self, bound: Bound) -> bool {
@@ -117,6 +115,14 @@ impl Outgoing {
         self.lengths.push_back(short(length));
     }
 
+    /// Appends a message; a large one is shared.
+    pub(super) fn push_message(&mut self, message: Message) {
+        match message {
+            Message::Text(text) => self.push(OpCode::Text, text),
+            Message::Binary(bytes) => self.push(OpCode::Binary, bytes),
+        }
+    }
+
     /// Appends a ready frame; a large one is shared.
     pub(super) fn push_wire(&mut self, wire: &Shared) {
         self.chunks.push(wire);
@@ -160,12 +166,9 @@ impl Outgoing {
         self.begun = written;
     }
 
-    pub(super) fn set_ping(&mut self) {
-        self.ping = true;
-    }
-
-    pub(super) fn set_pong(&mut self, payload: ControlPayload) {
-        self.pong = Some(payload);
+    /// The pings and pongs that wait.
+    pub(super) fn controls(&mut self) -> &mut Controls {
+        &mut self.controls
     }
 
     /// Drops every frame that is not begun.
@@ -173,8 +176,7 @@ impl Outgoing {
         self.chunks.keep(self.rest_of_begun());
         self.lengths.truncate(usize::from(self.begun > 0));
         self.keyed.clear();
-        self.ping = false;
-        self.pong = None;
+        self.controls.discard();
         self.shrunk();
     }
 
@@ -195,7 +197,7 @@ impl Outgoing {
         write: &mut impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let result = if let Some(only) = self.chunks.only()
-            && !self.has_controls()
+            && self.controls.is_empty()
         {
             // As nearly always: what a hook sent.
             write(&[IoSlice::new(only)])
@@ -211,23 +213,26 @@ impl Outgoing {
         result
     }
 
-    /// Fills `slices` with what to write next, and says how many it filled.
+    /// Fills `slices` with what to write next, and returns how many it filled.
     ///
-    /// Where a control frame waits and another frame is begun, that is the rest of the begun one.
+    /// If a control frame waits and another frame is begun, that is the rest of the begun one.
     fn slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
-        if self.begun == 0 {
-            self.place_controls();
+        if self.controls.is_empty() {
+            return self.chunks.slices(slices, usize::MAX);
         }
-        let most = if self.has_controls() {
-            self.rest_of_begun()
-        } else {
-            usize::MAX
-        };
-        self.chunks.slices(slices, most)
+        if self.begun > 0 {
+            return self.chunks.slices(slices, self.rest_of_begun());
+        }
+        self.controls.encode();
+        slices[0] = IoSlice::new(self.controls.unwritten());
+        1 + self.chunks.slices(&mut slices[1..], usize::MAX)
     }
 
     /// Takes away what was written.
-    fn advance(&mut self, written: usize) {
+    fn advance(&mut self, mut written: usize) {
+        if self.begun == 0 {
+            written = self.controls.advance(written);
+        }
         if written == self.chunks.left() {
             return self.drained();
         }
@@ -258,36 +263,11 @@ impl Outgoing {
         (self.chunks.held(), self.chunks.left())
     }
 
-    fn has_controls(&self) -> bool {
-        self.ping || self.pong.is_some()
-    }
-
     fn rest_of_begun(&self) -> usize {
         match self.lengths.front() {
             Some(&length) if self.begun > 0 => length as usize - self.begun,
             _ => 0,
         }
-    }
-
-    /// Puts the waiting control frames first. Only at a frame boundary.
-    fn place_controls(&mut self) {
-        if !self.has_controls() {
-            return;
-        }
-        let mut frames = Vec::new();
-        if let Some(payload) = self.pong.take() {
-            encode_into(&mut frames, OpCode::Pong, &payload);
-            self.lengths.push_front(short(frames.len()));
-            self.keyed.put_first();
-        }
-        if std::mem::take(&mut self.ping) {
-            let before = frames.len();
-            encode_into(&mut frames, OpCode::Ping, b"");
-            self.lengths.push_front(short(frames.len() - before));
-            self.keyed.put_first();
-            frames.rotate_left(before);
-        }
-        self.chunks.put_first(frames);
     }
 
     /// All is written, or given up; a control frame may still wait.
@@ -305,8 +285,7 @@ impl Outgoing {
             self.lengths.shrink_to(64);
         }
         self.keyed.shrink();
-        self.ping = false;
-        self.pong = None;
+        self.controls.clear();
         self.account = Account::default();
     }
 }
@@ -323,7 +302,7 @@ thread_local! {
 
 /// How many buffers one write takes together.
 const SLICES: usize = 16;
-/// Queues kept per thread; 16 KiB each at the most.
+/// Queues kept per thread; at most 19 KiB each.
 const POOLED: usize = 64;
 
 #[cfg(test)]
@@ -343,7 +322,6 @@ mod tests {
     use crate::config::Config;
     use crate::websocket::ControlPayload;
     use crate::websocket::OpCode;
-    use crate::websocket::encode_into;
     use crate::websocket::frame;
 
     use super::Outgoing;
@@ -368,24 +346,6 @@ mod tests {
             left -= taken;
         }
         queue.advance(wire.len() - before);
-    }
-
-    #[test]
-    fn a_pong_goes_at_the_next_boundary_and_replaces_an_older_one() {
-        let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
-        let first = frame(OpCode::Text, b"first");
-        queue.push_wire(&Shared::new(first.clone()));
-        queue.push(OpCode::Text, "second");
-        write(&mut queue, 3, &mut wire);
-        queue.set_pong(ControlPayload::new(b"old"));
-        queue.set_pong(ControlPayload::new(b"new"));
-        while !queue.is_empty() {
-            write(&mut queue, 3, &mut wire);
-        }
-        let mut expected = first.to_vec();
-        encode_into(&mut expected, OpCode::Pong, b"new");
-        encode_into(&mut expected, OpCode::Text, b"second");
-        assert_eq!(wire, expected);
     }
 
     #[test]
@@ -541,7 +501,7 @@ mod tests {
                         pushed.push(frame.to_vec());
                         keys.push(Some(key));
                     }
-                    Step::Pong => queue.set_pong(ControlPayload::new(b"pong")),
+                    Step::Pong => queue.controls().push_pong(ControlPayload::new(b"pong")),
                     Step::Write(most) => write(&mut queue, most, &mut wire),
                     Step::Discard => {
                         queue.discard();

@@ -41,10 +41,6 @@ impl Shared {
         &self.bytes
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut Bytes {
-        &mut self.bytes
-    }
-
     pub(super) fn slice(&self, range: Range<usize>) -> Self {
         Self {
             bytes: self.bytes.slice(range),

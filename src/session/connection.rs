@@ -26,6 +26,8 @@ use super::inbound::InboundRate;
 use super::input::Input;
 use super::reading::Inbound;
 use super::transport::Transport;
+use super::turn::Turn;
+use super::turn::yield_turn;
 use super::wire::Wire;
 
 /// One WebSocket connection after its handshake. It owns nothing while idle but this and its timer.
@@ -41,10 +43,8 @@ pub(super) struct Connection {
     pub(super) end: Option<Box<Closed>>,
     /// An event goes before the next message.
     pub(super) event_first: bool,
-    /// Hooks run in a row, without a wait.
-    pub(super) turns: u8,
-    /// Likewise, reads.
-    pub(super) reads: u8,
+    /// What may be done before others have their turn.
+    pub(super) turn: Turn,
     /// The running hook has waited, so that it may have deadlines.
     pub(super) hook_waited: bool,
     pub(super) inbound: Inbound,
@@ -76,8 +76,7 @@ impl Connection {
             backlog: None,
             end: None,
             event_first: false,
-            turns: 0,
-            reads: 0,
+            turn: Turn::new(),
             hook_waited: false,
             inbound: Inbound::Open,
             is_drained: false,
@@ -98,10 +97,11 @@ impl Connection {
     /// The next message, event or end; messages and events take turns. What is to be written is
     /// written before this waits.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        if self.turns == TURNS {
-            // Others on this thread have their turn, too, and the peer its answers.
-            cx.waker().wake_by_ref();
-            // Where events never cease to wait, this is when the peer is heard.
+        if self.turn.is_over() {
+            // Others have their turn, and the peer gets its answers.
+            yield_turn(cx);
+            self.turn = Turn::new();
+            // If events never cease to wait, this is when the peer is heard.
             if self.input.is_none() {
                 let _ = self.poll_read(cx);
             }
@@ -113,7 +113,7 @@ impl Connection {
         }
         loop {
             if let Some(next) = self.at_hand(cx) {
-                self.turns += 1;
+                self.turn.ran_hook();
                 if let Some(rate) = &mut self.rate {
                     // The hook may block its thread. Until everything is read, nobody can tell when it came.
                     rate.rest();
@@ -405,7 +405,5 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// How many hooks run in a row before others have their turn.
-const TURNS: u8 = 64;
 /// How many times [`Config::write_timeout`] all that waits has when the connection closes.
 const FLUSHES: u32 = 3;

@@ -15,6 +15,7 @@ mod reading;
 mod session;
 mod sockets;
 mod transport;
+mod turn;
 mod wire;
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use crate::websocket::Violation;
 
 use super::connection::Connection;
 use super::input::Input;
+use super::turn::Turn;
+use super::turn::yield_turn;
 
 /// What is still to be expected from the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,26 +46,34 @@ impl Connection {
         self.decode()
     }
 
+    /// The next message of what was read, until the session's turn is over; control frames on the way
+    /// are answered.
     pub(super) fn decode(&mut self) -> Option<Message> {
         while let Some(input) = &mut self.input {
-            if self.inbound != Inbound::Open {
+            if self.inbound != Inbound::Open || input.is_spent() {
                 self.drop_input();
                 return None;
             }
-            if input.is_spent() {
-                self.drop_input();
+            if self.turn.is_over() {
                 return None;
             }
             let (bytes, at) = input.unread();
             let mut decoded = self.decoder.decode(bytes, at);
+            let fragments = self.decoder.take_fragments();
+            self.turn.fragmented(fragments);
             if let Some(rate) = &mut self.rate {
-                decoded = rate.limit(decoded, self.decoder.take_fragments());
+                decoded = rate.limit(decoded, fragments);
             }
             match decoded {
-                Ok(Some(Incoming::Text(text))) => return Some(Message::Text(text)),
-                Ok(Some(Incoming::Binary(bytes))) => return Some(Message::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => self.mailbox().pong(payload),
-                Ok(Some(Incoming::Pong(_))) => {}
+                Ok(Some(Incoming::Text(text))) => return Some(self.decoded(Message::Text(text))),
+                Ok(Some(Incoming::Binary(bytes))) => {
+                    return Some(self.decoded(Message::Binary(bytes)));
+                }
+                Ok(Some(Incoming::Ping(payload))) => {
+                    self.turn.controlled();
+                    self.mailbox().pong(payload);
+                }
+                Ok(Some(Incoming::Pong(_))) => self.turn.controlled(),
                 Ok(Some(Incoming::Close(body))) => {
                     let body = body.map(|body| (CloseCode::from_wire(body.code), body.reason));
                     let (code, reason) = body.unwrap_or((CloseCode::NO_STATUS, String::new()));
@@ -74,6 +84,12 @@ impl Connection {
             }
         }
         None
+    }
+
+    fn decoded(&mut self, message: Message) -> Message {
+        let is_compressed = self.mailbox().extensions().may_compress();
+        self.turn.decoded(message.len(), is_compressed);
+        message
     }
 
     pub(super) fn peer_closed(&mut self, code: CloseCode, reason: String) {
@@ -100,18 +116,18 @@ impl Connection {
         });
     }
 
-    /// Reads once; ready when there is something new: bytes, or the stream's end.
+    /// Reads once; ready when there is something new: bytes, or the stream's end. A session whose turn
+    /// is over reads in the next one, when what it has read before is decoded.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !matches!(self.inbound, Inbound::Open | Inbound::Garbage) {
             return Poll::Pending;
         }
+        if self.turn.is_over() {
+            yield_turn(cx);
+            return Poll::Pending;
+        }
         if self.is_drained && self.wire.poll_readable(cx).is_pending() {
             return self.nothing_to_read();
-        }
-        if self.reads == READS {
-            // A peer that never stops is not all that there is: others have their turn, and deadlines pass.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
         }
         let mut input = Input::pooled();
         let read = self.wire.poll_read(input.room(), cx);
@@ -121,7 +137,8 @@ impl Connection {
                 return self.nothing_to_read();
             }
             Poll::Ready(Ok(read)) if read > 0 => {
-                self.reads += 1;
+                let is_compressed = self.mailbox().extensions().may_compress();
+                self.turn.read(read, is_compressed);
                 self.is_drained = read < input.room().len();
                 input.fill(read);
                 self.input = Some(input);
@@ -187,7 +204,6 @@ impl Connection {
         // No hook takes what comes, and the time of the close is bounded.
         self.rate = None;
         while self.decode().is_some() {}
-        self.drop_input();
     }
 
     /// The peer has ended its half of the stream without a close frame. What is queued still goes out: it may read on.
@@ -216,8 +232,7 @@ impl Connection {
 
     /// Nothing borrowed from the thread survives a suspension.
     pub(super) fn sleep(&mut self) {
-        self.turns = 0;
-        self.reads = 0;
+        self.turn = Turn::new();
         self.is_drained = false;
         self.input = self.input.take().and_then(Input::park);
     }
@@ -226,6 +241,3 @@ impl Connection {
         self.end.get_or_insert_with(|| Box::new(closed));
     }
 }
-
-/// How often in a row a connection reads before others have their turn: half a megabyte at the most.
-const READS: u8 = 16;

@@ -10,3 +10,14 @@ pub(crate) struct Extensions {
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<WindowBits>,
 }
+
+impl Extensions {
+    /// Whether messages on this connection may be compressed.
+    pub(crate) const fn may_compress(self) -> bool {
+        #[cfg(feature = "deflate")]
+        let may_compress = self.deflate.is_some();
+        #[cfg(not(feature = "deflate"))]
+        let may_compress = false;
+        may_compress
+    }
+}

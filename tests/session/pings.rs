@@ -6,6 +6,7 @@ use strait::close::Cause;
 use strait::config::Config;
 
 use super::act::Act;
+use super::client::frame;
 use super::line::Line;
 
 const PING: u8 = 0x9;
@@ -68,7 +69,7 @@ async fn a_ping_that_waits_for_its_answer_rests_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_many_pings_to_a_connection_that_cannot_write_the_newest_is_answered() {
+async fn a_connection_that_cannot_write_answers_the_sixteen_newest_pings() {
     for (name, message) in [("idle", None), ("in a hook", Some("wait"))] {
         let mut line = Line::open(Config::new(), 500).await;
         line.peer.reads = false;
@@ -85,12 +86,29 @@ async fn of_many_pings_to_a_connection_that_cannot_write_the_newest_is_answered(
         line.pass(1).await;
         line.peer.reads = true;
         line.pass(1).await;
-        let pongs = &line.peer.pongs;
-        assert_eq!(pongs, &["9999"], "{name}");
+        let newest: Vec<_> = (9984..10_000).map(|number| number.to_string()).collect();
+        assert_eq!(line.peer.pongs, newest, "{name}");
         line.peer.send(PING, b"and again");
         line.pass(1).await;
         assert_eq!(line.peer.pongs.last().unwrap(), "and again", "{name}");
         assert_eq!(line.closed(), None, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_ping_of_one_write_is_answered_in_order() {
+    for (name, message) in [("idle", None), ("in a hook", Some("wait"))] {
+        let mut line = Line::open(Config::new(), 1 << 16).await;
+        message.iter().for_each(|message| line.say(message));
+        line.pass(1).await;
+        let payloads: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+        let pings: Vec<_> = payloads
+            .iter()
+            .map(|payload| frame(PING, payload))
+            .collect();
+        line.peer.write(&pings.concat());
+        line.pass(1).await;
+        assert_eq!(line.peer.pongs, payloads, "{name}");
     }
 }
 

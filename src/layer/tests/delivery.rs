@@ -82,6 +82,11 @@ async fn append_waiting(group: &Arc<Group>, n: u64) {
     }
 }
 
+fn has_event(mailbox: &Mailbox) -> bool {
+    let cx = Context::from_waker(Waker::noop());
+    mailbox.poll_event(&cx).is_ready()
+}
+
 fn received(mailbox: &Mailbox) -> Vec<u64> {
     let cx = Context::from_waker(Waker::noop());
     let mut numbers = Vec::new();
@@ -160,6 +165,30 @@ fn messages_that_come_within_a_turn_start_no_other() {
     assert_eq!(tasks(), 0);
     for mailbox in &mailboxes {
         assert_eq!(received(mailbox), (0..8).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_chunk_of_members_is_short_if_the_message_is_long() {
+    let rows = [
+        (1, CHUNK),
+        (8 * 1024, CHUNK),
+        (64 * 1024, 63),
+        (1 << 20, 3),
+        (8 << 20, 1),
+    ];
+    for (length, expected) in rows {
+        let runtime = idle_runtime();
+        let group = group();
+        let entered = runtime.enter();
+        let members = members(&group, 300);
+        drop(entered);
+        let encoded = Encoded::event("1".repeat(length).as_bytes());
+        let message = Pending::new(Parcel::new(encoded, None), true, None);
+        assert!(group.append(message, PENDING).is_ok());
+        runtime.block_on(yield_now());
+        let served = members.iter().filter(|member| has_event(member)).count();
+        assert_eq!(served, expected, "{length} bytes");
     }
 }
 

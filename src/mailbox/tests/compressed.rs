@@ -17,8 +17,11 @@ use crate::mailbox::Outbound;
 use crate::mailbox::Parcel;
 use crate::mailbox::Taken;
 use crate::mailbox::Terms;
+use crate::message::Message;
 use crate::websocket::Extensions;
+use crate::websocket::OpCode;
 use crate::websocket::deflate::WindowBits;
+use crate::websocket::deflate::compressed_frame;
 
 /// Connections that nobody reads from.
 fn connections(budget: &Arc<Budget>, windows: &[u8]) -> Vec<Arc<Mailbox>> {
@@ -72,4 +75,36 @@ fn a_forwarded_event_counts_once_for_each_window() {
     mailboxes.iter().for_each(|mailbox| mailbox.end());
     assert_eq!(budget.used(), 0);
     assert!(budget.knows_nobody());
+}
+
+#[test]
+fn a_long_message_is_compressed_in_steps_to_the_same_frame() {
+    let mailbox = &connections(&Budget::new(usize::MAX), &[15])[0];
+    let compression = mailbox.compression().unwrap();
+    let steps = |payload: Vec<u8>| {
+        let mut steps = 1;
+        let mut message = mailbox.compressed(Outbound::Message(Message::from(payload)));
+        while let Outbound::Long(long) = &mut message {
+            if let Poll::Ready(done) = long.step() {
+                message = done;
+            }
+            steps += 1;
+        }
+        (message, steps)
+    };
+    let text = records(10_000);
+    let (message, count) = steps(text.clone());
+    let frame = compressed_frame(OpCode::Binary, &text, compression).unwrap();
+    assert!(matches!(&message, Outbound::Ready(ready) if *ready.wire() == frame));
+    assert_eq!(count, text.len().div_ceil(64 * 1024));
+    // What would not be shorter goes as it is.
+    let mut state = 1_u32;
+    let noise = (0..200_000).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let noise: Vec<u8> = noise.collect();
+    let (message, count) = steps(noise.clone());
+    assert!(matches!(&message, Outbound::Message(plain) if plain.as_bytes() == noise));
+    assert_eq!(count, 4);
 }

@@ -3,4 +3,5 @@
 mod budget;
 #[cfg(feature = "deflate")]
 mod compressed;
+mod controls;
 mod waking;

@@ -1,5 +1,8 @@
 //! A peer that never stops sending, and never sends a message.
 
+#![allow(clippy::unwrap_used, reason = "a failing test should panic")]
+
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +17,9 @@ use bytes::Bytes;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::task::yield_now;
 use tokio::time::advance;
 
 use crate::close::Cause;
@@ -80,8 +86,11 @@ impl Wake for Woken {
 }
 
 impl Woken {
-    fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+    /// Not at once: the I/O driver comes first.
+    async fn take_after_driver(&self) -> bool {
+        let at_once = self.0.load(Ordering::Relaxed);
+        yield_now().await;
+        !at_once && self.0.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -110,27 +119,50 @@ async fn others_have_their_turn_while_a_peer_sends_on_and_on() {
     for (_, mut connection) in connections() {
         for _ in 0..3 {
             assert!(connection.poll_next(cx).is_pending());
-            assert!(woken.take(), "it goes on by itself");
+            assert!(woken.take_after_driver().await, "it goes on by itself");
             // While a hook runs.
             assert!(connection.poll_background(cx).is_none());
-            assert!(woken.take());
+            assert!(woken.take_after_driver().await);
         }
+    }
+}
+
+/// A session that is over its turn used to wake itself, and stood in the thread's queue again before the
+/// driver was asked what had arrived for others.
+#[test]
+fn the_io_driver_is_polled_between_two_turns() {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .event_interval(u32::MAX)
+        .build()
+        .unwrap();
+    for at in 0..2 {
+        runtime.block_on(async {
+            let (_, mut connection) = connections().remove(at);
+            let flood = tokio::spawn(poll_fn(move |cx| connection.poll_next(cx).map(drop)));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let _client = std::net::TcpStream::connect(address).unwrap();
+            listener.accept().await.unwrap();
+            assert!(!flood.is_finished(), "it read until it was ended");
+            flood.abort();
+        });
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_close_has_its_deadline_while_a_peer_sends_on_and_on() {
-    let woken = Arc::new(Woken::default());
-    let waker = Waker::from(woken.clone());
-    let cx = &mut Context::from_waker(&waker);
     for (mailbox, mut connection) in connections() {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let cx = &mut Context::from_waker(&waker);
         mailbox.close(CloseRequest {
             code: CloseCode::NORMAL,
             reason: String::new(),
             cause: Cause::Server,
         });
         assert!(connection.poll_closing(cx).is_pending());
-        assert!(woken.take());
+        assert!(woken.take_after_driver().await);
         advance(mailbox.config().close_timeout).await;
         assert!(connection.poll_closing(cx).is_ready());
     }

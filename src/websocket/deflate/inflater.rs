@@ -8,8 +8,9 @@ use flate2::Status;
 
 use crate::websocket::violation::Violation;
 
-/// Inflates one message. Its state, about 47 KB, is the thread's: borrowed from there with the first
-/// bytes, given back when this is dropped.
+/// Inflates one message. Its state, about 47 KB, comes from the thread's pool with the first bytes and
+/// returns to it with the end of the message. The state of a message that did not end well is dropped:
+/// a reset is not trusted to clear what such a message leaves behind.
 #[derive(Debug)]
 pub(in crate::websocket) struct Inflater {
     /// `None` before the first bytes.
@@ -88,23 +89,15 @@ impl Inflater {
     /// The end of the message. What was pushed must be whole blocks, of which the last was an empty
     /// one without its last four bytes (7.2.1), or a final one.
     pub(in crate::websocket) fn finish(mut self) -> Result<(), Violation> {
-        if self.is_final {
-            return Ok(());
+        let mut state = self.state.take().unwrap_or_else(pooled);
+        if !self.is_final {
+            let (status, taken, made) = inflate(&mut state, &END, &mut [0]);
+            if status != Some(Status::StreamEnd) || taken != END.len() || made != 0 {
+                return Err(Violation::bad_deflate());
+            }
         }
-        let state = self.state.get_or_insert_with(pooled);
-        let (status, taken, made) = inflate(state, &END, &mut [0]);
-        if status == Some(Status::StreamEnd) && taken == END.len() && made == 0 {
-            return Ok(());
-        }
-        Err(Violation::bad_deflate())
-    }
-}
-
-impl Drop for Inflater {
-    fn drop(&mut self) {
-        if let Some(state) = self.state.take() {
-            recycle(state);
-        }
+        recycle(state);
+        Ok(())
     }
 }
 
@@ -138,6 +131,7 @@ fn pooled() -> Decompress {
         .unwrap_or_else(|| Decompress::new(false))
 }
 
+/// Returns a state to the pool. Only for one that has read a message to its end.
 fn recycle(mut state: Decompress) {
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();

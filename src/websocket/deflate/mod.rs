@@ -15,7 +15,9 @@ mod window_bits;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use compressor::Compressing;
 pub(crate) use compressor::Compression;
+
 pub(crate) use compressor::compressed_frame;
 pub(crate) use offer::agree;
 pub(crate) use window_bits::WindowBits;

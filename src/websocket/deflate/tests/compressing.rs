@@ -9,6 +9,7 @@ use proptest::prelude::Just;
 use proptest::prelude::ProptestConfig;
 use proptest::prelude::Strategy;
 use proptest::prelude::any;
+use proptest::prop_assert;
 use proptest::prop_assert_eq;
 use proptest::prop_oneof;
 use proptest::proptest;
@@ -47,15 +48,43 @@ fn every_window_and_level_is_read_with_a_window_of_that_size() {
     }
 }
 
+/// A compressor whose output had no room for noise used to leave part of it to the next message.
+#[test]
+fn a_message_after_noise_inflates_to_what_was_sent() {
+    let text = |length| b"the order is on its way ".repeat(length)[..length].to_vec();
+    let sequences = [
+        vec![noise(64_000, 1), text(1000), text(4000), text(300)],
+        vec![noise(300, 2), text(100_000), text(10)],
+        vec![
+            noise(65_536, 3),
+            noise(65_535, 4),
+            text(65_536),
+            noise(70, 5),
+        ],
+        vec![[noise(40_000, 6), text(40_000)].concat(), text(500)],
+        vec![text(64_004), noise(64_004, 7), text(64_004)],
+    ];
+    for bits in 9..=15 {
+        for level in [1, 2, 6, 9] {
+            for (at, sequence) in sequences.iter().enumerate() {
+                for (place, payload) in sequence.iter().enumerate() {
+                    let frame = compressed_frame(OpCode::Binary, payload, compression(bits, level));
+                    let Some(frame) = frame else {
+                        continue;
+                    };
+                    assert!(
+                        inflated_by_miniz(payload_of(&frame)) == *payload,
+                        "window {bits}, level {level}, sequence {at}, message {place}"
+                    );
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_would_not_be_shorter_is_left_as_it_is() {
-    let mut state = 1_u32;
-    let noise: Vec<u8> = (0..5000)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        })
-        .collect();
+    let noise = noise(5000, 1);
     for payload in [&b""[..], b"a", b"Hello", &noise] {
         let frame = compressed_frame(OpCode::Binary, payload, compression(15, 1));
         assert!(frame.is_none(), "{} bytes", payload.len());
@@ -96,6 +125,19 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
+    /// Whatever a thread compressed before, each message inflates to what was sent.
+    #[test]
+    fn every_sequence_of_messages_inflates_to_what_was_sent(
+        sequence in vec((any_payload(), 9_u8..=15, prop_oneof![4 => Just(1), 1 => 2_u8..=9]), 1..6),
+    ) {
+        for (payload, bits, level) in sequence {
+            let frame = compressed_frame(OpCode::Binary, &payload, compression(bits, level));
+            if let Some(frame) = frame {
+                prop_assert!(inflated_by_miniz(payload_of(&frame)) == payload);
+            }
+        }
+    }
+
     /// Whatever is compressed inflates to the same, whole and in pieces, here and by flate2.
     #[test]
     fn what_is_compressed_inflates_to_the_same(
@@ -124,6 +166,34 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         Just(b"{\"type\":\"order.updated\",\"order_id\":17}".to_vec()),
     ];
     vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+/// As [`payload`], or noise of up to a little more than 64 KiB, or both.
+fn any_payload() -> impl Strategy<Value = Vec<u8>> {
+    let length = prop_oneof![0_usize..600, 65_530_usize..65_545, 0_usize..70_000];
+    let noise = (length, any::<u32>()).prop_map(|(length, seed)| noise(length, seed));
+    prop_oneof![
+        payload(),
+        noise.clone(),
+        (noise, payload()).prop_map(|(noise, payload)| [noise, payload].concat()),
+    ]
+}
+
+/// Bytes that do not compress.
+fn noise(length: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    (0..length)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect()
+}
+
+/// By an inflater that shares nothing with the compressor. A last block ends the stream for it.
+fn inflated_by_miniz(compressed: &[u8]) -> Vec<u8> {
+    let stream = [compressed, &[0, 0, 0xFF, 0xFF, 1, 0, 0, 0xFF, 0xFF]].concat();
+    miniz_oxide::inflate::decompress_to_vec(&stream).unwrap()
 }
 
 fn compression(bits: u8, level: u8) -> Compression {

@@ -1,0 +1,99 @@
+//! [`Controls`]: the ping and the pongs that go out at the next frame boundary.
+
+use std::collections::VecDeque;
+
+use crate::websocket::ControlPayload;
+use crate::websocket::OpCode;
+use crate::websocket::encode_into;
+
+/// Control frames that wait, ahead of all other frames. Close frames are not among them: they are the
+/// last frame of the queue itself.
+#[derive(Debug, Default)]
+pub(super) struct Controls {
+    /// A ping of this side.
+    ping: bool,
+    /// The answers to the peer's pings, oldest first; at most [`MAX_PONGS`].
+    pongs: VecDeque<ControlPayload>,
+    /// The frames that are being written. The next batch is encoded when these are on the wire, so that
+    /// a peer that pings and does not read makes nothing grow.
+    wire: Vec<u8>,
+    /// How much of `wire` is written.
+    written: usize,
+}
+
+impl Controls {
+    pub(super) fn push_ping(&mut self) {
+        self.ping = true;
+    }
+
+    /// Appends the answer to a ping. If too many wait, the oldest is dropped (RFC 6455, section 5.5.3).
+    pub(super) fn push_pong(&mut self, payload: ControlPayload) {
+        if self.pongs.len() == MAX_PONGS {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(payload);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.ping && self.pongs.is_empty() && self.wire.is_empty()
+    }
+
+    /// Encodes what waits, unless an earlier batch is still to be written.
+    pub(super) fn encode(&mut self) {
+        if !self.wire.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.ping) {
+            encode_into(&mut self.wire, OpCode::Ping, b"");
+        }
+        for payload in self.pongs.drain(..) {
+            encode_into(&mut self.wire, OpCode::Pong, &payload);
+        }
+    }
+
+    /// The encoded frames that are not written yet.
+    pub(super) fn unwritten(&self) -> &[u8] {
+        &self.wire[self.written..]
+    }
+
+    /// Takes away what was written of the encoded frames; returns how much was written beyond them.
+    pub(super) fn advance(&mut self, written: usize) -> usize {
+        let own = written.min(self.unwritten().len());
+        self.written += own;
+        if self.written == self.wire.len() {
+            self.wire.clear();
+            self.written = 0;
+        }
+        written - own
+    }
+
+    /// Drops every frame that is not begun.
+    pub(super) fn discard(&mut self) {
+        self.ping = false;
+        self.pongs.clear();
+        self.wire.truncate(self.end_of_begun());
+    }
+
+    /// Drops everything, for the next connection.
+    pub(super) fn clear(&mut self) {
+        self.ping = false;
+        self.pongs.clear();
+        self.wire.clear();
+        self.written = 0;
+    }
+
+    /// The end of the encoded frame of which a part is written; the end of those written if there is none.
+    fn end_of_begun(&self) -> usize {
+        let mut end = 0;
+        while end < self.written {
+            // A server's control frame: two bytes of header, the second of which is the payload's length.
+            end += 2 + usize::from(self.wire[end + 1]);
+        }
+        // `advance` leaves no batch that is written whole.
+        end
+    }
+}
+
+/// Pongs that wait. Clients measure round trips by a ping's payload, so every ping is answered; only a
+/// peer that sends more pings than this without reading loses answers. 2 KB.
+const MAX_PONGS: usize = 16;
