@@ -103,7 +103,7 @@ def through_node(checks, url):
     checks.equal("ws: nothing on its standard error", (ended.returncode, ended.stderr), (0, ""))
     extensions, wrong = json.loads(ended.stdout)
     checks.equal("ws: the extension in use", extensions, "permessage-deflate")
-    checks.equal("ws: messages that come back changed", wrong, [])
+    checks.equal("ws: every message comes back in order and unchanged", wrong, [])
 
 
 class Equal:
