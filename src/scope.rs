@@ -466,6 +466,27 @@ mod tests {
         assert_eq!(offered, ["chat", "superchat", "third"]);
     }
 
+    /// What the chapter on defaults says of the memory for it.
+    #[test]
+    fn the_copy_of_a_head_exceeds_it_by_4_bytes_a_line_at_most() {
+        let long = "x".repeat(61 * 1024);
+        let mut request = http::Request::builder()
+            .uri("/ws/?a=%20")
+            .header("cookie", &long);
+        let mut on_the_wire =
+            "GET /ws/?a=%20 HTTP/1.1\r\n\r\n".len() + "cookie: \r\n".len() + long.len();
+        for number in 0..99 {
+            let name = format!("x-{number}");
+            on_the_wire += name.len() + "y".len() + ": \r\n".len();
+            request = request.header(name, "y");
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let scope = Scope::new(&mut parts, "/ws/", Params::default(), Arc::default());
+        assert!(parts.extensions.is_empty());
+        let kept = scope.0.head.bytes.len();
+        assert!(kept <= on_the_wire + 4 * 100, "{kept} of {on_the_wire}");
+    }
+
     #[test]
     fn every_address_is_read_as_it_was_written() {
         for address in [

@@ -119,7 +119,8 @@ pub use crate::session::Sockets;
 /// A router that serves. Made by [`Router::into_service`]; a clone serves the same.
 ///
 /// Any request is answered: a handshake with 101 and a session, an unknown path with 404, another
-/// request to a known path with 426, a refused one as its [`Reject`] says. It is mounted where its
+/// request to a known path with 426, a refused one as its [`Reject`] says. The answer to a refused upgrade has
+/// `Connection: close`. It is mounted where its
 /// routes' paths arrive: under axum's `route_service` or `fallback_service` they arrive whole,
 /// under `nest_service` without the prefix.
 #[derive(Clone)]
@@ -195,7 +196,7 @@ impl WebSocketService {
 
     /// Answers a request whose stream will be handed over by one of two ways.
     async fn answer(self, mut request: Parts, stream: Incoming) -> Response<Body> {
-        let response = match self.handshake(&mut request, stream).await {
+        let mut response = match self.handshake(&mut request, stream).await {
             Ok(response) => response,
             Err(reject) => {
                 if let Some(error) = reject.error() {
@@ -207,6 +208,11 @@ impl WebSocketService {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             handshake_refused(response.status());
             self.tell_refusal(request.uri.path(), response.status());
+            if request.headers.contains_key(header::UPGRADE) {
+                // A client that wanted a WebSocket has no other use for the connection, and some would wait on it.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().append(header::CONNECTION, close);
+            }
         }
         response
     }

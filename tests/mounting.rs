@@ -511,6 +511,27 @@ async fn an_address_that_cannot_be_had_is_named() {
     }
 }
 
+/// Inside axum, whose server reads the header and closes.
+#[tokio::test]
+async fn a_refused_upgrade_closes_the_connection_inside_axum() {
+    let (websockets, _) = Router::new().path("ws/", echo(place)).into_service();
+    let app = axum::Router::new().route_service("/ws/", websockets);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let refused = String::from_utf8_lossy(HANDSHAKE).replace("Version: 13", "Version: 8");
+    stream.write_all(refused.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+    assert!(
+        answer.contains("\r\nconnection: Upgrade, close\r\n"),
+        "{answer}"
+    );
+    serving.abort();
+}
+
 /// A server that answers before it has read everything must not reset the connection over its answer.
 #[tokio::test]
 async fn an_answer_given_early_reaches_a_client_that_is_still_sending() {

@@ -22,7 +22,8 @@ use super::reject::jitter;
 ///
 /// A handshake over a limit is refused before any check, factory or hook runs, with `Retry-After` in seconds, different
 /// for each client, so that they do not come back together. What is no handshake to one of the routes (404, 400, 405, 426)
-/// is answered as ever and counts for nothing. A place is taken from the beginning of the handshake to the end of
+/// is answered as ever and does not count here; on [`Server`](crate::Server::http_connections) every connection that speaks HTTP counts
+/// there. A place is taken from the beginning of the handshake to the end of
 /// `disconnect`, and given back whatever happens between.
 ///
 /// ```

@@ -22,6 +22,8 @@ pub(crate) use check::check;
 pub(crate) use extensions::agree_on_extensions;
 pub(crate) use limits::Client;
 pub(crate) use limits::Limiter;
+pub(crate) use reject::LATER;
 pub(crate) use reject::Refusal;
+pub(crate) use reject::jitter;
 pub(crate) use request::Opening;
 pub(crate) use request::switching_protocols;

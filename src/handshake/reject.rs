@@ -203,13 +203,13 @@ impl<E: Into<BoxError>> From<E> for Reject {
 }
 
 /// One of these seconds, at random.
-pub(super) fn jitter(seconds: RangeInclusive<u64>) -> u64 {
+pub(crate) fn jitter(seconds: RangeInclusive<u64>) -> u64 {
     let count = seconds.end() - seconds.start() + 1;
     seconds.start() + RandomState::new().hash_one(count) % count
 }
 
 /// When to come back where nobody knows when that will be of use: who is refused together must not come back together.
-pub(super) const LATER: RangeInclusive<u64> = 5..=30;
+pub(crate) const LATER: RangeInclusive<u64> = 5..=30;
 
 #[cfg(test)]
 mod tests {

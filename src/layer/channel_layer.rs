@@ -223,8 +223,9 @@ impl ChannelLayer {
     }
 
     /// Whether the backend is there, as far as this node knows: for a page of health, or before work that would be announced in
-    /// vain. While it is not, publishing and joining fail at once ([`Error::is_unavailable`]). Of a Redis Cluster single servers
-    /// may be away nevertheless. In memory it is always there, but for [`Memory::interrupt`](crate::backends::Memory::interrupt).
+    /// vain. A backend that answers, but refuses to serve, counts as away. While it is away, publishing and joining fail at once
+    /// ([`Error::is_unavailable`]). Of a Redis Cluster single servers may be away nevertheless. In memory it is always there, but for
+    /// [`Memory::interrupt`](crate::backends::Memory::interrupt).
     ///
     /// Sockets are served either way: let no probe end the process for it.
     #[must_use]

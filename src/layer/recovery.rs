@@ -116,6 +116,9 @@ impl Recovery {
             self.outages.fetch_add(1, Ordering::AcqRel);
         } else {
             backend_back();
+            tracing::info!(
+                "the channel layer's backend reconnected; subscribing again to all groups"
+            );
         }
         let outages = self.outages();
         drop(state);
@@ -123,10 +126,6 @@ impl Recovery {
         if groups.is_empty() {
             return;
         }
-        tracing::info!(
-            groups = groups.len(),
-            "the channel layer's backend is back: subscribing again"
-        );
         self.spawn(self.clone().restore(groups, outages));
     }
 

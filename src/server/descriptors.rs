@@ -12,18 +12,22 @@ use rustix::process::getrlimit;
 /// table of descriptors now. Grown while clients come, the table stops all threads of the process for some milliseconds each
 /// time it doubles.
 pub(super) fn prepare(listener: impl AsFd, connections: Option<usize>) {
-    let limit = getrlimit(Resource::Nofile);
-    // `None` is no limit.
-    let allowed = limit.current.unwrap_or(u64::MAX);
+    let allowed = allowed();
     let wanted = wanted(connections);
     if allowed < wanted {
         static TOLD: Once = Once::new();
-        TOLD.call_once(|| warn(allowed, limit.maximum, connections, wanted));
+        TOLD.call_once(|| warn(allowed, connections, wanted));
     }
     if let Some(highest) = highest(allowed, wanted) {
         // The lowest free number from there on, and closed at once; the table stays. Where that fails, it grows on the way.
         let _ = fcntl_dupfd_cloexec(listener, highest);
     }
+}
+
+/// How many files the process may have open.
+pub(super) fn allowed() -> u64 {
+    // `None` is no limit.
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// How many files the process will have open.
@@ -38,11 +42,12 @@ fn highest(allowed: u64, wanted: u64) -> Option<RawFd> {
     RawFd::try_from(table.checked_sub(1)?).ok()
 }
 
-fn warn(allowed: u64, hard: Option<u64>, connections: Option<usize>, wanted: u64) {
+fn warn(allowed: u64, connections: Option<usize>, wanted: u64) {
     let connections = connections.map_or_else(
         || format!("a server with no Limits::connections should have {wanted}"),
         |limit| format!("Limits::connections({limit}) needs {wanted}"),
     );
+    let hard = getrlimit(Resource::Nofile).maximum;
     let hard = hard.map_or_else(|| "no limit".to_owned(), |hard| hard.to_string());
     tracing::warn!(
         "this process may have {allowed} open files, and {connections}: each connection is one. Beyond it clients wait until \

@@ -5,23 +5,24 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::Either;
-use futures::future::select;
 use http::Request;
 use http::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::rt::TokioTimer;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::Instant;
+use tokio::time::sleep_until;
 use tower_service::Service;
 
 use crate::scope::Peer;
@@ -30,88 +31,178 @@ use crate::service::WebSocketService;
 use crate::session::Handover;
 use crate::session::Transport;
 
+use super::activity::Activity;
+use super::activity::Cut;
+use super::activity::Deadline;
+use super::activity::InHand;
+use super::activity::Timeouts;
+use super::activity::Wait;
+use super::bodies::AnswerBody;
+use super::bodies::RequestBody;
 use super::fallback::Fallback;
+use super::header_names::HeaderNames;
+use super::places::Place;
+use super::stream::HttpStream;
 
 /// What serves every connection.
 #[derive(Clone)]
 pub(super) struct App {
     pub(super) websockets: WebSocketService,
     pub(super) fallback: Option<Fallback>,
-    pub(super) header_timeout: Duration,
+    pub(super) timeouts: Timeouts,
     /// In bytes.
     pub(super) max_header: usize,
+    pub(super) has_rfc_header_names: bool,
 }
 
 /// Serves requests until the connection ends, is handed to a session, or the server stops.
-///
-/// hyper's upgrade is not used: after a 101 the stream is taken out of its connection and goes to
-/// the session as it is.
 pub(super) async fn serve(
     app: App,
     stream: TcpStream,
     peer: SocketAddr,
-    mut stopping: watch::Receiver<bool>,
+    place: Place,
+    stopping: watch::Receiver<bool>,
 ) {
-    let handover = Handover::default();
-    let (header_timeout, max_header) = (app.header_timeout, app.max_header);
-    let service = service_fn({
-        let handover = handover.clone();
-        move |request| answer(app.clone(), handover.clone(), peer, request).boxed()
-    });
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(max_header)
-        .serve_connection(TokioIo::new(stream), service);
-    let stop = async {
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
-    let serving = pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
-    let served = match select(serving, pin!(stop)).await {
-        Either::Left((served, _)) => served,
-        Either::Right(_) => {
-            // The request in hand is answered, and no other is read.
-            Pin::new(&mut connection).graceful_shutdown();
-            poll_fn(|cx| connection.poll_without_shutdown(cx)).await
-        }
-    };
-    let parts = connection.into_parts();
-    let stream = parts.io.into_inner();
-    match (served, handover.take()) {
-        (Ok(()), Some(session)) => drop(session.send(Transport::tcp(stream, parts.read_buf))),
-        // A session whose answer could not be written learns of it when its sender is dropped.
-        (Err(error), _) => tracing::debug!(%peer, %error, "an HTTP connection failed"),
-        (Ok(()), None) => close(stream).await,
+    serve_stream(app, stream, peer, place.activity(), stopping).await;
+}
+
+/// A stream that can be handed to a session.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
+    fn into_transport(self, early: Bytes) -> Transport;
+
+    /// Drops what the kernel has not sent yet, which it would otherwise keep for minutes for a client that reads nothing.
+    fn discard_unsent(&self) {}
+}
+
+impl Stream for TcpStream {
+    fn into_transport(self, early: Bytes) -> Transport {
+        Transport::tcp(self, early)
+    }
+
+    #[cfg(unix)]
+    fn discard_unsent(&self) {
+        let at_once = Some(std::time::Duration::ZERO);
+        let _ = rustix::net::sockopt::set_socket_linger(self, at_once);
     }
 }
 
-async fn answer(
-    mut app: App,
-    handover: Handover,
+/// hyper's upgrade is not used: after a 101 the stream is taken out of its connection and goes to
+/// the session as it is. hyper's timeouts are not used either: the [`Deadline`] knows more than the head.
+pub(super) async fn serve_stream<S: Stream>(
+    app: App,
+    stream: S,
     peer: SocketAddr,
-    mut request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    request.extensions_mut().insert(Peer(peer));
-    if app.websockets.is_for_routes(&request) {
-        request.extensions_mut().insert(handover);
-        return app.websockets.call(request).await;
+    activity: &Activity,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let (timeouts, max_header) = (app.timeouts, app.max_header);
+    let header_names = app.has_rfc_header_names.then(HeaderNames::default);
+    let handover = Handover::default();
+    let site = Arc::new(Site {
+        app,
+        peer,
+        handover: handover.clone(),
+        activity: activity.clone(),
+        header_names: header_names.clone(),
+    });
+    let service = service_fn(move |request| {
+        let in_hand = site.activity.begin_request();
+        site.clone()
+            .answer(request, in_hand)
+            .map(Ok::<_, Infallible>)
+            .boxed()
+    });
+    let stream = HttpStream::new(stream, activity.clone(), header_names);
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_header_size(max_header)
+        .max_buf_size(max_header.max(SMALLEST_BUFFER))
+        .serve_connection(TokioIo::new(stream), service);
+    let sleep = pin!(sleep_until(Instant::now() + timeouts.header));
+    let mut deadline = Deadline::new(activity, timeouts, sleep);
+    let mut stop = pin!(stopping.wait_for(|stopping| *stopping).fuse());
+    let served = deadline.within(poll_fn(|cx| {
+        if stop.as_mut().poll(cx).is_ready() {
+            // The request in hand is answered, and no other is read.
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx)
+    }));
+    let served = served.await;
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner().into_inner();
+    let cut = match (served, handover.take()) {
+        (Ok(Ok(())), Some(session)) => {
+            return drop(session.send(stream.into_transport(parts.read_buf)));
+        }
+        (Ok(Ok(())), None) => close(stream, &mut deadline).await,
+        // hyper has answered what is no HTTP.
+        (Ok(Err(error)), _) if error.is_parse() => close(stream, &mut deadline).await,
+        // A session whose answer could not be written learns of it when its sender is dropped.
+        (Ok(Err(error)), _) => return tracing::debug!(%peer, %error, "an HTTP connection failed"),
+        (Err(cut), _) => {
+            if matches!(cut, Cut::TimedOut(Wait::Write) | Cut::Evicted(Wait::Write)) {
+                stream.discard_unsent();
+            }
+            Err(cut)
+        }
+    };
+    if let Err(cut) = cut {
+        tracing::debug!(%peer, ?cut, "closed an HTTP connection");
     }
-    match app.fallback {
-        Some(fallback) => Ok(fallback.call(request.map(Body::new)).await),
-        None => app.websockets.call(request).await,
+}
+
+/// What the requests of one connection have in common.
+struct Site {
+    app: App,
+    peer: SocketAddr,
+    handover: Handover,
+    activity: Activity,
+    header_names: Option<HeaderNames>,
+}
+
+impl Site {
+    async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        in_hand: InHand,
+    ) -> Response<AnswerBody> {
+        request.extensions_mut().insert(Peer(self.peer));
+        let mut websockets = self.app.websockets.clone();
+        let is_for_routes = websockets.is_for_routes(&request);
+        let answer = match &self.app.fallback {
+            Some(fallback) if !is_for_routes => {
+                let request =
+                    request.map(|body| Body::new(RequestBody::new(body, in_hand.clone())));
+                fallback.call(request).await
+            }
+            _ => {
+                request.extensions_mut().insert(self.handover.clone());
+                let Ok(answer) = websockets.call(request).await;
+                if let Some(names) = &self.header_names {
+                    names.rewrite_next().await;
+                }
+                answer
+            }
+        };
+        answer.map(|body| AnswerBody::new(body, in_hand))
     }
 }
 
 /// The end of a plain HTTP connection: ours first, then what the client is still sending is read and dropped for a moment. With unread
 /// bytes a closed socket is reset, which can overtake the answer (a 413, say) on its way.
-async fn close(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let mut dropped = vec![0; 8 * 1024];
-    let drain = async { while stream.read(&mut dropped).await.is_ok_and(|read| read > 0) {} };
-    let _ = timeout(LINGER, drain).await;
+async fn close(mut stream: impl Stream, deadline: &mut Deadline<'_>) -> Result<(), Cut> {
+    deadline.say_goodbye();
+    deadline
+        .within(async {
+            if stream.shutdown().await.is_err() {
+                return;
+            }
+            let mut dropped = vec![0; 8 * 1024];
+            while stream.read(&mut dropped).await.is_ok_and(|read| read > 0) {}
+        })
+        .await
 }
 
-/// How long a client may still send after its last answer.
-const LINGER: Duration = Duration::from_secs(1);
+/// hyper takes no smaller one.
+const SMALLEST_BUFFER: usize = 8 * 1024;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -25,12 +27,16 @@ use crate::service::Drained;
 use crate::service::Sockets;
 
 use super::accept::Acceptor;
+use super::activity::Timeouts;
 #[cfg(unix)]
 use super::descriptors;
 use super::fallback::Fallback;
 use super::http1::App;
 use super::http1::serve;
 use super::listen;
+use super::places::Full;
+use super::places::Places;
+use super::places::refuse;
 use super::signals;
 
 /// Serves a router, and optionally plain HTTP beside it on the same port.
@@ -59,8 +65,11 @@ pub struct Server {
     listener: Listener,
     router: Router,
     fallback: Option<Fallback>,
-    header_timeout: Duration,
+    timeouts: Timeouts,
     max_header: usize,
+    http_connections: Option<usize>,
+    http_per_ip: Option<usize>,
+    has_rfc_header_names: bool,
     drain: Drain,
 }
 
@@ -99,8 +108,15 @@ impl Server {
             listener,
             router: Router::new(),
             fallback: None,
-            header_timeout: Duration::from_secs(10),
-            max_header: 64 * 1024,
+            timeouts: Timeouts {
+                header: Duration::from_secs(10),
+                keep_alive: Duration::from_secs(75),
+                transfer: Duration::from_secs(10),
+            },
+            max_header: 16 * 1024,
+            http_connections: None,
+            http_per_ip: None,
+            has_rfc_header_names: false,
             drain: Drain::new(),
         }
     }
@@ -130,20 +146,77 @@ impl Server {
         self
     }
 
-    /// How long a client may take to send a request's head; one that sends nothing is closed, too.
-    /// Default: 10 s.
+    /// How long a client may take to send a request's head, from its first byte to its last; for the first request, from
+    /// connecting. A client that takes longer is closed without an answer. Default: 10 s.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
-        // hyper adds it to the time of day, which has an end.
-        self.header_timeout = timeout.min(Duration::from_secs(365 * 86_400));
+        self.timeouts.header = timeout.min(LONGEST);
         self
     }
 
-    /// The longest head of a request, in bytes; a longer one is answered 431. It is looked at after each read, so that one
-    /// read more may pass. Memory: that much for each client that is sending its head; what the scope keeps of it, for as
-    /// long as the connection lives. At least 8 KiB. Default: 64 KiB.
+    /// How long a connection may be idle between two requests of plain HTTP. Default: 75 s, longer than a proxy or load
+    /// balancer commonly keeps an idle connection (nginx and AWS: 60 s): the end that closes first must be the one that sends
+    /// requests, otherwise a request now and then meets a connection that is being closed, and becomes a 502.
+    ///
+    /// An idle connection ends earlier if its place is needed: [`http_connections`](Self::http_connections).
+    pub fn keep_alive(mut self, timeout: Duration) -> Self {
+        self.timeouts.keep_alive = timeout.min(LONGEST);
+        self
+    }
+
+    /// How long plain HTTP may stand still on the client's side: without a byte of a request's body that the
+    /// [fallback](Self::fallback) waits for, or without a byte of an answer taken. The connection is then closed, and the
+    /// fallback's future dropped. Default: 10 s.
+    ///
+    /// The time that the fallback itself takes does not count. A client that sends or takes a byte now and then is not cut
+    /// off, however slow it is: bound the whole of a request in the fallback, such as with a timeout layer. Until then it
+    /// holds one of the [`http_connections`](Self::http_connections).
+    pub fn transfer_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.transfer = timeout.min(LONGEST);
+        self
+    }
+
+    /// The longest head of a request, in bytes; a longer one is answered 431. Memory: that much for each client that is
+    /// sending its head; and for as long as a WebSocket lives, a copy of what its head really had, as
+    /// [`Scope`](crate::Scope) shows it. Default: 16 KiB, enough for browsers with large cookies; most proxies allow 8 KiB.
     pub fn max_header(mut self, bytes: usize) -> Self {
-        // Less is refused by hyper.
-        self.max_header = bytes.max(8 * 1024);
+        self.max_header = bytes;
+        self
+    }
+
+    /// How many connections may speak HTTP at a time: from accepting until one has become a WebSocket, which then counts
+    /// among the [`Limits`](crate::handshake::Limits) only, or has ended. At least 1.
+    ///
+    /// At the limit a new client takes the place of the connection that has waited longest for its own client (idle, or in
+    /// the middle of a head, a body or an answer; of 64 that are looked at), if that is 250 ms or more. So clients that
+    /// hold connections keep no handshake out. A connection whose request the program is working on is never ended for
+    /// this; if there are only such ones, new clients wait to be accepted. A warning in the log says that the limit is
+    /// reached, at most every 10 s.
+    ///
+    /// Memory for each: 12 KB when idle; in the worst case [`max_header`](Self::max_header) twice, for requests and for
+    /// answers that the client does not take, and the piece of an answer's body that the fallback gave last. Default: a quarter of the limit of open files, at most
+    /// 10,000.
+    pub fn http_connections(mut self, limit: usize) -> Self {
+        self.http_connections = Some(limit.max(1));
+        self
+    }
+
+    /// How many of these connections one client may have; one more is answered 429 and closed. A client is what it is for
+    /// [`Limits::per_ip`](crate::handshake::Limits::per_ip). A browser holds up to 6 for pages and one for each WebSocket that it
+    /// is opening. At least 1. Memory: about 50 bytes for each client that is connected. Default: no limit.
+    ///
+    /// **Behind a proxy every client has the proxy's address**: do not set this there.
+    pub fn http_per_ip(mut self, limit: usize) -> Self {
+        self.http_per_ip = Some(limit.max(1));
+        self
+    }
+
+    /// Whether the answers to handshakes have their header names as RFC 6455 prints them: `Upgrade`, `Connection`,
+    /// `Sec-WebSocket-Accept`, and all others in title case. The case of a name means nothing in HTTP, but some devices compare names
+    /// exactly. Answers of the [fallback](Self::fallback) are not changed. Default: `false`, lower case.
+    ///
+    /// Inside axum, or behind a proxy that speaks HTTP itself, the names are written there.
+    pub fn rfc_header_names(mut self, enabled: bool) -> Self {
+        self.has_rfc_header_names = enabled;
         self
     }
 
@@ -179,9 +252,12 @@ impl Server {
             app: App {
                 websockets,
                 fallback: self.fallback,
-                header_timeout: self.header_timeout,
+                timeouts: self.timeouts,
                 max_header: self.max_header,
+                has_rfc_header_names: self.has_rfc_header_names,
             },
+            http_connections: self.http_connections,
+            http_per_ip: self.http_per_ip,
             drain: self.drain,
         })
     }
@@ -228,6 +304,8 @@ pub struct Listening {
     listener: TcpListener,
     local_addr: SocketAddr,
     app: App,
+    http_connections: Option<usize>,
+    http_per_ip: Option<usize>,
     drain: Drain,
 }
 
@@ -267,9 +345,13 @@ impl Listening {
         let Self {
             listener,
             app,
+            http_connections,
+            http_per_ip,
             drain,
             local_addr,
         } = self;
+        let http_connections = http_connections.unwrap_or_else(default_http_connections);
+        let places = Places::new(http_connections, http_per_ip);
         #[cfg(unix)]
         descriptors::prepare(
             &listener,
@@ -280,7 +362,13 @@ impl Listening {
         let (stop_accepting, stopped) = oneshot::channel();
         // A task of its own, since most programs await this in the runtime's main task, which is no worker's: each connection would
         // wake another thread. It ends with the sender, so also where this future is dropped.
-        let accepting = tokio::spawn(accept_all(listener, app.clone(), is_stopping, stopped));
+        let accepting = tokio::spawn(accept_all(
+            listener,
+            app.clone(),
+            places,
+            is_stopping,
+            stopped,
+        ));
         stop.await;
         drop(stop_accepting);
         let mut connections = accepting.await.unwrap_or_default();
@@ -307,23 +395,50 @@ impl fmt::Debug for Listening {
 async fn accept_all(
     listener: TcpListener,
     app: App,
+    places: Arc<Places>,
     is_stopping: watch::Receiver<bool>,
     mut stopped: oneshot::Receiver<()>,
 ) -> JoinSet<()> {
     let mut acceptor = Acceptor::new(listener);
     let mut connections = JoinSet::new();
+    // A client that was accepted, and for which there is no place yet.
+    let mut waiting = None;
     loop {
         tokio::select! {
             // In this order: where clients never cease to come, the others would have no turn.
             biased;
             _ = &mut stopped => return connections,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (stream, peer) = acceptor.accept() => {
-                connections.spawn(serve(app.clone(), stream, peer, is_stopping.clone()));
+            accepted = acceptor.accept(), if waiting.is_none() => waiting = Some(accepted),
+            () = sleep(NO_PLACE), if waiting.is_some() => {}
+        }
+        let Some((stream, peer)) = waiting.take() else {
+            continue;
+        };
+        match places.take(peer.ip()) {
+            Ok(place) => {
+                connections.spawn(serve(app.clone(), stream, peer, place, is_stopping.clone()));
             }
+            Err(Full::Connections) => waiting = Some((stream, peer)),
+            Err(Full::PerIp) => refuse(stream),
         }
     }
 }
 
+/// As many as leave enough open files for WebSockets.
+fn default_http_connections() -> usize {
+    #[cfg(unix)]
+    let files = descriptors::allowed() / 4;
+    #[cfg(not(unix))]
+    let files = u64::MAX;
+    usize::try_from(files).map_or(HTTP_CONNECTIONS, |files| files.clamp(1, HTTP_CONNECTIONS))
+}
+
+/// The longest timeout, a year: added to the time of day, it must not overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+/// What bounds the default of [`Server::http_connections`].
+const HTTP_CONNECTIONS: usize = 10_000;
+/// The pause between two looks for a place, while a client that was accepted has none.
+const NO_PLACE: Duration = Duration::from_millis(10);
 /// What a request may still take after the drain.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);

@@ -287,7 +287,7 @@ impl Layer {
         match self {
             Self::PubSub => "+@pubsub &*".to_owned(),
             Self::Core => format!(
-                "+@pubsub +ping +@sortedset +@hash +eval +evalsha +time +expire +del &* ~{prefix}*"
+                "+@pubsub +@sortedset +@hash +eval +evalsha +time +expire +del &* ~{prefix}*"
             ),
         }
     }

@@ -17,6 +17,7 @@
 mod authority;
 mod cluster;
 mod django;
+mod fake;
 mod nats;
 mod port;
 mod process;
@@ -31,6 +32,8 @@ pub(crate) use django::Exception;
 pub(crate) use django::Peer;
 pub(crate) use django::PeerConfig;
 pub(crate) use django::python;
+pub(crate) use fake::Fake;
+pub(crate) use fake::as_redis;
 pub(crate) use nats::Nats;
 pub(crate) use nats::NatsOptions;
 pub(crate) use port::free_port;

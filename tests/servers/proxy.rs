@@ -21,13 +21,14 @@ pub(crate) struct Proxy {
     /// Connections below the first number are silent for ever, and all of them while the second is set.
     gate: watch::Sender<(usize, bool)>,
     opened: Arc<AtomicUsize>,
+    target: watch::Sender<String>,
     task: AbortHandle,
 }
 
 impl Proxy {
     /// Listens on a port of its own and passes each connection on to this address.
     pub(crate) async fn to(target: impl Into<String>) -> Self {
-        let target = target.into();
+        let (target, to) = watch::channel(target.into());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (gate, open) = watch::channel((0, false));
@@ -38,9 +39,10 @@ impl Proxy {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
                 let number = count.fetch_add(1, Ordering::Relaxed);
+                let target = to.borrow().clone();
                 connections.spawn(pass(
                     client,
-                    target.clone(),
+                    target,
                     Gate {
                         number,
                         open: open.clone(),
@@ -52,6 +54,7 @@ impl Proxy {
             address,
             gate,
             opened,
+            target,
             task: task.abort_handle(),
         }
     }
@@ -78,6 +81,11 @@ impl Proxy {
     pub(crate) fn forget(&self) {
         let opened = self.opened.load(Ordering::Relaxed);
         self.gate.send_modify(|(forgotten, _)| *forgotten = opened);
+    }
+
+    /// New connections lead to this address from now on.
+    pub(crate) fn lead_to(&self, target: impl Into<String>) {
+        self.target.send_replace(target.into());
     }
 
     /// How many connections there have been.

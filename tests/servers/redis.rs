@@ -4,6 +4,7 @@ use tokio::process::Command;
 
 use super::process::Folder;
 use super::process::Process;
+use super::process::until;
 use super::server::Options;
 use super::server::Server;
 
@@ -122,6 +123,29 @@ impl Redis {
             client.args(["--user", ADMIN, "--pass", ADMIN, "--no-auth-warning"]);
         }
         client
+    }
+
+    /// Makes this server the replica of another, and returns when it has that one's data.
+    pub(crate) async fn follow(&self, master: &Self) {
+        let port = master.port.to_string();
+        self.command(&["replicaof", "127.0.0.1", &port]).await;
+        until("the replica has its master's data", async || {
+            let info = self.command(&["info", "replication"]).await;
+            info.contains("master_link_status:up")
+        })
+        .await;
+    }
+
+    /// Makes saving fail, so that the server refuses writes and pings by `MISCONF`. It cannot be restarted after that.
+    pub(crate) async fn fail_to_save(&self) {
+        std::fs::create_dir(self.folder.path().join("dump.rdb")).unwrap();
+        self.command(&["config", "set", "save", "3600 1"]).await;
+        self.command(&["bgsave"]).await;
+        until("saving has failed", async || {
+            let ping = self.ask(&["ping"]).await;
+            ping.is_err_and(|error| error.contains("MISCONF"))
+        })
+        .await;
     }
 
     pub(super) async fn ask(&self, arguments: &[&str]) -> Result<String, String> {

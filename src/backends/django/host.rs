@@ -155,7 +155,7 @@ async fn resume<L: Links>(layer: Weak<L>, part: usize) {
         match layer.clone().prepare(part).await {
             Ok(()) => return layer.health().up(part, is_there),
             Err(_) if !is_there() => return,
-            Err(error) => tracing::warn!(%error, "connected to redis, and cannot go on"),
+            Err(error) => tracing::debug!(%error, "redis reconnected, but still refuses to serve"),
         }
         drop(layer);
         sleep(pause(began.elapsed())).await;

@@ -24,7 +24,6 @@ use crate::name::GroupName;
 use super::commands::failed;
 use super::find::tls;
 use super::link::LinkOptions;
-use super::link::Probe;
 use super::redis::OPTIONS;
 use super::seats::Seats;
 use super::server::Place;
@@ -76,7 +75,6 @@ impl Cluster {
     ) -> Result<Self, Error> {
         let tls = tls(&mut url).map_err(Error::misconfigured)?;
         url.finish(OPTIONS).map_err(Error::misconfigured)?;
-        options.probe = Probe::Ping;
         options.needs = SHARDED_PUBSUB;
         let node = topics.node.clone();
         let shared = Arc::new(Shared {
@@ -141,9 +139,8 @@ impl Shared {
         let ranges = self.ask_seeds(0).await?;
         let mut shards = Vec::new();
         for host in masters(&ranges) {
-            let server = self.server(&host);
-            let options = self.options.clone();
-            let shard = Shard::connect(host, server, options, &self.arrivals).await?;
+            let (server, topic) = (self.server(&host), self.probe(&host, &ranges));
+            let shard = Shard::connect(host, server, topic, &self.options, &self.arrivals).await?;
             shards.push(Arc::new(shard));
         }
         self.set_map(Map::new(shards, &ranges));
@@ -317,9 +314,9 @@ impl Shared {
         let shards = masters(&ranges).into_iter().map(|host| {
             let known = old.shards.iter().find(|shard| shard.host == host);
             known.cloned().unwrap_or_else(|| {
-                let server = self.server(&host);
-                let options = self.options.clone();
-                Arc::new(Shard::begin(host, server, options, &self.arrivals))
+                let (server, topic) = (self.server(&host), self.probe(&host, &ranges));
+                let shard = Shard::begin(host, server, topic, &self.options, &self.arrivals);
+                Arc::new(shard)
             })
         });
         self.set_map(Map::new(shards.collect(), &ranges));
@@ -369,6 +366,19 @@ impl Shared {
             login: self.login.clone(),
             db: 0,
         }
+    }
+
+    /// A topic for testing this server, in one of the slots that it has now.
+    fn probe(&self, host: &Host, ranges: &[(RangeInclusive<u16>, Host)]) -> String {
+        let probe = &self.arrivals.topics.probe;
+        let is_there = |topic: &String| {
+            let slot = slot(topic);
+            let mut ranges = ranges.iter();
+            ranges.any(|(range, master)| master == host && range.contains(&slot))
+        };
+        let mut topics = (0..MOST_PROBES).map(|number| format!("{probe}:{number}"));
+        // If none is found, the server answers the test by `MOVED`, which proves that it is alive.
+        topics.find(is_there).unwrap_or_else(|| probe.clone())
     }
 
     fn map(&self) -> Arc<Map> {
@@ -491,4 +501,6 @@ fn is_elsewhere(error: &RedisError) -> bool {
 const SHARDED_PUBSUB: u32 = 7;
 /// How often a server's word that a slot is elsewhere is followed, for one call.
 const TRIES: u32 = 5;
+/// How many topics are tried for a server. For one with a single slot, 16,384 are needed on average.
+const MOST_PROBES: u32 = 200_000;
 const SPREADING: Duration = Duration::from_millis(20);

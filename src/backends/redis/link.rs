@@ -1,6 +1,9 @@
 //! [`Link`]: a connection to one server that comes back by itself.
 
 use std::fmt;
+use std::future::pending;
+use std::pin::pin;
+use std::slice;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
@@ -10,12 +13,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use redis::ErrorKind;
 use redis::PushInfo;
 use redis::PushKind;
 use redis::RedisError;
 use redis::RedisResult;
 use redis::Value;
+use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -28,6 +33,7 @@ use crate::error::Error;
 use super::commands::Commands;
 use super::commands::Traffic;
 use super::commands::failed;
+use super::commands::refuses;
 use super::find::Find;
 use super::publisher::Publisher;
 use super::server::Connection;
@@ -63,7 +69,7 @@ pub(crate) trait Listener: Send + Sync + 'static {
 /// How a link behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkOptions {
-    /// The connection is tested when nothing was published to it for so long.
+    /// The connection is tested when nothing was published to it for this long. The server's role is asked for this often.
     pub(crate) probe_after: Duration,
     /// A connection, or an answer, that takes longer will not come any more. A command that blocks at the server must take less.
     pub(crate) timeout: Duration,
@@ -88,13 +94,26 @@ impl LinkOptions {
     }
 }
 
-/// What must come back within [`LinkOptions::timeout`].
+/// The answer that must come back within [`LinkOptions::timeout`]. It is to something that the link is used for, since a server may refuse
+/// other commands and still serve.
 #[derive(Clone, Debug)]
 pub(crate) enum Probe {
     /// What was published to this topic, which is one of [`LinkOptions::topics`] and nobody else's.
     Publish(String),
-    /// A pong.
+    /// The answer to `SPUBLISH` to this topic, which may be that its slot has moved.
+    ShardPublish(String),
+    /// The answer to `SSUBSCRIBE` to this topic, which is nobody else's. It may be that the slot has moved.
+    ShardSubscribe(String),
+    /// Any answer to `PING`, an error included.
     Ping,
+}
+
+impl Probe {
+    /// Whether the server is one of a Cluster. Its role need not be asked for: if it is demoted, its slots have moved, which it answers to
+    /// every publish. Nor can it be, since answers on a connection for subscriptions may be [out of step](super::shard::Shard).
+    fn is_sharded(&self) -> bool {
+        matches!(self, Self::ShardPublish(_) | Self::ShardSubscribe(_))
+    }
 }
 
 impl Default for LinkOptions {
@@ -118,9 +137,9 @@ struct Shared {
     state: RwLock<Result<Commands, String>>,
     /// Open while there is a connection.
     publisher: Publisher,
-    /// How many connections there were.
+    /// How many connections were made, and how many lost: odd while there is one. It counts a loss before the listener hears of it, and
+    /// commands fail after that.
     epoch: AtomicU64,
-    traffic: Arc<Traffic>,
     /// The last probe that came back.
     echo: watch::Sender<u64>,
 }
@@ -130,6 +149,9 @@ struct Opened {
     server: Server,
     connection: Connection,
     commands: Commands,
+    traffic: Arc<Traffic>,
+    /// Why the server refuses to serve, once it does.
+    refusal: mpsc::Receiver<RedisError>,
 }
 
 impl Link {
@@ -213,12 +235,15 @@ impl Link {
         ))
     }
 
-    /// How many connections there were: what was subscribed to at a smaller number is not any more. `None` while there is none.
+    /// The number of the connection: what was subscribed to at a smaller one is not any more. `None` while there is none.
     pub(crate) fn epoch(&self) -> Option<u64> {
-        let state = self.shared.state();
-        let epoch = self.shared.epoch.load(Ordering::Relaxed);
-        state.is_ok().then_some(epoch)
+        let epoch = self.shared.epoch.load(Ordering::Acquire);
+        (epoch % 2 == 1).then_some(epoch)
     }
+}
+
+fn refusing(server: &Server, error: &RedisError) -> String {
+    format!("redis at {server} refuses to serve: {error}")
 }
 
 fn away(reason: &str) -> Error {
@@ -249,7 +274,6 @@ impl Shared {
             state: RwLock::new(Err(UNMADE.to_owned())),
             publisher: Publisher::new(),
             epoch: AtomicU64::new(0),
-            traffic: Arc::default(),
             echo: watch::Sender::new(0),
         })
     }
@@ -257,36 +281,28 @@ impl Shared {
     async fn supervise(self: Arc<Self>, first: Option<Opened>) {
         let mut opened = match first {
             Some(opened) => opened,
-            None => self.open_at_last(UNMADE.to_owned(), Duration::ZERO).await,
+            None => self.open_at_last(Duration::ZERO).await,
         };
         loop {
-            let reason = self.attend(opened).await;
-            self.give_up(reason.clone());
-            self.listener.down(&reason);
-            opened = self.open_at_last(reason, pause(Duration::ZERO)).await;
+            self.attend(opened).await;
+            opened = self.open_at_last(pause(Duration::ZERO)).await;
         }
     }
 
-    /// Tries until there is a connection, and says that it is there.
-    async fn open_at_last(self: &Arc<Self>, reason: String, first_pause: Duration) -> Opened {
+    /// Tries until there is a connection, and says that it is there. The listener logs it, since an outage may concern several links.
+    async fn open_at_last(self: &Arc<Self>, first_pause: Duration) -> Opened {
         let began = Instant::now();
-        let mut complain_at = began + FIRST_COMPLAINT;
         sleep(first_pause).await;
         loop {
             match self.open().await {
                 Ok(opened) => {
-                    tracing::info!(server = %opened.server, after = ?began.elapsed(), "connected to redis");
+                    tracing::debug!(server = %opened.server, after = ?began.elapsed(), "redis reconnected");
                     self.take_up(&opened);
                     self.listener.up();
                     return opened;
                 }
-                Err(error) if Instant::now() < complain_at => {
-                    tracing::debug!(%error, "redis is still away");
-                    self.give_up(error.reason());
-                }
                 Err(error) => {
-                    tracing::warn!(%error, lost = reason, since = ?began.elapsed(), "redis is still away");
-                    complain_at = Instant::now() + NEXT_COMPLAINT;
+                    tracing::debug!(%error, since = ?began.elapsed(), "redis is still disconnected");
                     self.give_up(error.reason());
                 }
             }
@@ -298,19 +314,27 @@ impl Shared {
     async fn open(self: &Arc<Self>) -> Result<Opened, Error> {
         let limit = self.options.timeout;
         let server = self.find.find(limit).await?;
-        let shared = self.clone();
-        let mut connection = server
-            .connect(limit, move |push| shared.receive(push))
-            .await?;
-        let mut connected = connection.commands.clone();
-        let commands = Commands::new(connected.clone(), self.traffic.clone());
+        // For this connection alone: a late answer of the last one must neither keep this one alive nor end it.
+        let (traffic, mut refusal) = Traffic::new();
+        let traffic = Arc::new(traffic);
+        let (shared, pushes) = (self.clone(), traffic.clone());
+        let on_push = move |push| {
+            pushes.pushed();
+            shared.receive(push);
+        };
+        let mut connection = server.connect(limit, on_push).await?;
+        let commands = Commands::new(connection.commands.clone(), traffic.clone());
         let prepared = async {
-            server.check(&mut connected, self.options.needs).await?;
-            self.prepare(&server, commands.clone()).await
+            let mut commands = commands.clone();
+            server.check(&mut commands, self.options.needs).await?;
+            self.prepare(&server, commands).await
         };
         let prepared = tokio::select! {
             biased;
             prepared = timeout(limit, prepared) => prepared,
+            Some(error) = refusal.recv() => {
+                return Err(Error::unavailable(refusing(&server, &error)));
+            }
             () = &mut connection.driver => {
                 let what = format!("redis at {server} closed the connection");
                 return Err(Error::unavailable(what));
@@ -325,6 +349,8 @@ impl Shared {
             server,
             connection,
             commands,
+            traffic,
+            refusal,
         })
     }
 
@@ -344,41 +370,54 @@ impl Shared {
         })
     }
 
-    /// Drives a connection until it is lost, and returns how.
-    async fn attend(&self, mut opened: Opened) -> String {
-        let commands = opened.commands;
+    /// Drives a connection until it is lost or of no use, and gives it up.
+    async fn attend(&self, opened: Opened) {
+        let Opened {
+            server,
+            mut connection,
+            commands,
+            traffic,
+            mut refusal,
+        } = opened;
+        let mut pump = pin!(self.publisher.pump(&commands));
         // In this order: what is published goes out before the task sleeps.
-        tokio::select! {
+        let reason = tokio::select! {
             biased;
-            reason = self.watch(&opened.server, commands.clone()) => reason,
-            never = self.publisher.pump(&commands) => match never {},
-            () = &mut opened.connection.driver => {
-                format!("redis at {} closed the connection", opened.server)
-            }
-        }
+            reason = self.watch(&server, &traffic, commands.clone()) => reason,
+            reason = self.watch_role(&server, commands.clone()) => reason,
+            Some(error) = refusal.recv() => refusing(&server, &error),
+            never = &mut pump => match never {},
+            () = &mut connection.driver => format!("redis at {server} closed the connection"),
+        };
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.listener.down(&reason);
+        // Only from here on do commands fail, so that their callers find the outage announced.
+        self.give_up(reason);
+        drop(refusal);
+        let _ = pump.now_or_never();
     }
 
     /// Returns when the connection is not alive any more, though it looks so.
-    async fn watch(&self, server: &Server, mut commands: Commands) -> String {
+    async fn watch(&self, server: &Server, traffic: &Traffic, mut commands: Commands) -> String {
         let LinkOptions {
             probe_after,
             timeout: limit,
             ..
         } = self.options;
         let step = (limit.min(probe_after) / 10).clamp(SHORTEST_STEP, LONGEST_STEP);
-        let (mut heard, mut heard_at) = (self.traffic.heard(), Instant::now());
-        let (mut pushed, mut pushed_at) = (self.pushed(), Instant::now());
+        let (mut heard, mut heard_at) = (traffic.heard(), Instant::now());
+        let (mut pushes, mut pushed_at) = (traffic.pushes(), Instant::now());
         loop {
             sleep(step).await;
             let now = Instant::now();
-            if self.traffic.heard() != heard || !self.traffic.is_waiting() {
-                (heard, heard_at) = (self.traffic.heard(), now);
+            if traffic.heard() != heard || !traffic.is_waiting() {
+                (heard, heard_at) = (traffic.heard(), now);
             }
             if now - heard_at >= limit {
                 return format!("redis at {server} has not answered for {limit:?}");
             }
-            if self.pushed() != pushed {
-                (pushed, pushed_at) = (self.pushed(), now);
+            if traffic.pushes() != pushes {
+                (pushes, pushed_at) = (traffic.pushes(), now);
             }
             if now - pushed_at < probe_after {
                 continue;
@@ -392,17 +431,51 @@ impl Shared {
                     );
                 }
             }
+            (pushes, pushed_at) = (traffic.pushes(), Instant::now());
+        }
+    }
+
+    /// Returns when the server is no longer the master. Neither silence nor an error shows that: it goes on answering, and delivers
+    /// publishes among the clients that are still connected to it.
+    async fn watch_role(&self, server: &Server, mut commands: Commands) -> String {
+        if self.options.probe.is_sharded() {
+            return pending().await;
+        }
+        loop {
+            sleep(self.options.probe_after).await;
             if let Some(reason) = self.moved(server).await {
                 return reason;
             }
-            (pushed, pushed_at) = (self.pushed(), Instant::now());
+            // An error says nothing about the role, and a lost connection is noticed elsewhere.
+            if let Ok(hello) = server.hello(&mut commands).await
+                && let Err(error) = server.check_role(&hello)
+            {
+                return error.reason();
+            }
         }
     }
 
     async fn probe(&self, commands: &mut Commands) -> RedisResult<()> {
-        let Probe::Publish(topic) = &self.options.probe else {
-            return commands.query(&redis::cmd("PING")).await;
+        let answer = match &self.options.probe {
+            Probe::Publish(topic) => return self.echo(topic, commands).await,
+            Probe::ShardPublish(topic) => {
+                let publish = redis::cmd("SPUBLISH").arg(topic).arg("").take();
+                commands.query(&publish).await
+            }
+            Probe::ShardSubscribe(topic) => {
+                let subscribed = commands.shard_subscribe(slice::from_ref(topic)).await;
+                subscribed.and_then(|mut answers| answers.pop().unwrap_or(Ok(())))
+            }
+            Probe::Ping => return answered(commands.query(&redis::cmd("PING")).await),
         };
+        match answer {
+            Err(error) if refuses(&error) || lacks_rights(&error) => Err(error),
+            answer => answered(answer),
+        }
+    }
+
+    /// Publishes, and waits until it comes back.
+    async fn echo(&self, topic: &str, commands: &mut Commands) -> RedisResult<()> {
         let mut echo = self.echo.subscribe();
         let number = *echo.borrow_and_update() + 1;
         let mut publish = redis::cmd("PUBLISH");
@@ -425,7 +498,6 @@ impl Shared {
 
     /// What came by itself, or the confirmation of a subscription. On the task of the link.
     fn receive(&self, push: PushInfo) {
-        self.traffic.pushed.fetch_add(1, Ordering::Relaxed);
         let mut data = push.data.into_iter();
         match push.kind {
             PushKind::Message | PushKind::SMessage => {}
@@ -450,6 +522,7 @@ impl Shared {
         };
         match &self.options.probe {
             Probe::Publish(own) if own == topic => self.echoed(&payload),
+            Probe::ShardSubscribe(own) if own == topic => {}
             _ => self.listener.message(topic, payload.into()),
         }
     }
@@ -460,15 +533,11 @@ impl Shared {
         }
     }
 
-    fn pushed(&self) -> u64 {
-        self.traffic.pushed.load(Ordering::Relaxed)
-    }
-
     fn take_up(&self, opened: &Opened) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        self.epoch.fetch_add(1, Ordering::Relaxed);
         *state = Ok(opened.commands.clone());
         self.publisher.open();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     fn give_up(&self, reason: String) {
@@ -482,6 +551,14 @@ impl Shared {
     }
 }
 
+/// An error reply proves that the server is alive.
+fn answered(answer: RedisResult<()>) -> RedisResult<()> {
+    answer.or_else(|error| match error.is_io_error() {
+        true => Err(error),
+        false => Ok(()),
+    })
+}
+
 /// Whether the ACL is against it: of the user's commands, or of one within a script, for which some versions have no code.
 fn lacks_rights(error: &RedisError) -> bool {
     let within = [
@@ -493,9 +570,6 @@ fn lacks_rights(error: &RedisError) -> bool {
 }
 
 const UNMADE: &str = "it has not been made yet";
-/// A connection that is lost is a warning at once; that it stays lost, later.
-const FIRST_COMPLAINT: Duration = Duration::from_secs(10);
-const NEXT_COMPLAINT: Duration = Duration::from_secs(60);
 /// How often a look is taken at what was heard.
 const SHORTEST_STEP: Duration = Duration::from_millis(5);
 const LONGEST_STEP: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -68,7 +69,7 @@ impl Publisher {
         let (answer, is_first) = {
             let mut waiting = self.waiting();
             let waiting = waiting.as_mut()?;
-            let is_first = waiting.batches.is_empty();
+            let is_first = waiting.is_empty();
             (waiting.last().push(verb, write), is_first)
         };
         // It comes back when this is sent, or lost.
@@ -112,7 +113,7 @@ impl Publisher {
     }
 }
 
-/// In the order in which they came; none is empty, and all but the last are full.
+/// In the order in which they came. All but the last are full; the last may be empty, if writing to it panicked.
 #[derive(Debug, Default)]
 struct Waiting {
     batches: VecDeque<Batch>,
@@ -132,9 +133,17 @@ impl Waiting {
     }
 
     fn pop(&mut self) -> Option<Batch> {
+        if self.is_empty() {
+            return None;
+        }
         let batch = self.batches.pop_front()?;
         self.usual = batch.bytes.len().min(MOST_AHEAD);
         Some(batch)
+    }
+
+    fn is_empty(&self) -> bool {
+        let first = self.batches.front();
+        first.is_none_or(|batch| batch.publishes.is_empty())
     }
 
     fn len(&self) -> usize {
@@ -149,7 +158,7 @@ impl Waiting {
 /// that costs more than the copy, since they wait for each other's allocator.
 #[derive(Debug)]
 struct Batch {
-    /// A topic and a payload for each of them.
+    /// A topic and a payload for each of them. A publish that panicked while it was written leaves bytes that belong to none.
     bytes: Vec<u8>,
     publishes: Vec<Publish>,
 }
@@ -158,9 +167,9 @@ struct Batch {
 struct Publish {
     /// `PUBLISH` or `SPUBLISH`.
     verb: &'static str,
-    /// Where in the batch's bytes the topic ends, and the payload behind it.
-    topic_end: usize,
-    end: usize,
+    /// In the batch's bytes.
+    topic: Range<usize>,
+    payload: Range<usize>,
     done: oneshot::Sender<RedisResult<usize>>,
 }
 
@@ -175,11 +184,11 @@ impl Batch {
     fn push(&mut self, verb: &'static str, write: impl FnOnce(&mut Vec<u8>) -> usize) -> Answer {
         let (done, answer) = oneshot::channel();
         let start = self.bytes.len();
-        let topic = write(&mut self.bytes);
+        let topic = start..start + write(&mut self.bytes);
         self.publishes.push(Publish {
             verb,
-            topic_end: start + topic,
-            end: self.bytes.len(),
+            payload: topic.end..self.bytes.len(),
+            topic,
             done,
         });
         answer
@@ -192,15 +201,13 @@ impl Batch {
 
     fn pipeline(&self) -> Pipeline {
         let mut pipeline = Pipeline::with_capacity(self.publishes.len());
-        let mut start = 0;
         for publish in &self.publishes {
-            let topic = &self.bytes[start..publish.topic_end];
-            let payload = &self.bytes[publish.topic_end..publish.end];
+            let topic = &self.bytes[publish.topic.clone()];
+            let payload = &self.bytes[publish.payload.clone()];
             let len = publish.verb.len() + topic.len() + payload.len();
             let mut command = Cmd::with_capacity(3, len);
             command.arg(publish.verb).arg(topic).arg(payload);
             pipeline.add_command(command);
-            start = publish.end;
         }
         pipeline
     }
@@ -237,7 +244,12 @@ const MOST_AHEAD: usize = 64 * 1024;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
+    use std::panic::AssertUnwindSafe;
+    use std::panic::catch_unwind;
+    use std::pin::pin;
+
     use futures::FutureExt;
+    use redis::Cmd;
     use redis::ErrorKind;
     use redis::Value;
 
@@ -245,6 +257,11 @@ mod tests {
     use super::Answer;
     use super::Publisher;
     use super::WAITING;
+
+    fn topic_of(command: &Cmd) -> String {
+        let sent = String::from_utf8(command.get_packed_command()).unwrap();
+        sent.split("\r\n").nth(4).unwrap().to_owned()
+    }
 
     /// A publish of this number to a topic of its own.
     fn push(publisher: &Publisher, number: usize) -> Option<Option<Answer>> {
@@ -289,6 +306,34 @@ mod tests {
             let receivers = answer.now_or_never().unwrap().unwrap().unwrap();
             assert_eq!(receivers, number % AT_ONCE, "each has its own");
         }
+    }
+
+    #[test]
+    fn a_publish_that_panics_while_it_is_written_leaves_nothing_to_the_next() {
+        let publisher = Publisher::new();
+        publisher.open();
+        for earlier in [None, Some(1)] {
+            let answer = earlier.map(|number| push(&publisher, number).unwrap().unwrap());
+            let half_written = publisher.push("PUBLISH", |bytes| {
+                bytes.extend_from_slice(b"half a topic");
+                panic!("no more of it")
+            });
+            let caught = catch_unwind(AssertUnwindSafe(|| half_written.now_or_never()));
+            assert!(caught.is_err());
+            let mut arriving = pin!(publisher.next());
+            if earlier.is_none() {
+                let arrived = arriving.as_mut().now_or_never();
+                assert!(arrived.is_none(), "there is nothing to send");
+            }
+            let next = push(&publisher, 2).unwrap().unwrap();
+            let arrived = arriving.now_or_never();
+            let batch = arrived.expect("the link is woken for it");
+            let sent: Vec<_> = batch.pipeline().cmd_iter().map(topic_of).collect();
+            let expected = earlier.map(|_| "topic 1").into_iter().chain(["topic 2"]);
+            assert_eq!(sent, expected.collect::<Vec<_>>());
+            drop((answer, next));
+        }
+        assert_eq!(publisher.room.available_permits(), WAITING);
     }
 
     #[test]

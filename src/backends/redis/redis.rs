@@ -49,7 +49,7 @@ use super::url::RedisUrl;
 ///
 /// A node has one connection, and subscribes once to each group that has members here, however many these are: what is sent to
 /// a group of 10,000 sockets goes to the node once. To what is sent Redis adds the topic and this crate 2 bytes. An ACL user needs
-/// `+@pubsub +ping &strait:*` (with your prefix).
+/// `+@pubsub &strait:*` (with your prefix), in a Cluster also `+cluster|slots`.
 ///
 /// Messages of all groups arrive by this connection. They are handed on as they come, and never wait for a reader: a group for which more
 /// comes than can be delivered loses what is too much, and is told ([`gap`](crate::Consumer::gap)).
@@ -59,6 +59,12 @@ use super::url::RedisUrl;
 /// The connection is made again for as long as it takes: every 0.1 to 1 s at first, after half a minute every 0.1 to 5 s, at random. Meanwhile
 /// publishing fails at once ([`Error::is_unavailable`]). A connection that is lost is noticed at once, one that has gone silent by the
 /// [probe](Self::probe_after). With Sentinels the master is asked for anew each time. What was published meanwhile is lost, and members are told.
+///
+/// A server that answers, but does not serve, is an outage, too. An answer to a publish or a subscription that refuses to serve (`READONLY`,
+/// `LOADING`, `MISCONF`, `OOM`, `MASTERDOWN`, `NOREPLICAS`, `BUSY`) ends the connection at once. A master that was demoted at its address
+/// (`FAILOVER`, `REPLICAOF`) refuses no publish: until the next [probe](Self::probe_after), publishing there succeeds and reaches
+/// only the nodes that are still connected to it. Then the node disconnects, tries that address until a master answers there, and runs
+/// [`gap`](crate::Consumer::gap). Sentinels and a Cluster report a failover themselves, sooner as a rule.
 ///
 /// In a Cluster each group belongs to one of the servers, and groups go through sharded pub/sub: when a server is lost, its groups alone are
 /// affected, and what is published to others goes on.
@@ -102,8 +108,9 @@ impl Redis {
         self
     }
 
-    /// The connection is tested when nothing was received for so long: the node publishes to itself, and takes the connection for dead when that does
-    /// not come back within the [timeout](Self::timeout). Default: 30 s.
+    /// Sets how often the server is asked for its role, and Sentinels for the master. After as much silence the connection is tested: the node
+    /// publishes to itself, and gives the connection up if nothing comes back within the [timeout](Self::timeout). In a Cluster the role is not asked
+    /// for, and the test is an answer to `SPUBLISH` or `SSUBSCRIBE`. Default: 30 s.
     pub fn probe_after(mut self, silence: Duration) -> Self {
         self.probe_after = Some(silence);
         self
@@ -133,8 +140,8 @@ impl Redis {
         options.probe_after = probe_after.unwrap_or(options.probe_after);
         options.timeout = timeout.unwrap_or(options.timeout);
         options.rights = match url.mode {
-            Mode::Cluster => format!("+@pubsub +ping +cluster|slots &{prefix}:*"),
-            _ => format!("+@pubsub +ping &{prefix}:*"),
+            Mode::Cluster => format!("+@pubsub +cluster|slots &{prefix}:*"),
+            _ => format!("+@pubsub &{prefix}:*"),
         };
         if options.timeout.is_zero() || options.probe_after.is_zero() {
             return Err("neither timeout nor probe_after can be 0".into());

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 
+use super::commands::Commands;
 use super::tls::Tls;
 use super::url::Host;
 use super::url::Login;
@@ -160,12 +161,10 @@ impl Server {
     fn refused(&self, error: &RedisError) -> Error {
         let detail = error.detail().unwrap_or_default();
         match error.code() {
-            _ if error.kind() == ErrorKind::RESP3NotSupported => Error::misconfigured(format!(
-                "redis at {self} is too old: strait needs Redis 6 or later"
-            )),
-            _ if error.kind() == ErrorKind::Parse => Error::misconfigured(format!(
-                "what answers at {self} does not speak as Redis does"
-            )),
+            _ if error.kind() == ErrorKind::RESP3NotSupported => self.lacks_resp3(error),
+            Some("NOPROTO") => self.lacks_resp3(error),
+            Some("ERR") if detail.to_ascii_lowercase().contains("hello") => self.lacks_resp3(error),
+            _ if error.kind() == ErrorKind::Parse => self.speaks_otherwise(),
             Some("NOAUTH") => Error::misconfigured(format!(
                 "redis at {self} wants a login: put user:password@ or :password@ into the URL"
             )),
@@ -186,6 +185,19 @@ impl Server {
         }
     }
 
+    /// The server knows no `HELLO`, or not the version of the protocol that this crate speaks.
+    fn lacks_resp3(&self, error: &RedisError) -> Error {
+        Error::misconfigured(format!(
+            "redis at {self} does not speak RESP3 ({error}): strait needs Redis 6 or later, and a proxy in between that passes HELLO 3 on"
+        ))
+    }
+
+    fn speaks_otherwise(&self) -> Error {
+        Error::misconfigured(format!(
+            "what answers at {self} does not speak RESP3 as Redis 6 and later do"
+        ))
+    }
+
     /// Who logs in, for an error.
     pub(super) fn user(&self) -> String {
         match &self.login.user {
@@ -195,22 +207,14 @@ impl Server {
     }
 
     /// What the server says of itself: whether it is one to work with.
-    pub(super) async fn hello(&self, commands: &mut MultiplexedConnection) -> Result<Hello, Error> {
-        let hello = redis::cmd("HELLO").arg(3).query_async(commands).await;
+    pub(super) async fn hello(&self, commands: &mut Commands) -> Result<Hello, Error> {
+        let hello = commands.query(redis::cmd("HELLO").arg(3)).await;
         let hello = hello.map_err(|error| self.refused(&error))?;
-        Hello::parse(hello).ok_or_else(|| {
-            Error::misconfigured(format!(
-                "what answers at {self} does not speak as Redis does"
-            ))
-        })
+        Hello::parse(hello).ok_or_else(|| self.speaks_otherwise())
     }
 
     /// A server to publish to and to subscribe at.
-    pub(super) async fn check(
-        &self,
-        commands: &mut MultiplexedConnection,
-        needs: u32,
-    ) -> Result<(), Error> {
+    pub(super) async fn check(&self, commands: &mut Commands, needs: u32) -> Result<(), Error> {
         let hello = self.hello(commands).await?;
         if hello.mode == "sentinel" {
             return Err(Error::misconfigured(format!(
@@ -223,13 +227,19 @@ impl Server {
                 hello.version_text
             )));
         }
-        if hello.role.as_deref() != Some("master") {
-            // During a failover that is a matter of seconds.
-            return Err(Error::unavailable(format!(
+        self.check_role(&hello)
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::unavailable`] if the server is a replica; during a failover that is a matter of seconds.
+    pub(super) fn check_role(&self, hello: &Hello) -> Result<(), Error> {
+        match hello.role.as_deref() {
+            Some("master") => Ok(()),
+            _ => Err(Error::unavailable(format!(
                 "redis at {self} is a replica: what is published there reaches nobody else; name its master, or use redis+sentinel://"
-            )));
+            ))),
         }
-        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use super::find::Find;
 use super::link::Link;
 use super::link::LinkOptions;
 use super::link::Listener;
+use super::link::Probe;
 use super::seats::Place;
 use super::seats::Seats;
 use super::server::Server;
@@ -44,7 +45,7 @@ pub(super) struct Arrivals {
 }
 
 impl Shard {
-    /// Connects, once.
+    /// Connects, once. The connections are tested by the topic, which is this node's alone and lies in one of the server's slots.
     ///
     /// # Errors
     ///
@@ -52,27 +53,31 @@ impl Shard {
     pub(super) async fn connect(
         host: Host,
         server: Server,
-        options: LinkOptions,
+        topic: String,
+        options: &LinkOptions,
         arrivals: &Arrivals,
     ) -> Result<Self, Error> {
+        let ears = Ears::new(&server, arrivals, 0);
         let find = Find::Fixed(server);
-        let ears = Ears::new(arrivals, 0);
-        let listening = Link::connect(find.clone(), options.clone(), ears.clone()).await?;
-        let publishing = Link::connect(find, options, ears).await?;
+        let [listening, publishing] = tested_by(topic, options);
+        let listening = Link::connect(find.clone(), listening, ears.clone()).await?;
+        let publishing = Link::connect(find, publishing, ears).await?;
         Ok(Self::new(host, listening, publishing))
     }
 
-    /// Connects as soon as may be.
+    /// The same, but connects as soon as may be.
     pub(super) fn begin(
         host: Host,
         server: Server,
-        options: LinkOptions,
+        topic: String,
+        options: &LinkOptions,
         arrivals: &Arrivals,
     ) -> Self {
+        let ears = Ears::new(&server, arrivals, LINKS);
         let find = Find::Fixed(server);
-        let ears = Ears::new(arrivals, LINKS);
-        let listening = Link::begin(find.clone(), options.clone(), ears.clone());
-        let publishing = Link::begin(find, options, ears);
+        let [listening, publishing] = tested_by(topic, options);
+        let listening = Link::begin(find.clone(), listening, ears.clone());
+        let publishing = Link::begin(find, publishing, ears);
         Self::new(host, listening, publishing)
     }
 
@@ -95,16 +100,31 @@ impl Shard {
     }
 }
 
+/// For the link that subscriptions are on, and for the one that publishes.
+fn tested_by(topic: String, options: &LinkOptions) -> [LinkOptions; LINKS] {
+    [
+        Probe::ShardSubscribe(topic.clone()),
+        Probe::ShardPublish(topic),
+    ]
+    .map(|probe| LinkOptions {
+        probe,
+        ..options.clone()
+    })
+}
+
 /// What one shard's links tell.
 struct Ears {
+    /// For the log.
+    server: String,
     arrivals: Arrivals,
     /// How many of the links have no connection: the first that loses it begins an outage.
     away: AtomicUsize,
 }
 
 impl Ears {
-    fn new(arrivals: &Arrivals, away: usize) -> Arc<Self> {
+    fn new(server: &Server, arrivals: &Arrivals, away: usize) -> Arc<Self> {
         Arc::new(Self {
+            server: server.to_string(),
             arrivals: arrivals.clone(),
             away: AtomicUsize::new(away),
         })
@@ -122,14 +142,19 @@ impl Listener for Ears {
             outage_began();
             tracing::warn!(
                 reason,
-                "a shard of the channel layer's backend is away: its groups miss what is published, others go on"
+                "a shard of the channel layer's backend disconnected; its groups miss events until it reconnects, others are not affected"
             );
         }
         self.arrivals.seats.changed.notify_one();
     }
 
     fn up(&self) {
-        self.away.fetch_sub(1, Ordering::Relaxed);
+        if self.away.fetch_sub(1, Ordering::Relaxed) == 1 {
+            tracing::info!(
+                server = self.server,
+                "a shard of the channel layer's backend is connected; its groups are subscribed again"
+            );
+        }
         self.arrivals.seats.changed.notify_one();
     }
 

@@ -297,7 +297,7 @@ async fn connect(node: &Arc<Node>, host: usize, find: &Find) -> Result<(), Error
 }
 
 /// A pattern is for those alone who may subscribe to every topic.
-const RIGHTS: &str = "+@pubsub +ping +@sortedset +@hash +eval +evalsha +time +expire +del &*";
+const RIGHTS: &str = "+@pubsub +@sortedset +@hash +eval +evalsha +time +expire +del &*";
 
 /// As channels_redis adds it.
 const AGE_BEYOND_EXPIRY: Duration = Duration::from_secs(10);

@@ -59,6 +59,8 @@ use super::node::Node;
 ///   [name](crate::Context::channel_name), but cannot put them into groups.
 /// - With several hosts, an outage of one is an outage of the layer: joining fails, and afterwards all groups are told of a gap.
 ///   Publishing fails for the groups of that host alone.
+/// - A host that refuses a publish or a subscription because of its own state (`READONLY`, `LOADING`, `MISCONF`, `OOM` and the like), or
+///   is found to be a replica when it is asked every 30 s, is an outage of that host.
 ///
 /// # What it costs
 ///

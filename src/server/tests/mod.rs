@@ -1,0 +1,5 @@
+//! HTTP connections over pipes, with paused time.
+
+mod holds;
+mod places;
+mod stage;
