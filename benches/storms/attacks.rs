@@ -18,17 +18,16 @@ use crate::options::Options;
 use crate::report::Report;
 
 pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(), String> {
-    let time = Duration::from_secs(options.seconds);
     let cores = if options.spread {
         "both cores, so an attack is only as strong as the rest of them can make it"
     } else {
         "one core and the load has the other, so an attack is as strong as one core can make it"
     };
     report.line(format_args!(
-        "An honest client, alone → beside {ATTACKERS} attackers, {} s each. For two thirds of the time it sends a message every 5 ms on one \
-         connection; an echo that holds up the next counts against that one, too. Then it opens connections, one after the other, that echo \
-         one message. The two workers of `hub` have {cores}. The attackers have the lowest priority. `waited` is the share of the time in \
-         which the honest client was ready to run and its core was taken: that much of its latency is not the server's.",
+        "An honest client, alone → beside {ATTACKERS} attackers, {} s each. For two thirds of the time it sends a message every 5 ms on \
+         one connection; an echo that holds up the next counts against that one, too. Then it opens connections, one after the other, \
+         that echo one message. The two workers of `hub` have {cores}. The attackers have the lowest priority. `waited` is the share of \
+         the time in which the honest client was ready to run and its core was taken: that much of its latency is not the server's.",
         options.seconds,
     ));
     report.head([
@@ -42,62 +41,106 @@ pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(
         "honest disconnected",
         "waited",
     ]);
-    let (mut slow, mut lost) = (Vec::new(), Vec::new());
-    let limit = LARGE.to_string();
-    for attack in Attack::all() {
+    let mut found = Found::default();
+    let attacks = Attack::all().into_iter();
+    for attack in attacks.filter(|attack| attack.name.contains(&options.attack)) {
         for interval in EVENT_INTERVALS {
-            eprintln!("{}, event interval {interval}", attack.name);
-            let arguments = [
-                "--threads",
-                "2",
-                "--event-interval",
-                interval,
-                "--deflate",
-                "--max-message",
-                &limit,
-            ];
-            let server = if options.spread {
-                hub.start_spread(&arguments)?
-            } else {
-                hub.start(&arguments)?
-            };
-            let mut alone = Cell::measure(&server, None, time)?;
-            let mut beside = Cell::measure(&server, Some(&attack), time)?;
-            report.row([
-                attack.name,
-                interval,
-                &format!("{} → {}", alone.echoes(), beside.echoes()),
-                &format!(
-                    "{:.0} → {:.0}",
-                    alone.seen.handshakes, beside.seen.handshakes
-                ),
-                &format!("{} → {}", percent(alone.cpu), percent(beside.cpu)),
-                &format!("{:.0}", beside.attackers.count / beside.took),
-                &beside.attackers.lost.to_string(),
-                &beside.seen.lost.len().to_string(),
-                &percent(beside.seen.waited),
-            ]);
-            let p99 = beside.seen.echoes.percentiles()[1];
-            if p99 > TOLERABLE {
-                slow.push(format!("{} ({interval})", attack.name));
+            let name = format!("{} ({interval})", attack.name);
+            eprintln!("{name}");
+            match Pair::measure(hub, options, &attack, interval) {
+                Ok(pair) => pair.tell(&attack, interval, report, &mut found),
+                Err(error) => found.failed.push(format!("{name}: {error}")),
             }
-            let errors = alone.seen.lost.iter().chain(&beside.seen.lost);
-            lost.extend(errors.map(|error| format!("{} ({interval}): {error}", attack.name)));
         }
     }
     report.line("");
-    let what = format!(
-        "the honest client was never disconnected, exceptions: {}",
-        list(&lost)
-    );
-    report.check(lost.is_empty(), what);
-    let what = format!(
-        "99 of 100 echoes took at most {} ms beside each attack, exceptions: {}",
-        milliseconds(TOLERABLE),
-        list(&slow)
-    );
-    report.check(slow.is_empty(), what);
+    let Found { failed, lost, slow } = found;
+    let mut check = |what, exceptions: &[String]| {
+        let list = exceptions.join(", ");
+        let list = if exceptions.is_empty() { "none" } else { &list };
+        report.check(
+            exceptions.is_empty(),
+            format_args!("{what}; exceptions: {list}"),
+        );
+    };
+    check("every attack was measured", &failed);
+    check("the honest client was never disconnected", &lost);
+    let tolerable = milliseconds(TOLERABLE);
+    let what = format!("99 of 100 echoes took at most {tolerable} ms");
+    check(&what, &slow);
     Ok(())
+}
+
+/// What should not have happened.
+#[derive(Default)]
+struct Found {
+    /// Attacks that could not be measured, and why.
+    failed: Vec<String>,
+    /// Disconnects of the honest client.
+    lost: Vec<String>,
+    /// Attacks beside which it waited too long.
+    slow: Vec<String>,
+}
+
+/// The same server, alone with the honest client, then attacked.
+struct Pair {
+    alone: Cell,
+    beside: Cell,
+}
+
+impl Pair {
+    fn measure(
+        hub: &Hub,
+        options: &Options,
+        attack: &Attack,
+        interval: &str,
+    ) -> Result<Self, String> {
+        let limit = LARGE.to_string();
+        let arguments = [
+            "--threads",
+            "2",
+            "--event-interval",
+            interval,
+            "--deflate",
+            "--max-message",
+            &limit,
+        ];
+        let server = if options.spread {
+            hub.start_spread(&arguments)?
+        } else {
+            hub.start(&arguments)?
+        };
+        let time = Duration::from_secs(options.seconds);
+        Ok(Self {
+            alone: Cell::measure(&server, None, time)?,
+            beside: Cell::measure(&server, Some(attack), time)?,
+        })
+    }
+
+    fn tell(mut self, attack: &Attack, interval: &str, report: &mut Report, found: &mut Found) {
+        let Self { alone, beside } = &mut self;
+        report.row([
+            attack.name,
+            interval,
+            &format!("{} → {}", alone.echoes(), beside.echoes()),
+            &format!(
+                "{:.0} → {:.0}",
+                alone.seen.handshakes, beside.seen.handshakes
+            ),
+            &format!("{} → {}", percent(alone.cpu), percent(beside.cpu)),
+            &format!("{:.0}", beside.attackers.count / beside.took),
+            &beside.attackers.lost.to_string(),
+            &beside.seen.lost.len().to_string(),
+            &percent(beside.seen.waited),
+        ]);
+        let name = format!("{} ({interval})", attack.name);
+        if beside.seen.echoes.percentiles()[1] > TOLERABLE {
+            found.slow.push(name.clone());
+        }
+        let errors = alone.seen.lost.iter().chain(&beside.seen.lost);
+        let errors = errors.map(|error| format!("{name}: {error}"));
+        found.lost.extend(errors);
+    }
 }
 
 /// What was seen during one measurement.
@@ -159,13 +202,6 @@ impl Cell {
 
 fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() {
-        return "none".to_owned();
-    }
-    names.join(", ")
 }
 
 const EVENT_INTERVALS: [&str; 2] = ["61", "1024"];

@@ -40,7 +40,7 @@ impl Flood {
         let mut poll = Poll::new()?;
         let sockets = (0..ATTACKERS + self.readers).map(|token| self.open(address, &poll, token));
         let mut sockets = sockets.collect::<io::Result<Vec<_>>>()?;
-        let mut read = vec![0; 256 * 1024];
+        let mut read = vec![0; CHUNK_BYTES];
         let mut written = 0;
         let mut lost = 0;
         while !is_over.load(Ordering::Relaxed) {
@@ -86,7 +86,8 @@ impl Flood {
         if !socket.writes {
             return Ok(0);
         }
-        let bytes = now(socket.stream.write(&self.bytes[socket.at..]))?.unwrap_or(0);
+        let end = self.bytes.len().min(socket.at + CHUNK_BYTES);
+        let bytes = now(socket.stream.write(&self.bytes[socket.at..end]))?.unwrap_or(0);
         socket.at = (socket.at + bytes) % self.bytes.len();
         Ok(bytes)
     }
@@ -109,5 +110,7 @@ fn now(done: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
+/// What a system call reads or writes at most. The honest client has to wait for the end of the call.
+const CHUNK_BYTES: usize = 32 * 1024;
 /// The longest wait before the flag that ends the attack is read again.
 const LOOK: Duration = Duration::from_millis(10);

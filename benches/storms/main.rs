@@ -1,7 +1,7 @@
-//! What `hub` does in bad weather: much idle memory, readers that stop, a storm of handshakes, a drain.
+//! What `hub` does in bad weather: much idle memory, readers that stop, a storm of handshakes, a drain, attacks.
 //!
 //! ```sh
-//! cargo bench --bench storms -- [--only TEXT] [--rounds N] [--seconds N] [--spread] [--quick] [--hub PATH]
+//! cargo bench --bench storms -- [--only TEXT] [--rounds N] [--seconds N] [--attack TEXT] [--spread] [--quick] [--hub PATH]
 //! ```
 //!
 //! Each scenario starts `examples/hub` (release profile, pinned to one core; the load has another), checks what it sees and prints it: a
@@ -19,7 +19,7 @@
 //! - `reconnect`: 5,000 clients are cut off and come back at once.
 //! - `drain`: 5,000 sockets closed over five seconds, while somebody publishes.
 //! - `attacks`: an honest client beside eight attackers of each kind, and alone: echo latency, handshakes per second, disconnects. Each
-//!   measurement takes `--seconds`, 3 by default. `--spread` gives the server both cores.
+//!   measurement takes `--seconds`, 3 by default. `--attack` selects kinds by their name; `--spread` gives the server both cores.
 
 mod attack;
 mod attacks;

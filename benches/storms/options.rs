@@ -8,6 +8,8 @@ pub(crate) struct Options {
     pub(crate) only: String,
     /// How long each figure of `attacks` is measured.
     pub(crate) seconds: u64,
+    /// Which of the `attacks`: those whose name contains it.
+    pub(crate) attack: String,
     /// Whether the server of `attacks` has the core of the load, too.
     pub(crate) spread: bool,
     /// What is measured instead of the tree's own hub.
@@ -21,6 +23,7 @@ impl Options {
             quick: false,
             only: String::new(),
             seconds: 0,
+            attack: String::new(),
             spread: false,
             hub: None,
         };
@@ -41,11 +44,10 @@ impl Options {
                     let seconds = value(arguments.next())?.parse();
                     options.seconds = seconds.map_err(|_| "--seconds: not a number")?;
                 }
+                "--attack" => options.attack = value(arguments.next())?,
                 "--hub" => options.hub = Some(value(arguments.next())?.into()),
                 _ => {
-                    return Err(format!(
-                        "unknown flag {flag}; known are --rounds N, --seconds N, --spread, --quick, --only TEXT and --hub PATH"
-                    ));
+                    return Err(format!("unknown flag {flag}; known are {KNOWN}"));
                 }
             }
         }
@@ -63,3 +65,6 @@ impl Options {
         if self.quick { quick } else { full }
     }
 }
+
+const KNOWN: &str =
+    "--rounds N, --seconds N, --attack TEXT, --spread, --quick, --only TEXT and --hub PATH";
