@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::getrlimit;
-use rustix::process::setpriority_process;
 use rustix::process::setrlimit;
 use rustix::thread::CpuSet;
+use rustix::thread::gettid;
 use rustix::thread::sched_getaffinity;
 use rustix::thread::sched_setaffinity;
 
@@ -53,9 +54,17 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &cores)?)
 }
 
-/// Gives this thread and those that it starts from now on the lowest priority.
-pub(crate) fn be_last() -> io::Result<()> {
-    Ok(setpriority_process(None, 19)?)
+/// Makes this thread, and those that it starts from now on, run only while no other wants its core. A low priority would not do: the
+/// scheduler lets it finish its slice of some milliseconds.
+pub(crate) fn be_idle() -> io::Result<()> {
+    let thread = gettid().as_raw_nonzero().to_string();
+    let status = Command::new("chrt")
+        .args(["--idle", "--pid", "0", &thread])
+        .status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("chrt: {status}")))
 }
 
 /// Returns how long this thread has been ready to run while its core was taken.

@@ -102,9 +102,9 @@ impl Attack {
         all.map(|(name, kind)| Self { name, kind }).collect()
     }
 
-    /// Attacks until `is_over`, at the lowest priority.
+    /// Attacks until `is_over`, on what the others leave of its core.
     pub(crate) fn run(&self, address: SocketAddr, is_over: &AtomicBool) -> Result<Done, String> {
-        machine::be_last().map_err(|error| error.to_string())?;
+        machine::be_idle().map_err(|error| error.to_string())?;
         let done = match &self.kind {
             Kind::Flood(flood) => flood.run(address, is_over),
             Kind::Drop => open_and_drop(address, is_over),

@@ -26,7 +26,7 @@ pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(
     report.line(format_args!(
         "An honest client, alone → beside {ATTACKERS} attackers, {} s each. For two thirds of the time it sends a message every 5 ms on \
          one connection; an echo that holds up the next counts against that one, too. Then it opens connections, one after the other, \
-         that echo one message. The two workers of `hub` have {cores}. The attackers have the lowest priority. `waited` is the share of \
+         that echo one message. The two workers of `hub` have {cores}. The attackers yield to the honest client (`SCHED_IDLE`). `waited` is the share of \
          the time in which the honest client was ready to run and its core was taken: that much of its latency is not the server's.",
         options.seconds,
     ));
