@@ -177,8 +177,8 @@ impl Config {
         self
     }
 
-    /// How long to wait for the peer's close frame after ours was written; then the connection is reset.
-    /// Default: 2 s.
+    /// How long to wait for the peer's close frame after ours was written; then the connection is reset. A slow reader (4008) has
+    /// the time of the whole close for both, since the kernel holds megabytes for it that go before the close frame. Default: 2 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self

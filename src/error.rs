@@ -129,7 +129,7 @@ impl Error {
     }
 
     /// An error for a backend to return when it starts: an address that makes no sense, a refused login, a server that cannot
-    /// do what is needed. One sentence that names the offender and says what to do, and no password. Asked by
+    /// do what is needed; also when it refuses a group. One sentence that names the offender and says what to do, and no password. Asked by
     /// [`is_misconfigured`](Self::is_misconfigured).
     pub fn misconfigured(what: impl Into<String>) -> Self {
         Self::new(Kind::Misconfigured { what: what.into() })
@@ -150,7 +150,7 @@ impl Error {
         matches!(*self.kind, Kind::TooLarge { .. })
     }
 
-    /// A backend cannot work as it is configured: trying again does not help.
+    /// A backend cannot work as it is configured, or its server refuses a group: trying again does not help before somebody changes that.
     #[must_use]
     pub fn is_misconfigured(&self) -> bool {
         matches!(*self.kind, Kind::Misconfigured { .. })
@@ -412,6 +412,11 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     cut(&text, LONGEST_TEXT).into_owned()
 }
 
+/// What a client wrote, or its beginning, for a log.
+pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
+    cut(text, LONGEST_EXCERPT)
+}
+
 /// The text, or its beginning.
 fn cut(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
@@ -422,6 +427,8 @@ fn cut(text: &str, most: usize) -> Cow<'_, str> {
 
 /// How much of a name or value is quoted, in characters.
 const LONGEST_NAME: usize = 120;
+/// How much of a path or header a log gets, in characters.
+const LONGEST_EXCERPT: usize = 200;
 /// How much of an error a log gets, in characters.
 const LONGEST_TEXT: usize = 2_000;
 

@@ -196,8 +196,9 @@
 //! [`Router::into_service`] makes a `tower` service, with a handle that counts and drains its sockets; there,
 //! wait for [`shutdown_signal`](server::shutdown_signal) and drain. → [`service`], [`server`]
 //!
-//! Errors are told through `tracing`, refused origins as warnings, every refusal at debug level, and seen by
-//! nobody where no subscriber is installed: begin `main` with `tracing_subscriber::fmt::init()`, and look with
+//! strait logs through `tracing`: errors at ERROR, refused origins at WARN, other refusals at DEBUG. Lines that clients can cause are
+//! [sampled](docs::metrics#what-the-log-samples). Without a subscriber nothing is logged: begin `main` with
+//! `tracing_subscriber::fmt::init()`, and look with
 //! `RUST_LOG=strait=debug` when something does not arrive. With `tracing-subscriber`'s feature `env-filter`,
 //! start with `RUST_LOG=info`, since the default there is errors only.
 //!
@@ -293,6 +294,7 @@ mod name;
 mod rate;
 mod route;
 pub mod router;
+mod sampler;
 mod scope;
 pub mod server;
 pub mod service;
@@ -300,6 +302,7 @@ mod session;
 pub mod testing;
 mod urls;
 mod websocket;
+mod yield_now;
 
 pub use close::Closed;
 pub use consumer::Consumer;

@@ -137,6 +137,14 @@ pub(crate) fn queues_full(queues: usize) {
     let _ = queues;
 }
 
+/// Something happened that the log samples, whether it was logged or not.
+pub(crate) fn log_event(event: &'static str) {
+    #[cfg(feature = "metrics")]
+    counter!(LOG_EVENTS, "event" => event).increment(1);
+    #[cfg(not(feature = "metrics"))]
+    let _ = event;
+}
+
 /// A client may choose among two thousand codes, and must not choose the names of as many series.
 #[cfg(feature = "metrics")]
 fn code_label(closed: &Closed) -> String {
@@ -173,6 +181,8 @@ const ARRIVALS_DROPPED: &str = "strait_backend_messages_dropped_total";
 const ARRIVALS_SKIPPED: &str = "strait_backend_messages_skipped_total";
 #[cfg(all(feature = "metrics", feature = "redis"))]
 const QUEUES_FULL: &str = "strait_backend_queues_full_total";
+#[cfg(feature = "metrics")]
+const LOG_EVENTS: &str = "strait_log_events_total";
 
 #[cfg(feature = "metrics")]
 const COUNTERS: &[(&str, &str)] = &[
@@ -214,5 +224,9 @@ const COUNTERS: &[(&str, &str)] = &[
     (
         QUEUES_FULL,
         "Queues of processes, in Redis, that were over capacity",
+    ),
+    (
+        LOG_EVENTS,
+        "Occurrences of what the log samples, by event, suppressed lines included",
     ),
 ];

@@ -11,15 +11,16 @@ use crate::error::Error;
 
 /// The name of a group: 1 to 99 ASCII letters, digits, `-`, `_` or `.`, as in Channels.
 ///
-/// Strings convert into it wherever a group is named; text of any other kind goes through
-/// [`GroupName::encode`]. A clone shares the text.
+/// Strings convert into it wherever a group is named; use [`GroupName::encode`] for text of any
+/// other kind. A clone shares the text.
 ///
 /// ```
 /// use strait::layer::GroupName;
 ///
 /// assert!(GroupName::try_from("order_5").is_ok());
 /// assert!(GroupName::try_from("général").unwrap_err().is_invalid_name());
-/// assert_eq!(GroupName::encode("général").as_str(), "g_c3_a9n_c3_a9ral");
+/// assert_eq!(GroupName::encode("room_lobby").as_str(), "room_lobby");
+/// assert_eq!(GroupName::encode("room_général").as_str(), "room_g.c3.a9n.c3.a9ral");
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupName(Arc<str>);
@@ -27,26 +28,31 @@ pub struct GroupName(Arc<str>);
 impl GroupName {
     /// Makes a name of any text. Different texts have different names.
     ///
-    /// ASCII letters, digits, `-` and `.` stay; every other byte, `_` included, becomes `_` and two
-    /// hexadecimal digits. What would be 100 characters or more is cut to 57, `_.` and the SHA-1 of
-    /// the text; nothing shorter becomes a name with `_.` in it.
+    /// A text of 1 to 99 ASCII letters, digits, `-` and `_` is its own name. Every other byte, `.`
+    /// included, becomes `.` and two hexadecimal digits; the empty text becomes `.`. A name that
+    /// would have 100 characters or more is cut to 57, followed by `..` and the SHA-1 of the text.
+    ///
+    /// If a user chooses the text, **always put it behind a prefix of your own**, as in
+    /// `GroupName::encode(&format!("room_{room}"))`. Otherwise the user can name any of your groups:
+    /// the text `staff` is the group `staff`.
     #[must_use]
     pub fn encode(text: &str) -> Self {
         let mut name = String::with_capacity(text.len());
         for byte in text.bytes() {
             match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' => {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => {
                     name.push(char::from(byte))
                 }
-                _ => push_hex(&mut name, "_", &[byte]),
+                _ => push_hex(&mut name, ".", &[byte]),
             }
         }
         if name.is_empty() {
-            name.push('_');
+            name.push('.');
         }
         if name.len() >= LIMIT {
+            // A complete name never contains `..`, since two digits follow each escape.
             name.truncate(57);
-            push_hex(&mut name, "_.", &Sha1::digest(text.as_bytes()));
+            push_hex(&mut name, "..", &Sha1::digest(text.as_bytes()));
         }
         Self(name.into())
     }
@@ -65,22 +71,27 @@ impl GroupName {
 /// The name of one channel: a consumer's, or one made by
 /// [`ChannelLayer::new_channel`](crate::ChannelLayer::new_channel).
 ///
-/// It is `specific.<node>!<number>`, both parts hexadecimal: the node that made it, and the channel
-/// there. As in Channels the alphabet is a group's and one `!`, and there are fewer than 100
-/// characters.
+/// It is `specific.<node>!<number>-<secret>`, all parts hexadecimal: the node that made it, the channel there, and 64 bits that
+/// cannot be guessed from other names. So who knows one channel's name can send to that one alone. As in Channels the alphabet
+/// is a group's and one `!`, and there are fewer than 100 characters.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
 
 impl ChannelName {
-    pub(crate) fn specific(node: u128, id: u64) -> Self {
-        Self(format!("specific.{node:032x}!{id:x}").into())
+    pub(crate) fn specific(address: ChannelAddress) -> Self {
+        let ChannelAddress { node, id, secret } = address;
+        Self(format!("specific.{node:032x}!{id:x}-{secret:016x}").into())
     }
 
-    /// The node and the number, if the name is of strait's making.
-    pub(crate) fn address(&self) -> Option<(u128, u64)> {
-        let (node, id) = self.0.strip_prefix("specific.")?.split_once('!')?;
-        let node = u128::from_str_radix(node, 16).ok()?;
-        Some((node, u64::from_str_radix(id, 16).ok()?))
+    /// What the name says, if it is of strait's making.
+    pub(crate) fn address(&self) -> Option<ChannelAddress> {
+        let (node, local) = self.0.strip_prefix("specific.")?.split_once('!')?;
+        let (id, secret) = local.split_once('-')?;
+        Some(ChannelAddress {
+            node: u128::from_str_radix(node, 16).ok()?,
+            id: u64::from_str_radix(id, 16).ok()?,
+            secret: u64::from_str_radix(secret, 16).ok()?,
+        })
     }
 
     /// The name as text.
@@ -98,6 +109,14 @@ impl ChannelName {
             None => check("channel name", name, name),
         }
     }
+}
+
+/// The parts of a channel's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChannelAddress {
+    pub(crate) node: u128,
+    pub(crate) id: u64,
+    pub(crate) secret: u64,
 }
 
 /// What [`latest`](crate::layer::Publish::latest) goes by: 1 to 99 bytes of any text.
@@ -216,6 +235,15 @@ const LIMIT: usize = 100;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::any;
+    use proptest::prop_assert;
+    use proptest::prop_assert_eq;
+    use proptest::prop_oneof;
+    use proptest::test_runner::TestRunner;
+
+    use super::ChannelAddress;
     use super::ChannelName;
     use super::GroupName;
     use super::Key;
@@ -278,39 +306,76 @@ mod tests {
         ] {
             assert_eq!(ChannelName::try_from(name).is_ok(), accepted, "{name:?}");
         }
-        let name = ChannelName::specific(7, 255);
-        assert_eq!(
-            ChannelName::try_from(name.as_str()).unwrap().address(),
-            Some((7, 255))
-        );
+        let largest = ChannelAddress {
+            node: u128::MAX,
+            id: u64::MAX,
+            secret: u64::MAX,
+        };
+        let small = ChannelAddress {
+            node: 7,
+            id: 255,
+            secret: 0,
+        };
+        for address in [largest, small] {
+            let name = ChannelName::specific(address);
+            let read = ChannelName::try_from(name.as_str()).unwrap();
+            assert_eq!(read.address(), Some(address));
+        }
     }
 
     #[test]
-    fn any_text_can_be_encoded_and_none_collides() {
+    fn encode_keeps_letters_digits_hyphens_and_underscores() {
+        let result = TestRunner::default().run(&"[A-Za-z0-9_-]{1,99}", |text| {
+            let name = GroupName::encode(&text);
+            prop_assert_eq!(name.as_str(), text);
+            Ok(())
+        });
+        result.unwrap();
+    }
+
+    #[test]
+    fn encode_gives_each_text_a_valid_name_of_its_own() {
+        let text = || prop_oneof!["[a.2_é]{0,6}", "[a.é]{30,110}", any::<String>()];
+        let result = TestRunner::default().run(&(text(), text()), |(one, other)| {
+            // A name is a text, too: it must not be its own name if another text has it.
+            let own = [&one, &other].map(|text| GroupName::encode(text).to_string());
+            let texts = BTreeSet::from([one, other, own[0].clone(), own[1].clone()]);
+            let names: BTreeSet<_> = texts.iter().map(|text| GroupName::encode(text)).collect();
+            prop_assert_eq!(names.len(), texts.len(), "{:?} of {:?}", names, texts);
+            for name in names {
+                prop_assert!(GroupName::try_from(name.as_str()).is_ok(), "{}", name);
+            }
+            Ok(())
+        });
+        result.unwrap();
+    }
+
+    #[test]
+    fn encode_escapes_its_own_output_again() {
         let long = "é".repeat(60);
         let longer = format!("{long}!");
-        let plain = "a".repeat(200);
-        // The name of a long text is itself a text, and a short one.
+        let plain = "a".repeat(100);
+        // The names of long texts are themselves texts, and short ones.
         let (of_long, of_plain) = (GroupName::encode(&long), GroupName::encode(&plain));
         let texts = [
             "",
-            "_",
+            ".",
+            "..",
+            ".2e",
             "a_b",
-            "a_5fb",
+            "a.5fb",
             "a b",
-            "général",
+            "a.20b",
             &long,
             &longer,
             &plain,
             of_long.as_str(),
             of_plain.as_str(),
         ];
-        let mut names: Vec<_> = texts.iter().map(|text| GroupName::encode(text)).collect();
-        for name in &names {
+        let names: BTreeSet<_> = texts.iter().map(|text| GroupName::encode(text)).collect();
+        assert_eq!(names.len(), texts.len(), "{names:?}");
+        for name in names {
             assert!(GroupName::try_from(name.as_str()).is_ok(), "{name}");
         }
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), texts.len());
     }
 }

@@ -49,10 +49,14 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// A full one.
     pub(crate) fn new(rate: Rate, now: Instant) -> Self {
-        let interval = rate.interval();
+        Self::every(rate.interval(), rate.burst, now)
+    }
+
+    /// A full one of a token in each interval, and of a burst of at least 1.
+    pub(crate) fn every(interval: Duration, burst: u32, now: Instant) -> Self {
         Self {
             interval,
-            reach: interval.saturating_mul(rate.burst - 1),
+            reach: interval.saturating_mul(burst.saturating_sub(1)),
             full_at: now,
             rests: false,
         }

@@ -372,7 +372,7 @@ impl Routes {
 pub(crate) struct Settled {
     endpoint: Arc<dyn Endpoint>,
     checks: Vec<Check>,
-    origins: Origins,
+    pub(crate) origins: Origins,
     pub(crate) mount: Arc<Mount>,
     pub(crate) terms: Arc<Terms>,
     pub(crate) layer: ChannelLayer,
@@ -398,7 +398,6 @@ impl Settled {
 
     /// Runs the checks, then makes the consumer.
     pub(crate) async fn admit(&self, scope: &Scope) -> Result<Box<dyn DynConsumer>, Reject> {
-        self.origins.check(scope)?;
         for check in &self.checks {
             check(scope.clone()).await?;
         }

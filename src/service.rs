@@ -92,9 +92,11 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::consumer::Consumer;
+use crate::consumer::DynConsumer;
 use crate::error::BoxError;
 use crate::error::Error;
 use crate::error::chain;
+use crate::error::excerpt;
 use crate::handshake::Opening;
 use crate::handshake::Refusal;
 use crate::handshake::Reject;
@@ -104,6 +106,9 @@ use crate::metrics::describe;
 use crate::metrics::handshake_refused;
 use crate::router::Router;
 use crate::router::Routes;
+use crate::router::Settled;
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 use crate::scope::Peer;
 use crate::scope::Scope;
 use crate::scope::decode_path;
@@ -198,12 +203,7 @@ impl WebSocketService {
     async fn answer(self, mut request: Parts, stream: Incoming) -> Response<Body> {
         let mut response = match self.handshake(&mut request, stream).await {
             Ok(response) => response,
-            Err(reject) => {
-                if let Some(error) = reject.error() {
-                    log_failure(request.uri.path(), error);
-                }
-                refuse(reject)
-            }
+            Err(reject) => refuse(reject),
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             handshake_refused(response.status());
@@ -247,21 +247,20 @@ impl WebSocketService {
         let opening = Opening::parse(request)?;
         let (extensions, extensions_answer) =
             agree_on_extensions(&request.headers, route.terms.config())?;
+        route
+            .origins
+            .check(&path, &request.headers, route.terms.log())?;
+        if matches!(stream, Incoming::Nowhere) {
+            return Err(no_upgrade(&path, route.terms.log()));
+        }
+        // Nothing before this counts against the limits; nothing of the application's runs before it.
         let address = request
             .extensions
             .get::<Peer>()
             .map(|Peer(address)| address.ip());
         let guard = self.sockets.admit(address).ok_or_else(restarting)??;
-        if matches!(stream, Incoming::Nowhere) {
-            return Err(
-                Error::handshake("the server in front hands over no upgraded connections").into(),
-            );
-        }
         let scope = Scope::new(request, &path, params, route.mount.clone());
-        let consumer = AssertUnwindSafe(route.admit(&scope)).catch_unwind();
-        let consumer = timeout(route.terms.config().connect_timeout, consumer).await;
-        let consumer = consumer.map_err(|_| hangs(&scope))?;
-        let consumer = consumer.map_err(|_| panicked(&scope))??;
+        let consumer = admit(route, &scope).await?;
         let admission = Admission {
             consumer,
             scope,
@@ -403,24 +402,61 @@ fn restarting() -> Reject {
         .body("the server is restarting")
 }
 
-fn hangs(scope: &Scope) -> Reject {
-    let (path, route) = (scope.path(), scope.route());
-    tracing::warn!(path, route, "the checks took too long and were dropped");
-    Reject::unavailable()
-}
-
-fn panicked(scope: &Scope) -> Reject {
-    tracing::error!(
-        path = scope.path(),
-        route = scope.route(),
-        "a check or factory panicked"
+fn no_upgrade(path: &str, log: &LogSampler) -> Reject {
+    sampled!(
+        log,
+        error,
+        "no_upgrade",
+        path = &*excerpt(path),
+        "refused a connection: the server in front hands over no upgraded connections"
     );
     Reject::status(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-fn log_failure(path: &str, error: &BoxError) {
-    let error = chain(&**error);
-    tracing::error!(path, error, "refused a connection");
+/// Runs the checks and the factory within the time that `connect` has, too.
+async fn admit(route: &Settled, scope: &Scope) -> Result<Box<dyn DynConsumer>, Reject> {
+    let (log, limit) = (route.terms.log(), route.terms.config().connect_timeout);
+    let admitted = AssertUnwindSafe(route.admit(scope)).catch_unwind();
+    let reject = match timeout(limit, admitted).await {
+        Ok(Ok(Ok(consumer))) => return Ok(consumer),
+        Ok(Ok(Err(reject))) => {
+            if let Some(error) = reject.error() {
+                sampled!(
+                    log,
+                    error,
+                    "check_failed",
+                    path = &*excerpt(scope.path()),
+                    route = scope.route(),
+                    error = chain(&**error),
+                    "a check or factory failed; refused the connection"
+                );
+            }
+            reject
+        }
+        Ok(Err(_)) => {
+            sampled!(
+                log,
+                error,
+                "check_panicked",
+                path = &*excerpt(scope.path()),
+                route = scope.route(),
+                "a check or factory panicked; refused the connection"
+            );
+            Reject::status(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        Err(_) => {
+            sampled!(
+                log,
+                warn,
+                "check_timed_out",
+                path = &*excerpt(scope.path()),
+                route = scope.route(),
+                "the checks took too long and were dropped; refused the connection"
+            );
+            Reject::unavailable()
+        }
+    };
+    Err(reject)
 }
 
 /// The body of an answer; also of the requests that reach a [fallback](crate::Server::fallback).

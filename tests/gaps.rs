@@ -244,6 +244,37 @@ async fn a_subscribe_that_fails_is_tried_again_until_it_works() {
     assert_eq!(channel.recv::<Note>().await.unwrap(), Note { n: 1 });
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refused_group_keeps_no_other_deaf_and_is_asked_for_again() {
+    let (log, _guard) = Log::start();
+    let bus = Bus::default();
+    let layer = bus.layer().await.unwrap();
+    let mut others = layer.new_channel();
+    for n in 0..600 {
+        others.group_add(format!("g{n}")).await.unwrap();
+    }
+    let mut channel = member(&layer, "refused").await;
+    bus.asked();
+    bus.down();
+    bus.refuse(Some("refused"));
+    bus.up();
+    for _ in 0..600 {
+        gap(&mut others).await;
+    }
+    // Halving 512 groups to one takes 9 steps of two.
+    assert!(bus.asked().len() <= 2 + 2 * 9);
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(bus.asked(), [1; 5]);
+    assert_eq!(log.lines("could not subscribe again"), 1, "{}", log.text());
+    let mut joined = layer.new_channel();
+    let error = joined.group_add("refused").await.unwrap_err();
+    assert!(error.is_misconfigured(), "{error}");
+    bus.refuse(None);
+    gap(&mut channel).await;
+    layer.group_send("refused", &Note { n: 1 }).await.unwrap();
+    assert_eq!(channel.recv::<Note>().await.unwrap(), Note { n: 1 });
+}
+
 /// In the middle of subscribing, and of telling.
 #[tokio::test(start_paused = true)]
 async fn a_second_outage_in_the_middle_is_recovered_from_as_well() {
@@ -618,19 +649,20 @@ async fn an_outage_is_told_once_and_not_for_each_that_it_concerns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_read_is_warned_of_once_a_minute() {
+async fn malformed_messages_of_the_backend_do_not_fill_the_log() {
     let (log, _guard) = Log::start();
     let bus = Bus::default();
     let _layer = bus.layer().await.unwrap();
     let sink = bus.sinks().remove(0);
-    for minutes in 1..=2 {
-        for _ in 0..5 {
+    for lines in [1, 2] {
+        for _ in 0..1_000 {
             sink.skipped("encrypted with another key");
         }
-        assert_eq!(log.lines("WARN"), minutes, "{}", log.text());
-        sleep(Duration::from_secs(60)).await;
+        assert_eq!(log.lines("WARN"), lines, "{}", log.text());
+        sleep(Duration::from_secs(10)).await;
     }
     assert_eq!(log.lines("encrypted with another key"), 2);
+    assert_eq!(log.lines("suppressed=999"), 1, "{}", log.text());
 }
 
 fn gapped(layer: &ChannelLayer) -> (WebSocketService, strait::service::Sockets) {

@@ -24,6 +24,7 @@ use strait::Reject;
 use strait::Router;
 use strait::Scope;
 use strait::Server;
+use strait::config::Config;
 use strait::handshake::Origins;
 use strait::testing::TestServer;
 
@@ -173,6 +174,9 @@ const ROWS: &[Row] = &[
     row(GET, &["Upgrade: WebSocket"], 101),
     row(GET, &["Upgrade: h2c, websocket"], 101),
     row(GET, &["Upgrade: h2c", "Upgrade: websocket"], 101),
+    row(GET, &["Upgrade: , ,\t, websocket,"], 101),
+    row(GET, &["Upgrade:", "Upgrade: websocket"], 101),
+    row(GET, &["Upgrade: , ,"], 426),
     row(GET, &["upgrade: websocket"], 101),
     row(GET, &["Upgrade: h2c"], 426),
     row(GET, &["Upgrade: websockets"], 426),
@@ -183,6 +187,8 @@ const ROWS: &[Row] = &[
     // Connection: likewise.
     row(GET, &["Connection: upgrade"], 101),
     row(GET, &["Connection: keep-alive, Upgrade"], 101),
+    row(GET, &["Connection: ,, Upgrade , ,"], 101),
+    row(GET, &["Connection: ,"], 400),
     row(GET, &["Connection: keep-alive,Upgrade , x"], 101),
     row(GET, &["Connection: keep-alive", "Connection: Upgrade"], 101),
     row(GET, &["Connection: keep-alive"], 400),
@@ -203,7 +209,11 @@ const ROWS: &[Row] = &[
     row(GET, &["-Sec-WebSocket-Version"], 426),
     // The key: 16 bytes in base64.
     row(GET, &["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="], 101),
-    row(GET, &["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAB=="], 400),
+    // The last digit carries two bits; the four below them are ignored, as by other servers.
+    row(GET, &["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAB=="], 101),
+    row(GET, &["Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC=="], 101),
+    row(GET, &["Sec-WebSocket-Key: ///////////////////////=="], 400),
+    row(GET, &["Sec-WebSocket-Key: //////////////////////=="], 101),
     row(GET, &["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA="], 400),
     row(GET, &["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA"], 400),
     row(GET, &["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAAA="], 400),
@@ -226,6 +236,9 @@ const ROWS: &[Row] = &[
     row(GET, &["Content-Length: 0"], 101),
     row(GET, &["Content-Length: 5"], 400),
     row(GET, &["Transfer-Encoding: chunked"], 400),
+    // Extensions: an empty list is none.
+    row(GET, &["Sec-WebSocket-Extensions:"], 101),
+    row(GET, &["Sec-WebSocket-Extensions: , ,"], 101),
     // Methods and versions of HTTP.
     row("POST /ws/ HTTP/1.1", &["Content-Length: 0"], 405),
     row("HEAD /ws/ HTTP/1.1", &[], 405),
@@ -253,31 +266,41 @@ const ROWS: &[Row] = &[
 
 #[tokio::test]
 async fn each_request_gets_the_answer_it_deserves() {
-    let server = serve(Router::new().path("ws/", echo)).await;
-    for Row {
+    // No setting of a route keeps a client out.
+    let mut configs = vec![Config::new()];
+    #[cfg(feature = "deflate")]
+    configs.push(Config::new().deflate(strait::config::Deflate::new()));
+    for config in configs {
+        let server = serve(Router::new().path("ws/", echo).config(config)).await;
+        for row in ROWS {
+            ask_row(&server, row).await;
+        }
+        assert_eq!(within(server.stop()).await.abandoned, 0);
+    }
+}
+
+async fn ask_row(server: &TestServer, row: &Row) {
+    let Row {
         line,
         changes,
         status,
-    } in ROWS
-    {
-        let request = request(line, changes);
-        let answer = connect(&server).await.ask(&request).await;
-        assert_eq!(answer.status, *status, "{request}{answer:?}");
-        let upgrade = match status {
-            101 | 426 => Some("websocket"),
-            _ => None,
-        };
-        assert_eq!(answer.header("upgrade"), upgrade, "{request}{answer:?}");
-        let allow = (*status == 405).then_some("GET");
-        assert_eq!(answer.header("allow"), allow, "{request}{answer:?}");
-        let says_why = matches!(status, 400 | 405 | 426) && !line.starts_with("HEAD");
-        assert_eq!(!answer.body.is_empty(), says_why, "{request}{answer:?}");
-        if says_why {
-            let plain = Some("text/plain; charset=utf-8");
-            assert_eq!(answer.header("content-type"), plain, "{request}");
-        }
+    } = row;
+    let request = request(line, changes);
+    let answer = connect(server).await.ask(&request).await;
+    assert_eq!(answer.status, *status, "{request}{answer:?}");
+    let upgrade = match status {
+        101 | 426 => Some("websocket"),
+        _ => None,
+    };
+    assert_eq!(answer.header("upgrade"), upgrade, "{request}{answer:?}");
+    let allow = (*status == 405).then_some("GET");
+    assert_eq!(answer.header("allow"), allow, "{request}{answer:?}");
+    let says_why = matches!(status, 400 | 405 | 426) && !line.starts_with("HEAD");
+    assert_eq!(!answer.body.is_empty(), says_why, "{request}{answer:?}");
+    if says_why {
+        let plain = Some("text/plain; charset=utf-8");
+        assert_eq!(answer.header("content-type"), plain, "{request}");
     }
-    assert!(within(server.stop()).await.abandoned == 0);
 }
 
 #[tokio::test]
@@ -367,12 +390,13 @@ async fn origins_decide_with_403_and_the_last_origin_header_counts() {
     let list = serve(router(Origins::list([
         "https://shop.example",
         ".partner.example",
+        "app://.",
     ])))
     .await;
     let any = serve(router(Origins::any())).await;
     const EVIL: &str = "Origin: http://evil.example";
     const SAME: &str = "Origin: http://server.example";
-    let rows: [(&str, &TestServer, &[&str], u16); 23] = [
+    let rows: [(&str, &TestServer, &[&str], u16); 25] = [
         ("same", &same, &[], 101),
         ("same", &same, &[SAME], 101),
         ("same", &same, &["Origin: https://server.example"], 101),
@@ -401,6 +425,8 @@ async fn origins_decide_with_403_and_the_last_origin_header_counts() {
         ("list", &list, &["Origin: http://shop.example"], 403),
         ("list", &list, &["Origin: http://a.partner.example:81"], 101),
         ("list", &list, &["Origin: http://notpartner.example"], 403),
+        ("list", &list, &["Origin: app://."], 101),
+        ("list", &list, &["Origin: app://x."], 403),
         ("list", &list, &[SAME], 403),
         ("list", &list, &[], 403),
         ("any", &any, &[EVIL], 101),
@@ -427,8 +453,16 @@ impl Consumer for Chooser {
 #[tokio::test]
 async fn the_chosen_subprotocol_stands_in_the_101() {
     let server = serve(Router::new().path("ws/", |_| Ok(Chooser))).await;
-    let rows: [(&[&str], Option<&str>); 7] = [
+    let rows: [(&[&str], Option<&str>); 9] = [
         (&[], None),
+        (&["Sec-WebSocket-Protocol: , ,"], None),
+        (
+            &[
+                "Sec-WebSocket-Protocol:",
+                "Sec-WebSocket-Protocol: ,, chat.v1,",
+            ],
+            Some("chat.v1"),
+        ),
         (&["Sec-WebSocket-Protocol: chat.v1"], Some("chat.v1")),
         (
             &["Sec-WebSocket-Protocol: chat.v1, chat.v2"],

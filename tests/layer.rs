@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::future::IntoFuture;
 use std::pin::pin;
 use std::sync::Arc;
@@ -256,6 +257,53 @@ async fn what_is_sent_to_a_channel_that_is_gone_or_unknown_reaches_nobody() {
             assert_eq!(sent.receivers, 0, "{name}, {}", nodes.kind);
         }
     }
+}
+
+/// Who knows the name of one channel knows that one alone.
+#[tokio::test]
+async fn a_channel_name_cannot_be_derived_from_another() {
+    let layer = ChannelLayer::memory();
+    let mut channels: Vec<_> = (0..100).map(|_| layer.new_channel()).collect();
+    for channel in &mut channels {
+        channel.group_add("room").await.unwrap();
+    }
+    let parts = |name: &str| {
+        let (node, local) = name.split_once('!').unwrap();
+        let (number, secret) = local.split_once('-').unwrap();
+        assert_eq!(secret.len(), 16, "{name}");
+        (node.to_owned(), number.to_owned(), secret.to_owned())
+    };
+    let names: Vec<_> = channels
+        .iter()
+        .map(|channel| parts(channel.name().as_str()))
+        .collect();
+    let secrets: HashSet<_> = names.iter().map(|(_, _, secret)| secret).collect();
+    assert_eq!(secrets.len(), names.len());
+    let (_, _, known) = &names[0];
+    for (node, number, _) in &names[1..] {
+        for guess in [
+            format!("{node}!{number}"),
+            format!("{node}!{number}-"),
+            format!("{node}!{number}-{known}"),
+            format!("{node}!{number}-0"),
+        ] {
+            // One that is no name at all is as good.
+            if let Ok(sent) = layer.send(guess.as_str(), &Note { n: 1 }).await {
+                assert_eq!(sent.receivers, 0, "{guess}");
+            }
+        }
+    }
+    // Nor does a guess leave somebody out of a group.
+    let (node, number, _) = &names[1];
+    let guess = format!("{node}!{number}-{known}");
+    let published = layer
+        .group_send("room", &Note { n: 2 })
+        .except(guess.as_str());
+    assert_eq!(published.await.unwrap().receivers, 100);
+    let published = layer
+        .group_send("room", &Note { n: 3 })
+        .except(channels[1].name());
+    assert_eq!(published.await.unwrap().receivers, 99);
 }
 
 #[tokio::test]

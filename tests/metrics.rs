@@ -4,15 +4,20 @@
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
 mod bus;
+mod log;
 #[cfg(feature = "redis")]
 mod servers;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use bus::Bus;
+use futures::future::join_all;
+use log::Log;
 use metrics::Counter;
 use metrics::CounterFn;
 use metrics::Gauge;
@@ -30,6 +35,7 @@ use tokio::time::sleep;
 
 use strait::Accept;
 use strait::ChannelLayer;
+use strait::Closed;
 use strait::Consumer;
 use strait::Context;
 use strait::Event;
@@ -38,6 +44,7 @@ use strait::Reject;
 use strait::Router;
 use strait::config::Config;
 use strait::config::Overflow;
+use strait::handshake::Limits;
 use strait::layer::Address;
 use strait::layer::Envelope;
 use strait::layer::Payload;
@@ -176,7 +183,7 @@ impl Consumer<Wanted> for Member {
             Some("close") => ctx.close(4100, "").await?,
             Some("fail") => return Err("on purpose".into()),
             Some("panic") => panic!("on purpose"),
-            Some("hang") => std::future::pending().await,
+            Some("hang") => pending().await,
             _ => {}
         }
         Ok(())
@@ -232,6 +239,10 @@ impl Stage {
     }
 }
 
+fn logged(event: &str) -> String {
+    format!("strait_log_events_total{{event=\"{event}\"}}")
+}
+
 fn closed(code: u16, cause: &str) -> String {
     format!("strait_connections_closed_total{{code=\"{code}\",cause=\"{cause}\"}}")
 }
@@ -261,11 +272,17 @@ async fn each_end_is_counted_by_code_and_cause() {
             _ => drop(client.expect_close().await.unwrap()),
         }
         stage.over().await;
-        let expected = BTreeMap::from([
+        let mut expected = BTreeMap::from([
             ("strait_connections_open".to_owned(), 0),
             ("strait_connections_opened_total".to_owned(), 1),
             (closed(code, cause), 1),
         ]);
+        match cause {
+            "error" => drop(expected.insert(logged("hook_failed"), 1)),
+            "panic" => drop(expected.insert(logged("hook_panicked"), 1)),
+            "lost" => drop(expected.insert(logged("hook_dropped"), 1)),
+            _ => {}
+        }
         assert_eq!(sums.all(), expected, "{cause}");
     }
 }
@@ -316,6 +333,7 @@ async fn a_handshake_that_came_to_nothing_leaves_the_gauge_even() {
         ("strait_connections_opened_total".to_owned(), 2),
         (closed(1006, "abandoned_handshake"), 1),
         (closed(1011, "error"), 1),
+        (logged("connect_failed"), 1),
         refused(101),
         refused(403),
         refused(404),
@@ -455,6 +473,165 @@ async fn a_server_of_a_cluster_that_is_lost_is_an_outage() {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(outages(), lost);
         assert_eq!(sums.of("strait_gaps_total"), lost);
+    }
+}
+
+/// Does what its path says, as a hostile client has it done.
+struct Flooded {
+    order: String,
+}
+
+impl Consumer<Wanted> for Flooded {
+    async fn connect(&mut self, _ctx: &Context) -> Result<Accept, Reject> {
+        match self.order.as_str() {
+            "connect_failed" => Err("on purpose")?,
+            "connect_panicked" => panic!("on purpose"),
+            "connect_timed_out" => pending().await,
+            _ => {}
+        }
+        Ok(Accept::new())
+    }
+
+    async fn receive(&mut self, _ctx: &Context, message: Message) -> strait::Result {
+        match self.order.as_str() {
+            "bad_message" => message.json::<Wanted>().map(|_| ())?,
+            "hook_failed" => return Err("on purpose".into()),
+            "hook_panicked" => panic!("on purpose"),
+            "hook_limit" | "hook_dropped" => pending().await,
+            "dropped_hook_panicked" => {
+                let _bomb = Bomb;
+                pending().await
+            }
+            "error_panicked" => return Err(Grudge(Bomb).into()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn disconnect(&mut self, _ctx: &Context, _closed: Closed) {
+        match self.order.as_str() {
+            "disconnect_panicked" => panic!("on purpose"),
+            "disconnect_timed_out" => pending().await,
+            _ => {}
+        }
+    }
+}
+
+/// Panics when it is dropped.
+#[derive(Debug)]
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+/// An error that panics when it is dropped.
+#[derive(Debug)]
+struct Grudge(Bomb);
+
+impl fmt::Display for Grudge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("on purpose")
+    }
+}
+
+impl std::error::Error for Grudge {}
+
+fn flooded(event: &str) -> WebSocketService {
+    let config = match event {
+        "hook_limit" | "dropped_hook_panicked" => Config::new().hook_limit(Duration::from_secs(1)),
+        _ => Config::new(),
+    };
+    let limits = match event {
+        "limit_reached" => Limits::new().connections(0),
+        _ => Limits::new(),
+    };
+    let check = event.to_owned();
+    let router = Router::new()
+        .re_path("(?s).*", |scope| {
+            let order = scope.query("order").unwrap_or_default();
+            Ok(Flooded { order })
+        })
+        .config(config)
+        .limits(limits)
+        .check(move |_| {
+            let check = check.clone();
+            async move {
+                match check.as_str() {
+                    "check_failed" => Err("on purpose")?,
+                    "check_panicked" => panic!("on purpose"),
+                    "check_timed_out" => pending().await,
+                    _ => {}
+                }
+                Ok(())
+            }
+        });
+    router.into_service().0
+}
+
+/// One of many that make the service log this event.
+async fn flood(service: &WebSocketService, event: &str) {
+    // A client may choose a long path.
+    let path = format!("/{}?order={event}", "x".repeat(4_000));
+    let mut client = Communicator::new(service, &path).timeout(Duration::from_secs(60));
+    if event == "origin_refused" {
+        client = client.header("origin", "http://evil.example");
+    }
+    if client.connect().await.is_ok() {
+        client.send_text("\"no number\"").await.unwrap();
+        // A client that leaves while its hook hangs, or at once.
+        if !matches!(
+            event,
+            "hook_dropped" | "disconnect_panicked" | "disconnect_timed_out"
+        ) {
+            client.expect_close().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_event_that_clients_cause_fills_the_log_and_all_are_counted() {
+    const CLIENTS: usize = 100;
+    for event in [
+        "bad_message",
+        "hook_failed",
+        "hook_panicked",
+        "hook_limit",
+        "hook_dropped",
+        "dropped_hook_panicked",
+        "error_panicked",
+        "disconnect_panicked",
+        "disconnect_timed_out",
+        "connect_failed",
+        "connect_panicked",
+        "connect_timed_out",
+        "check_failed",
+        "check_panicked",
+        "check_timed_out",
+        "origin_refused",
+        "limit_reached",
+    ] {
+        let sums = Sums::default();
+        let _installed = sums.install();
+        let (log, _guard) = Log::start();
+        let service = flooded(event);
+        join_all((0..CLIENTS).map(|_| flood(&service, event))).await;
+        sleep(Duration::from_secs(60)).await;
+        flood(&service, event).await;
+        sleep(Duration::from_secs(60)).await;
+        let text = log.text();
+        let name = format!("event=\"{event}\"");
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(&name)).collect();
+        assert_eq!(sums.of(&logged(event)), CLIENTS as i64 + 1, "{text}");
+        let burst = if event == "limit_reached" { 1 } else { 5 };
+        assert_eq!(lines.len(), burst + 1, "{text}");
+        let suppressed = format!(" suppressed={} ", CLIENTS - burst);
+        assert!(lines[burst].contains(&suppressed), "{text}");
+        for line in lines {
+            assert!(line.len() < 1_000, "{line}");
+        }
     }
 }
 

@@ -598,6 +598,21 @@ async fn an_undeclared_parameter_is_logged_once_by_name_and_not_told_to_the_clie
     assert_eq!(log.text(), text);
 }
 
+/// They keep no page out, which must not go unnoticed.
+#[test]
+fn an_origin_that_any_page_can_send_is_listed_with_a_warning() {
+    for (entry, lines) in [
+        ("null", 1),
+        ("file://", 1),
+        ("app://.", 0),
+        ("https://a.example", 0),
+    ] {
+        let (log, _guard) = Log::start();
+        let _ = Origins::list([entry, "https://shop.example"]);
+        assert_eq!(log.lines("WARN"), lines, "{entry}: {}", log.text());
+    }
+}
+
 /// Who ran, in order.
 #[derive(Clone, Default)]
 struct Steps(Arc<Mutex<Vec<&'static str>>>);

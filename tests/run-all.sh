@@ -4,7 +4,8 @@
 #     tests/run-all.sh                  everything
 #     tests/run-all.sh walk browser     only these of: format lints tests servers docs examples walk browser
 #
-# Needs a Rust toolchain; the rest (Python, Chromium, Node, Redis, NATS, a C compiler) comes from apt where it is missing, Django from pip.
+# Needs a Rust toolchain; the rest (Python, Chromium, Node, Redis, NATS, a C compiler) comes from apt if it is missing, Django from pip.
+# The services of a Redis or NATS that it installs are stopped and disabled; the tests start servers of their own.
 # The last line counts the steps: "N passed, N failed". Logs and screenshots are left in target/tests/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -82,7 +83,8 @@ apt_install() {
         || { tail -n 20 "$OUT/apt.log"; fail "apt-get could not install: $*"; }
 }
 
-# Debian's packages start their servers, now and with the machine. The tests start their own.
+# Debian's packages start their servers, now and with the machine. The tests start their own. Only what was just installed is
+# stopped.
 no_services() {
     local name as_root=()
     [[ $EUID -eq 0 ]] || as_root=(sudo)

@@ -78,6 +78,17 @@ fn a_crate_is_named_in_its_place_only() {
 }
 
 #[test]
+fn links_of_the_readme_lead_somewhere() {
+    assert_none(dead_links(&File::new("README.md", read("README.md"))));
+}
+
+#[test]
+fn a_line_that_a_client_can_cause_is_sampled() {
+    let files = rust_files(&["src"]);
+    assert_none(files.iter().flat_map(unsampled_lines));
+}
+
+#[test]
 fn the_top_level_holds_the_known_entries_only() {
     let entries = fs::read_dir(ROOT).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -303,6 +314,21 @@ fn misplaced_crates(file: &File, places: &Places) -> Vec<String> {
     findings
 }
 
+/// Lines above DEBUG in what clients reach, around the sampler.
+fn unsampled_lines(file: &File) -> Vec<String> {
+    let is_reached = CLIENTS_REACH.iter().any(|part| file.path.starts_with(part));
+    if !is_reached || LOGGED_ONCE.contains(&file.path.as_str()) {
+        return Vec::new();
+    }
+    let levels = ["error", "warn", "info"].map(|level| format!("tracing::{level}!"));
+    let found = levels
+        .iter()
+        .flat_map(|level| file.code.match_indices(level.as_str()));
+    found
+        .map(|(at, level)| file.finding(at, format!("{level} around `sampled!`")))
+        .collect()
+}
+
 /// Words that begin a path: `hyper` in `hyper::body`, neither of `self.hyper` and `super::hyper`.
 fn crate_paths(code: &str) -> impl Iterator<Item = (usize, &str)> {
     words(code).filter(|(at, word)| {
@@ -326,6 +352,39 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
         .map(|(name, _)| name.to_owned())
         .filter(|name| !name.starts_with('#'))
         .collect()
+}
+
+/// Links to files and headings that do not exist, and to chapters: their own links to items work in the rendered book only.
+fn dead_links(file: &File) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (at, _) in file.text.match_indices("](") {
+        let target = file.text[at + 2..].split(')').next().unwrap_or_default();
+        let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+        if target.starts_with("https://") {
+            continue;
+        }
+        let is_dead = match path {
+            "" => !headings(&file.text).any(|known| known == heading),
+            _ => !heading.is_empty() || !Path::new(ROOT).join(path).exists(),
+        };
+        if is_dead {
+            findings.push(file.finding(at, format!("a link to nothing: {target}")));
+        } else if path.ends_with(".md") && read(path).contains("](crate::") {
+            let what = format!("{path} has links that work in the rendered book only: name that");
+            findings.push(file.finding(at, what));
+        }
+    }
+    findings
+}
+
+/// The headings of a Markdown file, each as its link spells it.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.lines().filter(|line| line.starts_with('#'));
+    lines.map(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|c| is_word(*c) || " -".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
 }
 
 fn is_known_at_top(name: &str) -> bool {
@@ -508,6 +567,18 @@ fn assert_none(findings: impl IntoIterator<Item = String>) {
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const EVERYWHERE: &[&str] = &["src", "tests", "examples", "benches"];
 const MAX_LINES: usize = 600;
+/// The parts of the source whose lines follow from what a client does.
+const CLIENTS_REACH: &[&str] = &[
+    "src/consumer/",
+    "src/handshake/",
+    "src/mailbox/",
+    "src/router.rs",
+    "src/scope.rs",
+    "src/service.rs",
+    "src/session/",
+];
+/// Of these, files whose lines are logged once, at the start or in a service's life.
+const LOGGED_ONCE: &[&str] = &["src/handshake/origin.rs", "src/session/sockets.rs"];
 
 /// The scanners on small texts: each finds what it is for, and lets the like of it be.
 mod scanners {
@@ -598,6 +669,27 @@ mod scanners {
     }
 
     #[test]
+    fn a_line_around_the_sampler_is_found() {
+        let rows = [
+            ("src/session/a.rs", "tracing::warn!(path, \"a\");", true),
+            ("src/service.rs", "tracing::error!(\"a\");", true),
+            (
+                "src/service.rs",
+                "sampled!(log, error, \"a\", \"a\");",
+                false,
+            ),
+            ("src/session/a.rs", "tracing::debug!(\"a\");", false),
+            ("src/session/a.rs", "// tracing::warn!", false),
+            ("src/session/sockets.rs", "tracing::warn!(\"a\");", false),
+            ("src/layer/recovery.rs", "tracing::warn!(\"a\");", false),
+        ];
+        for (path, text, found) in rows {
+            let findings = super::unsampled_lines(&File::new(path, text));
+            assert_eq!(!findings.is_empty(), found, "{path}: {text}");
+        }
+    }
+
+    #[test]
     fn what_is_left_for_later_is_found() {
         let rows = [
             (format!("// {}{}: mend", "TO", "DO"), true),
@@ -637,6 +729,24 @@ mod scanners {
         for code in ["fn f() {}", "struct A;", "const A: u8 = 1;", "impl A {}"] {
             let file = File::new("src/a/mod.rs", format!("{contents}{code}\n"));
             assert_eq!(super::code_in_contents(&file).len(), 1, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_dead_link_is_found() {
+        let rows = [
+            ("[a](LICENSE)", false),
+            ("[a](src/docs/)", false),
+            ("[a](https://example.com/#a)", false),
+            ("# Who's first?\n[a](#whos-first)", false),
+            ("## A b\n[a](#b)", true),
+            ("[a](LICENCE)", true),
+            ("[a](LICENSE#part)", true),
+            ("[a](src/docs/architecture.md)", true),
+        ];
+        for (text, found) in rows {
+            let findings = super::dead_links(&File::new("README.md", text));
+            assert_eq!(!findings.is_empty(), found, "{text}: {findings:?}");
         }
     }
 

@@ -21,7 +21,8 @@
 //!
 //! `--backend` names the Redis and the kind of layer that `CHANNEL_LAYERS` has in `shop/settings.py`: by default
 //! `channels-redis-core://127.0.0.1:6379/0`. `--origin` is where the pages are, by default port 8000 of this machine. The environment
-//! variable `SOCKETS_KEY` is what tickets are signed with, in both programs.
+//! variable `SOCKETS_KEY` signs the tickets, in both programs. It has a known default for development, which is refused unless
+//! `--listen` is a loopback address.
 //!
 //! In Django, look at `orders/models.py` (who announces), `orders/consumers.py` (what this program replaces) and `orders/tickets.py`.
 
@@ -30,6 +31,7 @@ mod ticket;
 use std::env;
 use std::io;
 use std::io::IsTerminal;
+use std::net::ToSocketAddrs;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -100,7 +102,7 @@ async fn main() -> ExitCode {
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .init();
-    let options = match Options::parse(env::args().skip(1)) {
+    let options = match Options::parse(env::args().skip(1), env::var("SOCKETS_KEY").ok()) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("beside_django: {error}");
@@ -122,14 +124,9 @@ async fn main() -> ExitCode {
 
 async fn serve(options: Options) -> Result<(), Error> {
     let layer = ChannelLayer::from_url(&options.backend).await?;
-    let key = env::var("SOCKETS_KEY").unwrap_or_else(|_| {
-        tracing::warn!(
-            "SOCKETS_KEY is not set: tickets are signed with a word that everybody knows"
-        );
-        "for-development-only".to_owned()
-    });
+    let tickets = Tickets::new(&options.key);
     let server = Server::bind(options.listen)
-        .router(router(layer, Tickets::new(&key), options.origins))
+        .router(router(layer, tickets, options.origins))
         .listen()
         .await?;
     server.serve().await;
@@ -141,10 +138,15 @@ struct Options {
     backend: String,
     /// Where the pages are.
     origins: Origins,
+    /// Signs the tickets.
+    key: String,
 }
 
 impl Options {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn parse(
+        mut arguments: impl Iterator<Item = String>,
+        key: Option<String>,
+    ) -> Result<Self, String> {
         let mut listen = "127.0.0.1:9000".to_owned();
         let mut backend = "channels-redis-core://127.0.0.1:6379/0".to_owned();
         let mut pages = Vec::new();
@@ -169,12 +171,43 @@ impl Options {
         }
         let origins = Origins::try_list(&pages).map_err(|error| format!("--origin: {error}"))?;
         Ok(Self {
+            key: tickets_key(key, &listen)?,
             listen,
             backend,
             origins,
         })
     }
 }
+
+/// Anyone who knows the key can open every order. Only this machine may reach a server whose key is known.
+fn tickets_key(key: Option<String>, listen: &str) -> Result<String, String> {
+    let key = key.unwrap_or_else(|| KNOWN_KEY.to_owned());
+    if key.is_empty() {
+        // Django's signer would use SECRET_KEY in its place.
+        return Err(
+            "SOCKETS_KEY is empty; set it to the same random text here and in Django".to_owned(),
+        );
+    }
+    if key != KNOWN_KEY {
+        return Ok(key);
+    }
+    if !is_loopback(listen) {
+        return Err(format!(
+            "anyone who reaches {listen} could sign tickets with the default SOCKETS_KEY; \
+             set SOCKETS_KEY to the same random text here and in Django, or listen on 127.0.0.1"
+        ));
+    }
+    tracing::warn!("tickets are signed with the default SOCKETS_KEY, which everyone knows");
+    Ok(key)
+}
+
+fn is_loopback(listen: &str) -> bool {
+    let addresses = listen.to_socket_addrs();
+    addresses.is_ok_and(|mut all| all.all(|address| address.ip().to_canonical().is_loopback()))
+}
+
+/// The default of `shop/settings.py`.
+const KNOWN_KEY: &str = "for-development-only";
 
 #[cfg(test)]
 mod tests {
@@ -187,8 +220,35 @@ mod tests {
     use strait::handshake::Origins;
     use strait::testing::Communicator;
 
+    use crate::Options;
     use crate::Tickets;
     use crate::router;
+
+    #[test]
+    fn a_known_key_is_refused_off_loopback() {
+        let known = Some("for-development-only");
+        for (key, listen, refused) in [
+            (None, "127.0.0.1:9000", None),
+            (known, "127.0.0.1:9000", None),
+            (None, "[::1]:9000", None),
+            (None, "[::ffff:127.0.0.1]:9000", None),
+            (None, "0.0.0.0:9000", Some("set SOCKETS_KEY")),
+            (known, "0.0.0.0:9000", Some("set SOCKETS_KEY")),
+            (known, "[::]:9000", Some("set SOCKETS_KEY")),
+            (known, "192.0.2.1:9000", Some("listen on 127.0.0.1")),
+            (Some(""), "0.0.0.0:9000", Some("SOCKETS_KEY is empty")),
+            (Some(""), "127.0.0.1:9000", Some("SOCKETS_KEY is empty")),
+            (Some("random"), "0.0.0.0:9000", None),
+        ] {
+            let arguments = ["--listen", listen].map(str::to_owned);
+            let options = Options::parse(arguments.into_iter(), key.map(str::to_owned));
+            match (options.map(|options| options.key), refused) {
+                (Ok(read), None) => assert_eq!(read, key.or(known).unwrap_or_default()),
+                (Err(error), Some(why)) => assert!(error.contains(why), "{listen}: {error}"),
+                (options, _) => panic!("{key:?} on {listen}: {options:?}"),
+            }
+        }
+    }
 
     #[tokio::test]
     async fn who_has_a_ticket_and_comes_from_a_page_of_django_hears_what_is_sent() -> Result {

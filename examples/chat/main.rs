@@ -22,10 +22,7 @@ use std::io;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use strait::Router;
 use strait::Server;
-
-use crate::room::Room;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -51,7 +48,7 @@ async fn main() -> ExitCode {
 
 async fn serve(address: &str) -> Result<(), strait::Error> {
     let server = Server::bind(address)
-        .router(Router::new().path("ws/chat/<slug:room>/", Room::new))
+        .router(room::router())
         // What is no route of a socket goes to axum, on the same port.
         .fallback(page::router())
         .listen()

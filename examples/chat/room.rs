@@ -13,10 +13,20 @@ use strait::Context;
 use strait::Error;
 use strait::Message;
 use strait::Reject;
+use strait::Router;
 use strait::Scope;
 use strait::close::Cause;
+use strait::config::Config;
 use strait::layer::GroupName;
 use thiserror::Error;
+
+/// The route. Each line goes to everybody in the room, so a client that sends lines without end would cost all of them: it
+/// is closed with 1008. No person types that fast.
+pub(crate) fn router() -> Router {
+    Router::new()
+        .path("ws/chat/<slug:room>/", Room::new)
+        .config(Config::new().inbound_rate(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE))
+}
 
 /// The consumer: there is one value for each connection, so what it keeps is this person's.
 pub(crate) struct Room {
@@ -206,17 +216,19 @@ fn random() -> u64 {
 
 const LONGEST_NAME: usize = 24;
 const LONGEST_TEXT: usize = 500;
+const MESSAGES_PER_SECOND: u32 = 5;
+const MESSAGES_AT_ONCE: u32 = 20;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
     use serde_json::Value;
     use serde_json::json;
-    use strait::Router;
+    use strait::close::CloseCode;
     use strait::service::WebSocketService;
     use strait::testing::Communicator;
 
-    use super::Room;
+    use super::MESSAGES_AT_ONCE;
 
     #[tokio::test(start_paused = true)]
     async fn what_one_says_everybody_in_the_room_hears_and_nobody_else() {
@@ -320,11 +332,22 @@ mod tests {
         assert_eq!(refused.unwrap_err().status, 404);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_without_end_is_closed() {
+        let rooms = rooms();
+        let mut client = enter(&rooms, "/ws/chat/lobby/").await;
+        let line = json!({"type": "say", "text": "hello"});
+        for _ in 0..MESSAGES_AT_ONCE {
+            client.send_json(&line).await.unwrap();
+            assert_eq!(next(&mut client).await["type"], "chat.message");
+        }
+        client.send_json(&line).await.unwrap();
+        let (code, _) = client.expect_close().await.unwrap();
+        assert_eq!(code, CloseCode::POLICY_VIOLATION);
+    }
+
     fn rooms() -> WebSocketService {
-        Router::new()
-            .path("ws/chat/<slug:room>/", Room::new)
-            .into_service()
-            .0
+        super::router().into_service().0
     }
 
     async fn enter(rooms: &WebSocketService, path: &str) -> Communicator {

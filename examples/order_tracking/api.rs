@@ -1,4 +1,10 @@
 //! The orders over HTTP: JSON in, JSON out, and every refusal is `{"error": "a sentence"}`.
+//!
+//! Anyone may place an order, so each client address may place only a few at a time.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -11,19 +17,24 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::rejection::PathRejection;
 use axum::extract::rejection::QueryRejection;
 use axum::http::HeaderMap;
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::Uri;
 use axum::http::header;
 use axum::http::request::Parts;
+use axum::response::AppendHeaders;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::routing::get;
 use axum::routing::post;
 use serde::Deserialize;
 use serde::Serialize;
+use strait::handshake::Peer;
 
 use crate::error::StoreError;
 use crate::events::OrderEvent;
+use crate::limit::RateLimit;
 use crate::order;
 use crate::order::Illegal;
 use crate::order::Invalid;
@@ -42,6 +53,7 @@ use crate::store::Store;
 struct App {
     store: Store,
     staff: Staff,
+    limit: RateLimit,
 }
 
 pub(crate) fn router(store: Store, staff: Staff) -> Router {
@@ -54,7 +66,11 @@ pub(crate) fn router(store: Store, staff: Staff) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(App { store, staff })
+        .with_state(App {
+            store,
+            staff,
+            limit: RateLimit::new(),
+        })
 }
 
 /// `/healthz`: whether orders can be read.
@@ -78,6 +94,7 @@ struct Placed {
 }
 
 async fn place(
+    _within: WithinLimit,
     State(app): State<App>,
     body: Body<PlaceOrder>,
 ) -> Result<(StatusCode, Json<Placed>), Refusal> {
@@ -196,15 +213,30 @@ impl FromRequestParts<App> for ByStaff {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         match bearer(&parts.headers) {
             Some(word) if app.staff.matches(word) => Ok(Self),
-            Some(_) => Err(Refusal::new(
-                StatusCode::UNAUTHORIZED,
-                "This is not the staff's token.",
-            )),
-            None => Err(Refusal::new(
-                StatusCode::UNAUTHORIZED,
+            Some(_) => Err(Refusal::unauthorized("This is not the staff's token.")),
+            None => Err(Refusal::unauthorized(
                 "Only the staff may do this: send `Authorization: Bearer` with its token.",
             )),
         }
+    }
+}
+
+/// Taken by handlers that write for anyone: counts the request against its client address. Declared first, it is checked
+/// before the body is read. The staff is exempt, since it takes orders by telephone.
+struct WithinLimit;
+
+impl FromRequestParts<App> for WithinLimit {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        if bearer(&parts.headers).is_some_and(|word| app.staff.matches(word)) {
+            return Ok(Self);
+        }
+        let peer = parts.extensions.get::<Peer>();
+        // Requests without an address count as one client. strait's server gives one to each.
+        let address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let taken = app.limit.take(address);
+        taken.map(|()| Self).map_err(Refusal::too_many_orders)
     }
 }
 
@@ -217,6 +249,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 struct Refusal {
     status: StatusCode,
     sentence: String,
+    /// What the status asks for beside the sentence.
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -224,6 +258,24 @@ impl Refusal {
         Self {
             status,
             sentence: sentence.into(),
+            header: None,
+        }
+    }
+
+    fn unauthorized(sentence: &str) -> Self {
+        Self {
+            header: Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            ..Self::new(StatusCode::UNAUTHORIZED, sentence)
+        }
+    }
+
+    fn too_many_orders(wait: Duration) -> Self {
+        // Rounded up: a client that comes back after this many seconds is served.
+        let seconds = (wait + Duration::from_nanos(999_999_999)).as_secs();
+        let sentence = format!("Too many orders came from your address. Try again in {seconds} s.");
+        Self {
+            header: Some((header::RETRY_AFTER, seconds.into())),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, sentence)
         }
     }
 }
@@ -231,10 +283,8 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = Json(serde_json::json!({ "error": self.sentence }));
-        if self.status == StatusCode::UNAUTHORIZED {
-            return (self.status, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response();
-        }
-        (self.status, body).into_response()
+        let headers = AppendHeaders(self.header);
+        (self.status, headers, body).into_response()
     }
 }
 
@@ -321,3 +371,58 @@ fn cause(error: &dyn std::error::Error) -> String {
 
 const BODY_LIMIT: usize = 16 * 1024;
 const DEMO_LIMIT: u32 = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::path::Path;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::Request;
+    use axum::http::StatusCode;
+    use axum::http::header;
+    use axum::response::Response;
+    use strait::handshake::Peer;
+    use tokio::time::advance;
+    use tower_service::Service;
+
+    use crate::limit::AT_ONCE;
+    use crate::limit::INTERVAL;
+    use crate::secret::Secret;
+    use crate::secret::Staff;
+    use crate::store::Store;
+
+    #[tokio::test(start_paused = true)]
+    async fn orders_of_one_address_are_limited() -> Result<(), Box<dyn Error>> {
+        let (store, _committed) = Store::open(Path::new(":memory:"))?;
+        let api = super::router(store, Staff::new(Secret::new("word".to_owned())));
+        let (ada, grace) = ("192.0.2.1:5000", "192.0.2.2:5000");
+        for _ in 0..AT_ONCE {
+            let placed = place(&api, ada, "Bearer wrong").await?;
+            assert_eq!(placed.status(), StatusCode::CREATED);
+        }
+        let refused = place(&api, ada, "Bearer wrong").await?;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "10");
+
+        for (address, token) in [(grace, ""), (ada, "Bearer word")] {
+            let placed = place(&api, address, token).await?;
+            assert_eq!(placed.status(), StatusCode::CREATED, "{address} {token}");
+        }
+        advance(INTERVAL).await;
+        let placed = place(&api, "192.0.2.1:6000", "").await?;
+        assert_eq!(placed.status(), StatusCode::CREATED);
+        Ok(())
+    }
+
+    async fn place(api: &Router, address: &str, token: &str) -> Result<Response, Box<dyn Error>> {
+        let order = r#"{"customer": "Ada", "items": [{"name": "Tea", "quantity": 1}]}"#;
+        let request = Request::post("/orders")
+            .extension(Peer(address.parse()?))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, token)
+            .body(Body::from(order))?;
+        Ok(api.clone().call(request).await?)
+    }
+}

@@ -1,19 +1,20 @@
 //! A kitchen that delivers, and pages that follow its orders live.
 //!
 //! ```text
-//! cargo run --release --example order_tracking -- [--listen 127.0.0.1:8000] [--database FILE] [--backend URL] [--simulate N] [--staff-token T]
+//! cargo run --release --example order_tracking -- [--listen 127.0.0.1:8000] [--database FILE] [--backend URL] [--simulate N] \
+//!     [--staff-token T | --staff-token-file FILE]
 //! ```
 //!
 //! Two instances act as one when they share a database file, a backend that both reach, and the staff's token:
 //!
 //! ```text
 //! cargo run --release --features redis --example order_tracking -- --listen 127.0.0.1:8000 \
-//!     --database orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
+//!     --database /tmp/orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
 //! cargo run --release --features redis --example order_tracking -- --listen 127.0.0.1:8001 \
-//!     --database orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
+//!     --database /tmp/orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
 //! ```
 //!
-//! It prints the addresses to open. Read on in `consumers.rs`, where strait comes in; then `events.rs` (what is announced) and
+//! The file's form keeps the token out of the list of processes. It prints the addresses to open. Read on in `consumers.rs`, where strait comes in; then `events.rs` (what is announced) and
 //! `store.rs` (committed first, announced after). `api.rs` is plain axum, `pages/` are plain pages.
 
 mod api;
@@ -21,6 +22,7 @@ mod consumers;
 mod error;
 mod events;
 mod ledger;
+mod limit;
 mod options;
 mod order;
 mod pages;

@@ -1,6 +1,8 @@
 //! The flags of the command line.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -19,7 +21,8 @@ pub(crate) struct Options {
     pub(crate) backend: String,
     /// How many simulated orders are under way at a time. Default: 5.
     pub(crate) simulate: u16,
-    /// Opens the board. Default: a random one at every start.
+    /// Opens the board; given by itself, or in a file, which a list of processes does not show. Default: a random one at every
+    /// start.
     pub(crate) staff_token: Option<Secret>,
 }
 
@@ -56,9 +59,9 @@ impl Options {
             "--database" => self.database = Some(value.into()),
             "--backend" => self.backend = value,
             "--simulate" => self.simulate = value.parse().map_err(|_| Usage::NoNumber(value))?,
-            // It stands in an address and in a header.
-            _ if value.chars().all(is_unreserved) => self.staff_token = Some(Secret::new(value)),
-            _ => return Err(Usage::NoToken),
+            _ if self.staff_token.is_some() => return Err(Usage::TwoTokens),
+            "--staff-token" => self.staff_token = Some(staff_token(flag, &value)?),
+            _ => self.staff_token = Some(staff_token_in(&value)?),
         }
         Ok(())
     }
@@ -87,10 +90,28 @@ pub(crate) enum Usage {
     NoText(OsString),
     #[error("{0} needs a value")]
     NoValue(String),
-    #[error("--staff-token takes letters a to z, digits, and - . _ ~")]
-    NoToken,
+    #[error("{0}: a staff token is one or more of A-Z a-z 0-9 - . _ ~")]
+    NoToken(String),
+    #[error("more than one staff token: use --staff-token or --staff-token-file, once")]
+    TwoTokens,
+    #[error("cannot read the staff token from {0}: {1}")]
+    NoFile(String, #[source] io::Error),
     #[error("--simulate takes a number from 0 to 65535, not {0:?}")]
     NoNumber(String),
+}
+
+fn staff_token_in(file: &str) -> Result<Secret, Usage> {
+    let content =
+        fs::read_to_string(file).map_err(|error| Usage::NoFile(file.to_owned(), error))?;
+    staff_token(file, content.trim())
+}
+
+/// The token stands in an address and in a header.
+fn staff_token(source: &str, token: &str) -> Result<Secret, Usage> {
+    match !token.is_empty() && token.chars().all(is_unreserved) {
+        true => Ok(Secret::new(token.to_owned())),
+        false => Err(Usage::NoToken(source.to_owned())),
+    }
 }
 
 /// What stands in a URL as it is.
@@ -99,20 +120,26 @@ fn is_unreserved(sign: char) -> bool {
 }
 
 pub(crate) const USAGE: &str = "\
-usage: order_tracking [--listen 127.0.0.1:8000] [--database FILE] [--backend URL] [--simulate N] [--staff-token T]";
+usage: order_tracking [--listen 127.0.0.1:8000] [--database FILE] [--backend URL] [--simulate N]
+                      [--staff-token T | --staff-token-file FILE]";
 
-const FLAGS: [&str; 5] = [
+const FLAGS: [&str; 6] = [
     "--listen",
     "--database",
     "--backend",
     "--simulate",
     "--staff-token",
+    "--staff-token-file",
 ];
 
 #[cfg(test)]
 mod tests {
+    use std::env;
     use std::ffi::OsString;
+    use std::fs;
+    use std::io;
     use std::path::PathBuf;
+    use std::process;
 
     use crate::secret::Secret;
 
@@ -145,8 +172,10 @@ mod tests {
             ("--staff-token=", "--staff-token needs a value"),
             (
                 "--staff-token a&b",
-                "--staff-token takes letters a to z, digits, and - . _ ~",
+                "--staff-token: a staff token is one or more of A-Z a-z 0-9 - . _ ~",
             ),
+            ("--staff-token a --staff-token-file b", TWO_TOKENS),
+            ("--staff-token a --staff-token=b", TWO_TOKENS),
             ("--port 80", "there is no flag \"--port\""),
             ("8000", "there is no flag \"8000\""),
         ];
@@ -156,7 +185,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_staff_token_is_read_from_a_file() -> io::Result<()> {
+        let path = env::temp_dir().join(format!("strait-staff-token-{}", process::id()));
+        let line = format!("--staff-token-file {}", path.display());
+        for (content, token) in [
+            (" a-b\n", Ok("a-b")),
+            ("\n", Err("a staff token is one or more of")),
+            ("a b", Err("a staff token is one or more of")),
+        ] {
+            fs::write(&path, content)?;
+            let parsed = parse(&line).map(|options| options.staff_token);
+            let read = parsed.map_err(|usage| usage.to_string());
+            match token {
+                Ok(token) => {
+                    let read = read.ok().flatten();
+                    assert_eq!(read.as_ref().map(Secret::reveal), Some(token));
+                }
+                Err(why) => {
+                    let sentence = read.err().unwrap_or_default();
+                    assert!(sentence.starts_with(&*path.to_string_lossy()), "{sentence}");
+                    assert!(sentence.contains(why), "{sentence}");
+                }
+            }
+        }
+        fs::write(&path, "a-b")?;
+        let both = parse(&format!("{line} --staff-token a")).err();
+        assert_eq!(
+            both.map(|usage| usage.to_string()).as_deref(),
+            Some(TWO_TOKENS)
+        );
+
+        fs::remove_file(&path)?;
+        let missing = parse(&line).err();
+        assert!(matches!(missing, Some(Usage::NoFile(..))), "{missing:?}");
+        Ok(())
+    }
+
     fn parse(line: &str) -> Result<Options, Usage> {
         Options::parse(line.split_whitespace().map(OsString::from))
     }
+
+    const TWO_TOKENS: &str =
+        "more than one staff token: use --staff-token or --staff-token-file, once";
 }

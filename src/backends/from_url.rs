@@ -40,7 +40,8 @@ impl ChannelLayer {
     pub async fn from_url(url: &str) -> Result<Self, Error> {
         let Some((scheme, _)) = url.split_once(':') else {
             return Err(Error::misconfigured(format!(
-                "{url:?} names no backend: write memory:, or SCHEME://HOST:PORT with one of {}",
+                "{} names no backend: write memory:, or SCHEME://HOST:PORT with one of {}",
+                quoted_scheme(url),
                 names()
             )));
         };
@@ -82,8 +83,23 @@ fn unknown(scheme: &str) -> Error {
         Some((scheme, feature)) => {
             format!("{scheme}: needs strait's feature {feature:?}, which was not compiled in")
         }
-        None => format!("no backend is called {scheme:?}: it is one of {}", names()),
+        None => format!(
+            "no backend is called {}: it is one of {}",
+            quoted_scheme(scheme),
+            names()
+        ),
     })
+}
+
+/// A scheme for an error: `…` if it is none, since a login may stand there.
+pub(super) fn quoted_scheme(scheme: &str) -> String {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_');
+    if scheme.bytes().all(is_plain) {
+        format!("{scheme:?}")
+    } else {
+        "…".to_owned()
+    }
 }
 
 fn names() -> String {
@@ -117,6 +133,8 @@ const SCHEMES: &[(&str, &str)] = &[
 mod tests {
     use futures::FutureExt;
 
+    #[cfg(any(feature = "nats", feature = "redis"))]
+    use crate::backends::url::secrets;
     use crate::layer::ChannelLayer;
 
     #[test]
@@ -130,7 +148,7 @@ mod tests {
             #[cfg(feature = "redis")]
             ("redis://localhost?colour=red", "no option \"colour\""),
             #[cfg(feature = "redis")]
-            ("redis:localhost", "begins with one of redis, rediss"),
+            ("redis:localhost", "begins with redis://, rediss://"),
             ("", "\"\" names no backend: write memory:"),
             ("memory", "\"memory\" names no backend: write memory:"),
             ("memory://x", "takes no options"),
@@ -141,7 +159,7 @@ mod tests {
             #[cfg(not(feature = "nats"))]
             ("nats://localhost", "needs strait's feature \"nats\""),
             #[cfg(feature = "nats")]
-            ("nats://", "no host and port"),
+            ("nats://", "the NATS URL has no host"),
         ] {
             let result = ChannelLayer::from_url(url).now_or_never();
             let error = result.and_then(Result::err);
@@ -151,6 +169,15 @@ mod tests {
             );
             let text = error.map(|error| error.to_string()).unwrap_or_default();
             assert!(text.contains(why), "{url:?}: {text}");
+        }
+    }
+
+    #[cfg(any(feature = "nats", feature = "redis"))]
+    proptest::proptest! {
+        #[test]
+        fn no_password_shows_in_an_error(url in secrets::urls(&["", "carrier-pigeon://", "user:P@", ":P", "nats:", "redis:"])) {
+            let error = ChannelLayer::from_url(&url).now_or_never().and_then(Result::err);
+            secrets::assert_hidden(&url, &[&error]);
         }
     }
 }

@@ -11,6 +11,10 @@ mod memory;
 mod nats;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod tls;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod url;
 
 #[cfg(feature = "redis")]
 pub use django::ChannelsRedisCore;

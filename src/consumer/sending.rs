@@ -2,20 +2,17 @@
 
 use std::fmt;
 use std::pin::Pin;
-#[cfg(feature = "deflate")]
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
 
-#[cfg(feature = "deflate")]
-use tokio::task::yield_now;
-
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::mailbox::Outbound;
 use crate::mailbox::QueueFull;
+#[cfg(feature = "deflate")]
+use crate::yield_now::yield_now;
 
 /// What [`Context::send`](crate::Context::send) and its kin return: await it to send. It borrows nothing.
 ///
@@ -57,7 +54,7 @@ impl Future for Sending {
         if let Some(Outbound::Long(message)) = &mut this.message {
             let Poll::Ready(compressed) = message.step() else {
                 // Others have their turn between two steps, the I/O driver as well.
-                let _ = pin!(yield_now()).poll(cx);
+                yield_now(cx);
                 return Poll::Pending;
             };
             this.message = Some(compressed);

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use crate::rate::Bucket;
 use crate::rate::Rate;
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 
 use super::reject::LATER;
 use super::reject::Reject;
@@ -21,9 +23,9 @@ use super::reject::jitter;
 /// Limits on the connections of a whole service: [`Router::limits`](crate::Router::limits). All are off by default.
 ///
 /// A handshake over a limit is refused before any check, factory or hook runs, with `Retry-After` in seconds, different
-/// for each client, so that they do not come back together. What is no handshake to one of the routes (404, 400, 405, 426)
-/// is answered as ever and does not count here; on [`Server`](crate::Server::http_connections) every connection that speaks HTTP counts
-/// there. A place is taken from the beginning of the handshake to the end of
+/// for each client, so that they do not come back together. A request that is no handshake to one of the routes (404, 400, 405,
+/// 426), or comes from a page of another [origin](super::Origins) (403), is answered as usual and counts against no limit here;
+/// on [`Server`](crate::Server::http_connections) every connection that speaks HTTP counts there. A place is taken from the beginning of the handshake to the end of
 /// `disconnect`, and given back whatever happens between.
 ///
 /// ```
@@ -120,8 +122,6 @@ pub(crate) struct Limiter {
     bucket: Option<Bucket>,
     /// Until when there are clients that were asked to come back.
     promised: Instant,
-    /// When a refusal was last told.
-    told: Option<Instant>,
 }
 
 impl Limiter {
@@ -133,7 +133,6 @@ impl Limiter {
             clients: HashMap::new(),
             bucket: limits.handshake_rate.map(|rate| Bucket::new(rate, now)),
             promised: now,
-            told: None,
         }
     }
 
@@ -142,20 +141,31 @@ impl Limiter {
         if let Some((limit, client)) = self.limits.per_ip.zip(client)
             && self.clients.get(&client).copied().unwrap_or_default() >= limit
         {
-            return Err(self.refused(StatusCode::TOO_MANY_REQUESTS, "per_ip", jitter(LATER), now));
+            return Err(Refused {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                limit: "per_ip",
+                retry_after: jitter(LATER),
+            });
         }
         if self
             .limits
             .connections
             .is_some_and(|limit| self.taken >= limit)
         {
-            return Err(self.refused(SERVICE_UNAVAILABLE, "connections", jitter(LATER), now));
+            return Err(Refused {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                limit: "connections",
+                retry_after: jitter(LATER),
+            });
         }
         if let Some(bucket) = &mut self.bucket
             && let Err(wait) = bucket.take(now)
         {
-            let seconds = self.promise(wait, now);
-            return Err(self.refused(SERVICE_UNAVAILABLE, "handshake_rate", seconds, now));
+            return Err(Refused {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                limit: "handshake_rate",
+                retry_after: self.promise(wait, now),
+            });
         }
         self.taken += 1;
         if let Some(client) = client.filter(|_| self.limits.per_ip.is_some()) {
@@ -193,27 +203,6 @@ impl Limiter {
         self.promised = next;
         seconds
     }
-
-    fn refused(
-        &mut self,
-        status: StatusCode,
-        limit: &'static str,
-        seconds: u64,
-        now: Instant,
-    ) -> Refused {
-        let is_told = self
-            .told
-            .is_none_or(|told| now.saturating_duration_since(told) >= TOLD);
-        if is_told {
-            self.told = Some(now);
-        }
-        Refused {
-            status,
-            limit,
-            retry_after: seconds,
-            is_told,
-        }
-    }
 }
 
 /// A handshake over a limit.
@@ -222,40 +211,40 @@ impl Limiter {
 pub(crate) struct Refused {
     status: StatusCode,
     limit: &'static str,
+    /// In seconds.
     retry_after: u64,
-    is_told: bool,
 }
 
 impl Refused {
-    /// The answer. Now and then it is told which limit was in the way.
-    pub(crate) fn into_reject(self, limits: &Limits, client: Option<IpAddr>) -> Reject {
+    /// Logs the limit that was reached, and returns the answer.
+    pub(crate) fn into_reject(
+        self,
+        limits: &Limits,
+        client: Option<IpAddr>,
+        log: &LogSampler,
+    ) -> Reject {
         let Self {
             status,
             limit,
             retry_after,
-            is_told,
         } = self;
-        if is_told {
-            let client = client.map_or_else(|| "unknown".to_owned(), |client| client.to_string());
-            let status = status.as_u16();
-            tracing::warn!(
-                status,
-                client,
-                ?limits,
-                "refused a handshake, and perhaps others: Limits::{limit} is reached"
-            );
-        }
+        sampled!(
+            log,
+            warn,
+            "limit_reached",
+            status = status.as_u16(),
+            client = client.map_or_else(|| "unknown".to_owned(), |client| client.to_string()),
+            ?limits,
+            "refused a handshake: Limits::{limit} is reached"
+        );
         Reject::status(status)
             .header(header::RETRY_AFTER, retry_after)
             .body("too many connections, come back later")
     }
 }
 
-const SERVICE_UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 /// When to come back where more wait than a minute lets in.
 const LATEST: RangeInclusive<u64> = 30..=60;
-/// One refusal in that time is told, so that a storm cannot fill the log.
-const TOLD: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

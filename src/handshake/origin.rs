@@ -1,13 +1,14 @@
 //! [`Origins`]: which pages may open a connection, told by the browser's `Origin` header.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+
+use http::HeaderMap;
+use http::header;
 
 use crate::error::Error;
-use crate::scope::Scope;
+use crate::error::excerpt;
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 
 use super::reject::Reject;
 
@@ -33,14 +34,23 @@ enum Rule {
     #[default]
     SameHost,
     Any,
-    List(Vec<Allowed>),
+    List(Vec<Entry>),
 }
 
 /// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
+enum Entry {
+    /// `null`: a document without an origin of its own.
+    Null,
+    Site(Allowed),
+}
+
+/// The sites of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Allowed {
     /// `None`: any scheme and any port.
     scheme: Option<String>,
+    /// Empty for an app's scheme without one, such as `file://`.
     host: String,
     /// Written with a leading dot: the host itself and all below it.
     with_subdomains: bool,
@@ -62,10 +72,15 @@ impl Origins {
         Self { rule: Rule::Any }
     }
 
-    /// Only these, and no request without an `Origin`. An entry is a host (`example.com`: any
-    /// scheme and port), a host with all below it (`.example.com`), either with a scheme and
-    /// perhaps a port (`https://example.com:8443`; default ports are filled in), or `*` for
-    /// everyone.
+    /// Only these, and no request without an `Origin`. An entry is one of these:
+    ///
+    /// - a host, with any scheme and port: `example.com`;
+    /// - a host and all below it: `.example.com`;
+    /// - either of these with a scheme and perhaps a port: `https://example.com:8443`. Default ports are filled in;
+    /// - what an app sends, whose scheme is its own: `app://.`, `capacitor://localhost`, `chrome-extension://…`;
+    /// - `null` or `file://`, logged as a warning. **Any page can send `null`**, from a sandboxed frame, and any HTML file that a
+    ///   visitor opens sends one of the two: with cookies this protects as little as [`any`](Self::any);
+    /// - `*` for everyone.
     ///
     /// # Panics
     ///
@@ -87,7 +102,7 @@ impl Origins {
     /// # Errors
     ///
     /// Names the entry that could never match: `*.example.com`, a port without a scheme, a host that is not written as browsers
-    /// send it (`münchen.example` is `xn--mnchen-3ya.example`), an empty one; or `null`, which any page can send.
+    /// send it (`münchen.example` is `xn--mnchen-3ya.example`), an empty one.
     pub fn try_list<I>(entries: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -97,23 +112,47 @@ impl Origins {
         for entry in entries {
             match entry.as_ref() {
                 "*" => return Ok(Self::any()),
-                entry => list.push(Allowed::parse(entry)?),
+                entry => list.push(Entry::parse(entry)?),
             }
+        }
+        for entry in list.iter().filter(|entry| entry.is_of_any_file()) {
+            tracing::warn!(
+                ?entry,
+                "Origins::list has an origin that any sandboxed frame or opened file sends: it keeps no page out. Do not rely on \
+                 cookies on these routes"
+            );
         }
         Ok(Self {
             rule: Rule::List(list),
         })
     }
 
-    /// Lets the scope's origin in, or refuses it with 403 and a warning that says how to allow it.
-    pub(crate) fn check(&self, scope: &Scope) -> Result<(), Reject> {
-        // The last one decides, as in Channels: an earlier one may have been put there by who is to be kept out.
-        let origin = scope.headers().filter(|(name, _)| *name == "origin").last();
-        let origin = origin.map(|(_, value)| str::from_utf8(value).unwrap_or("(not text)"));
-        if self.allows(origin, scope.header("host")) {
+    /// Accepts the request's origin, or refuses it with 403 and a warning that says how to allow it.
+    pub(crate) fn check(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        log: &LogSampler,
+    ) -> Result<(), Reject> {
+        // The last one decides, as in Channels: the client may have put an earlier one there.
+        let origin = headers.get_all(header::ORIGIN).iter().next_back();
+        let origin = origin.map(|value| str::from_utf8(value.as_bytes()).unwrap_or("(not text)"));
+        let host = headers.get(header::HOST);
+        let host = host.and_then(|value| str::from_utf8(value.as_bytes()).ok());
+        if self.allows(origin, host) {
             return Ok(());
         }
-        self.warn(scope, origin);
+        sampled!(
+            log,
+            warn,
+            "origin_refused",
+            path = &*excerpt(path),
+            origin = &*excerpt(origin.unwrap_or("none")),
+            host = &*excerpt(host.unwrap_or("none")),
+            rule = %self,
+            "refused an origin (403); {}",
+            Remedy(origin)
+        );
         Err(Reject::forbidden())
     }
 
@@ -124,33 +163,29 @@ impl Origins {
             (Rule::SameHost, Some(origin)) => Site::parse(origin)
                 .zip(host)
                 .is_some_and(|(site, host)| site.is_host(host)),
+            (Rule::List(list), Some("null")) => list.contains(&Entry::Null),
             (Rule::List(list), Some(origin)) => {
                 Site::parse(origin).is_some_and(|site| list.iter().any(|entry| entry.covers(&site)))
             }
         }
     }
+}
 
-    fn warn(&self, scope: &Scope, origin: Option<&str>) {
-        if !is_sampled() {
-            return;
-        }
-        let (path, host) = (scope.path(), scope.header("host").unwrap_or("none"));
-        // `null`, and what is no origin at all, can stand in no list.
-        match origin.filter(|origin| Self::try_list([origin]).is_ok()) {
-            Some(origin) => tracing::warn!(
-                path,
-                origin,
-                host,
-                rule = %self,
-                "refused an origin (403); to allow it: .origins(Origins::list([{origin:?}])), to allow all: .origins(Origins::any())"
+/// How to allow a refused origin.
+struct Remedy<'a>(Option<&'a str>);
+
+impl fmt::Display for Remedy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A list takes no malformed origin, and is not recommended for those that any page can send.
+        let is_fit =
+            |origin: &&str| Entry::parse(origin).is_ok_and(|entry| !entry.is_of_any_file());
+        match self.0.filter(is_fit) {
+            Some(origin) => write!(
+                f,
+                "to allow it: .origins(Origins::list([{:?}])), to allow all: .origins(Origins::any())",
+                excerpt(origin)
             ),
-            None => tracing::warn!(
-                path,
-                origin = origin.unwrap_or("none"),
-                host,
-                rule = %self,
-                "refused an origin (403); to allow such ones, and all others: .origins(Origins::any())"
-            ),
+            None => f.write_str("to allow it, and all others: .origins(Origins::any())"),
         }
     }
 }
@@ -165,12 +200,33 @@ impl fmt::Display for Origins {
     }
 }
 
+impl Entry {
+    fn parse(entry: &str) -> Result<Self, Error> {
+        match entry {
+            "null" => Ok(Self::Null),
+            entry => Allowed::parse(entry).map(Self::Site),
+        }
+    }
+
+    fn covers(&self, site: &Site<'_>) -> bool {
+        match self {
+            Self::Null => false,
+            Self::Site(allowed) => allowed.covers(site),
+        }
+    }
+
+    /// Whether documents send it that come from no site.
+    fn is_of_any_file(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Site(allowed) => allowed.scheme.as_deref() == Some("file"),
+        }
+    }
+}
+
 impl Allowed {
     fn parse(entry: &str) -> Result<Self, Error> {
         let refuse = |why: &str| Err(Error::handshake(format!("allowed origin {entry:?}: {why}")));
-        if entry == "null" {
-            return refuse("any page can send it, from a sandboxed frame; write * for everyone");
-        }
         let (scheme, rest) = match entry.split_once("://") {
             Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
             None => (None, entry),
@@ -181,21 +237,26 @@ impl Allowed {
                 "no wildcards here; write .example.com for a host and all below it, * for everyone",
             );
         }
+        // `app://.` is a host of an app's own.
         let (with_subdomains, rest) = match rest.strip_prefix('.') {
-            Some(rest) => (true, rest),
-            None => (false, rest),
+            Some(below) if !below.is_empty() => (true, below),
+            _ => (false, rest),
         };
-        let Some((host, port)) = split_port(rest).filter(|(host, _)| !host.is_empty()) else {
+        let Some((host, port)) = split_port(rest) else {
             return refuse("not a host, and not scheme://host[:port]");
         };
         if scheme.is_none() && port.is_some() {
             return refuse("a port needs its scheme: http://host:port");
         }
-        if !scheme.as_deref().is_none_or(is_scheme) || !is_host(host) {
+        // A host without a scheme is that of a web page.
+        let of = scheme.as_deref().unwrap_or("https");
+        if !is_scheme(of) || !is_host(of, host) || (is_web(of) && host == ".") {
             return refuse("not as browsers send it: a scheme, and a host of ASCII characters");
         }
         Ok(Self {
-            port: port.or_else(|| scheme.as_deref().and_then(default_port)),
+            port: port
+                .or_else(|| default_port(of))
+                .filter(|_| scheme.is_some()),
             host: host.to_ascii_lowercase(),
             scheme,
             with_subdomains,
@@ -231,7 +292,7 @@ impl<'a> Site<'a> {
         let (scheme, rest) = origin.split_once("://")?;
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port) = split_port(authority)?;
-        (is_host(host) && is_scheme(scheme)).then(|| Self {
+        (is_scheme(scheme) && is_host(scheme, host)).then(|| Self {
             scheme,
             host,
             port: port.or_else(|| default_port(scheme)),
@@ -260,21 +321,31 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Letters, digits, `+`, `-` and `.`, as in `chrome-extension`.
+/// A letter, then letters, digits, `+`, `-` and `.`, as in `chrome-extension`.
 fn is_scheme(scheme: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    !scheme.is_empty() && scheme.chars().all(allowed)
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(allowed)
 }
 
-/// What a browser can put there: an address in brackets, or nothing that would begin another part of a URL (`user@host`,
-/// `host?query`).
-fn is_host(host: &str) -> bool {
+/// Whether a browser can send this host with this scheme: an address in brackets, or a name without a character that begins
+/// another part of a URL (`user@host`, `host?query`). With an app's own scheme it may also be empty, or have `%` in it.
+fn is_host(scheme: &str, host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
         let allowed = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');
         return !address.is_empty() && address.chars().all(allowed);
     }
-    let refused = |c: char| !c.is_ascii_graphic() || "@/?#\\%<>^|\"`{}[]:".contains(c);
-    !host.is_empty() && !host.contains(refused)
+    let refused = match is_web(scheme) {
+        true if host.is_empty() => return false,
+        true => "@/?#\\<>^|[]:%\"`{}",
+        // The forbidden host code points of the URL standard.
+        false => "@/?#\\<>^|[]:",
+    };
+    !host.contains(|c: char| !c.is_ascii_graphic() || refused.contains(c))
+}
+
+/// Whether the host of this scheme is one of the network.
+fn is_web(scheme: &str) -> bool {
+    default_port(scheme).is_some()
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -283,15 +354,6 @@ fn default_port(scheme: &str) -> Option<u16> {
         "https" | "wss" => Some(443),
         _ => None,
     }
-}
-
-/// At most one refusal a second is told, so that a hostile page cannot fill the log.
-fn is_sampled() -> bool {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
-    LAST.swap(now, Ordering::Relaxed) != now
 }
 
 #[cfg(test)]
@@ -377,6 +439,56 @@ mod tests {
             (&[], Some("http://example.com"), false),
             (&[], None, false),
         ];
+        assert_allowed(rows);
+    }
+
+    #[test]
+    fn lists_take_the_schemes_of_apps_as_they_are() {
+        assert_allowed(&[
+            (&["app://."], Some("app://."), true),
+            (&["APP://."], Some("app://."), true),
+            (&["app://."], Some("app://a."), false),
+            (&["app://."], Some("app://example.com"), false),
+            (&["app://."], Some("http://."), false),
+            (&["app://-"], Some("app://-"), true),
+            (&["app://bundle"], Some("app://bundle"), true),
+            (&["app://.bundle"], Some("app://a.bundle"), true),
+            (&["app://"], Some("app://"), true),
+            (&["app://"], Some("app://a"), false),
+            (&["a+b-c.d://e"], Some("a+b-c.d://e"), true),
+            (&["app://%41'(b)~{c}"], Some("app://%41'(b)~{c}"), true),
+            (
+                &["capacitor://localhost"],
+                Some("capacitor://localhost"),
+                true,
+            ),
+            (&["capacitor://localhost"], Some("ionic://localhost"), false),
+            (
+                &["chrome-extension://bfnaelmomeimhlpmgjnjophhpkkoljpa"],
+                Some("chrome-extension://bfnaelmomeimhlpmgjnjophhpkkoljpa"),
+                true,
+            ),
+            (
+                &["safari-web-extension://0A1B2C3D-0000-0000-0000-000000000000"],
+                Some("safari-web-extension://0a1b2c3d-0000-0000-0000-000000000000"),
+                true,
+            ),
+            // Documents without an origin of their own, only if listed by name.
+            (&["file://"], Some("file://"), true),
+            (&["file:///"], Some("file://"), true),
+            (&["file://"], Some("null"), false),
+            (&["file://"], Some("file://example.com"), false),
+            (&["null"], Some("null"), true),
+            (&["null"], Some("http://null"), false),
+            (&["null"], Some("file://"), false),
+            (&["null"], None, false),
+            (&[".example.com"], Some("app://"), false),
+            (&[".example.com"], Some("http://"), false),
+        ]);
+    }
+
+    /// Lists, an origin, and whether it is let in.
+    fn assert_allowed(rows: &[(&[&str], Option<&str>, bool)]) {
         for (list, origin, allowed) in rows {
             let origins = Origins::list(*list);
             assert_eq!(
@@ -429,8 +541,14 @@ mod tests {
             "",
             ".",
             "http://",
+            "http://.",
+            "https://",
+            "app://a b",
+            "app://*.bundle",
+            "app://a@b",
+            "http://a%2fb",
+            "1 2://a",
             "http://a:b",
-            "null",
             "://example.com",
             "user@example.com",
             "https://général.example",

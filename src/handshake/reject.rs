@@ -24,9 +24,9 @@ use super::accept::parse_header;
 /// answer better: a route parameter that does not parse is 404, an unavailable channel layer 503
 /// with a `Retry-After` of 5 to 30 s, at random.
 ///
-/// A group name that is made of a client's input and is no valid one is a 500, too, when `group_add` is awaited: make it
-/// with [`GroupName::encode`](crate::layer::GroupName::encode), which takes any text, or look at it first with
-/// `GroupName::try_from` and answer as you see fit.
+/// An invalid group name made of a client's input is a 500, too, when `group_add` is awaited. Make the name with
+/// [`GroupName::encode`](crate::layer::GroupName::encode), which takes any text, behind a prefix of your own; or check it with
+/// `GroupName::try_from` and choose the answer.
 ///
 /// ```
 /// use strait::Reject;

@@ -41,14 +41,16 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::unavailable`] when the envelope was not, or perhaps not, taken; a full channel's error.
+    /// [`Error::unavailable`] when the envelope was not, or perhaps not, taken; [`Error::misconfigured`] when the server refuses it; a full
+    /// channel's error.
     async fn publish(&self, envelope: Envelope) -> Result<Published, Error>;
 
     /// Begins to receive for these groups. What anybody publishes after this returned is received.
     ///
     /// # Errors
     ///
-    /// [`Error::unavailable`] when the subscription is not confirmed.
+    /// [`Error::unavailable`] when the subscription is not confirmed. [`Error::misconfigured`] when the server refuses one of the groups:
+    /// the others may be subscribed to. After an outage the layer then finds out which it is.
     async fn subscribe(&self, groups: &[GroupName]) -> Result<(), Error>;
 
     /// Ceases to receive for these groups.

@@ -42,6 +42,14 @@ use super::sink::Sink;
 /// digits, `-`, `_`, `.`. Delivery is at most once: who is not a member when a message is published
 /// does not get it. In a group the order of one kind of message is the same for every member.
 ///
+/// # Runtimes
+///
+/// A group is delivered by a task, one at a time, in the runtime of its first member; of a `current_thread` runtime only until
+/// somebody on a runtime with workers joins or publishes. While that runtime stands still, so does the group: its publishers find
+/// its pending list full after 256 messages, and wait. So keep the members of a layer on one runtime with workers, tokio's default,
+/// and block none of its threads. A thread that is sometimes within `block_on` and sometimes elsewhere may publish, but
+/// should not be the only one with members.
+///
 /// ```
 /// use strait::ChannelLayer;
 /// use strait::Event;

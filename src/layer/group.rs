@@ -56,8 +56,8 @@ struct State {
     sequence: u64,
     /// How many of them every member was handed, as of the last look at `pending`.
     handed: u64,
-    /// Of the first local member's runtime, until that ends: deliveries run there, so that threads
-    /// without one can publish.
+    /// Of a member's runtime, until that ends: deliveries run there, so that threads without one can publish. Of one of the
+    /// current thread only until somebody on one with workers joins or publishes.
     lane: Option<Lane>,
 }
 
@@ -116,6 +116,7 @@ impl Group {
     pub(super) fn join(&self, mailbox: Arc<Mailbox>, relay: bool) {
         let mut state = self.lock();
         let since = state.sequence;
+        state.prefer_workers();
         if state.lane.is_none() {
             state.lane = Lane::here();
         }
@@ -151,6 +152,7 @@ impl Group {
         if std::mem::replace(&mut state.delivering, true) {
             return Ok(receivers);
         }
+        state.prefer_workers();
         let (lane, bytes) = (state.lane.clone(), state.pending_bytes);
         drop(state);
         Delivery::new(self.clone()).start(lane, bytes);
@@ -251,6 +253,15 @@ impl State {
         let count = self.pending.len() - usize::from(older.is_some());
         !bound.is_reached(count, self.pending_bytes - freed)
             || (older.is_some() && message.len() <= freed)
+    }
+
+    /// Has deliveries run where they do not depend on what one thread does, once such a runtime is known.
+    fn prefer_workers(&mut self) {
+        if !self.lane.as_ref().is_some_and(Lane::has_workers)
+            && let Some(lane) = Lane::of_workers()
+        {
+            self.lane = Some(lane);
+        }
     }
 
     fn push(&mut self, mut message: Pending, older: Option<usize>) {

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::runtime::Handle;
 use tokio::runtime::Id;
+use tokio::runtime::RuntimeFlavor;
 use tokio::task::yield_now;
 
 use super::delivery::CHUNK;
@@ -47,9 +48,24 @@ struct Queue {
 impl Lane {
     /// A lane of the runtime that the caller is in.
     pub(super) fn here() -> Option<Self> {
-        let lanes = Lanes::of(Handle::try_current().ok()?);
+        Handle::try_current().ok().map(Self::of)
+    }
+
+    /// Likewise, if that has workers: they run whatever the caller does next.
+    pub(super) fn of_workers() -> Option<Self> {
+        let runtime = Handle::try_current().ok();
+        runtime.filter(has_workers).map(Self::of)
+    }
+
+    fn of(runtime: Handle) -> Self {
+        let lanes = Lanes::of(runtime);
         let place = lanes.next.fetch_add(1, Ordering::Relaxed) % lanes.queues.len();
-        Some(Self { lanes, place })
+        Self { lanes, place }
+    }
+
+    /// Whether it goes on by itself. A runtime of the current thread stands still whenever that thread is not in it.
+    pub(super) fn has_workers(&self) -> bool {
+        has_workers(self.runtime())
     }
 
     pub(super) fn runtime(&self) -> &Handle {
@@ -143,6 +159,10 @@ impl Lanes {
         known.push((id, Arc::downgrade(&lanes)));
         lanes
     }
+}
+
+fn has_workers(runtime: &Handle) -> bool {
+    runtime.runtime_flavor() != RuntimeFlavor::CurrentThread
 }
 
 impl fmt::Debug for Lane {

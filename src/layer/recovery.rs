@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use tokio::time::sleep_until;
 use tokio::time::timeout_at;
 
+use crate::error::Error;
 use crate::mailbox::Gap;
 use crate::mailbox::Mailbox;
 use crate::mailbox::Turn;
@@ -135,25 +136,53 @@ impl Recovery {
     }
 
     /// Subscribes to all groups that were there when the backend came back, as long as it stays.
+    ///
+    /// A batch with a group that the backend refuses is halved until that group is alone, so that it keeps no other from being
+    /// subscribed to. The refused ones are asked for again later, one by one.
     async fn restore(self: Arc<Self>, groups: Vec<Arc<Group>>, outages: u64) {
-        for batch in groups.chunks(BATCH) {
-            let mut pause = FIRST_PAUSE;
-            while !self.subscribe(batch, outages).await {
-                if self.outages() != outages || self.backend.strong_count() == 0 {
+        let mut left: VecDeque<_> = groups.chunks(BATCH).map(<[_]>::to_vec).collect();
+        let mut refused = VecDeque::new();
+        let (mut pause, mut has_warned) = (FIRST_PAUSE, false);
+        let is_over = || self.outages() != outages || self.backend.strong_count() == 0;
+        while !is_over() {
+            let Some(mut batch) = left.pop_front() else {
+                if refused.is_empty() {
                     return;
                 }
+                sleep(REFUSED_PAUSE).await;
+                left.append(&mut refused);
+                continue;
+            };
+            let Err(error) = self.subscribe(&batch, outages).await else {
+                self.tell_soon(batch.iter().map(|group| group.name().clone()));
+                pause = FIRST_PAUSE;
+                continue;
+            };
+            if is_over() {
+                return;
+            }
+            if !mem::replace(&mut has_warned, true) {
+                tracing::warn!(%error, "could not subscribe again to some groups; trying until it works");
+            } else {
+                tracing::debug!(groups = batch.len(), %error, "could not subscribe again");
+            }
+            if !error.is_misconfigured() {
+                left.push_front(batch);
                 sleep(pause).await;
                 pause = LONGEST_PAUSE.min(pause * 2);
+            } else if batch.len() > 1 {
+                let half = batch.split_off(batch.len() / 2);
+                left.push_front(half);
+                left.push_front(batch);
+            } else {
+                refused.push_back(batch);
             }
-            self.tell_soon(batch.iter().map(|group| group.name().clone()));
         }
     }
 
-    /// Whether that is done.
-    async fn subscribe(&self, groups: &[Arc<Group>], outages: u64) -> bool {
-        let Some(backend) = self.backend.upgrade() else {
-            return false;
-        };
+    async fn subscribe(&self, groups: &[Arc<Group>], outages: u64) -> Result<(), Error> {
+        let gone = || Error::unavailable("the layer is gone");
+        let backend = self.backend.upgrade().ok_or_else(gone)?;
         let mut stale = Vec::new();
         let mut names = Vec::new();
         for group in groups {
@@ -165,7 +194,7 @@ impl Recovery {
             }
         }
         if names.is_empty() {
-            return true;
+            return Ok(());
         }
         let result = backend.subscribe(&names).await;
         for subscription in &mut stale {
@@ -174,10 +203,7 @@ impl Recovery {
                 Err(_) => Subscription::Unsure,
             };
         }
-        if let Err(error) = &result {
-            tracing::warn!(groups = names.len(), %error, "could not subscribe again");
-        }
-        result.is_ok()
+        result
     }
 
     fn tell_soon(self: &Arc<Self>, groups: impl IntoIterator<Item = GroupName>) {
@@ -323,3 +349,5 @@ const LEASE: Duration = Duration::from_secs(1);
 const BATCH: usize = 512;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Until refused groups are asked for again: somebody must change the backend's configuration first.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);

@@ -18,6 +18,7 @@ use crate::mailbox::Encoded;
 use crate::mailbox::Mailbox;
 use crate::mailbox::Parcel;
 use crate::mailbox::Tag;
+use crate::name::ChannelAddress;
 use crate::name::ChannelName;
 use crate::name::GroupName;
 
@@ -36,6 +37,8 @@ use super::group::Pending;
 pub(crate) struct Registry {
     /// This node's part of channel names.
     node: u128,
+    /// Makes the secret of a channel of its number, so that no connection has to keep one.
+    secrets: RandomState,
     groups: Shards<GroupName, Arc<Group>>,
     /// Only channels whose name was asked for: nobody can send to one whose name nobody knows.
     channels: Shards<u64, Weak<Mailbox>>,
@@ -48,6 +51,7 @@ impl Registry {
         let [high, low] = [RandomState::new(), RandomState::new()].map(|state| state.hash_one(0));
         Self {
             node: (u128::from(high) << 64) | u128::from(low),
+            secrets: RandomState::new(),
             groups: Shards::default(),
             channels: Shards::default(),
             overflow: RwLock::default(),
@@ -125,7 +129,11 @@ impl Registry {
     }
 
     pub(super) fn name_of(&self, id: u64) -> ChannelName {
-        ChannelName::specific(self.node, id)
+        ChannelName::specific(ChannelAddress {
+            node: self.node,
+            id,
+            secret: self.secrets.hash_one(id),
+        })
     }
 
     pub(super) fn unregister(&self, id: u64) {
@@ -133,7 +141,8 @@ impl Registry {
     }
 
     pub(super) fn owns(&self, channel: &ChannelName) -> bool {
-        self.local_id(channel).is_some()
+        let address = channel.address();
+        address.is_some_and(|address| address.node == self.node)
     }
 
     /// What was sent to it by another node found no room.
@@ -211,9 +220,10 @@ impl Registry {
         Err(Error::full(format!("channel {name}"), limit))
     }
 
+    /// The number of a channel of this node; none for a name that was guessed from another.
     fn local_id(&self, channel: &ChannelName) -> Option<u64> {
-        let (node, id) = channel.address()?;
-        (node == self.node).then_some(id)
+        let ChannelAddress { node, id, secret } = channel.address()?;
+        (node == self.node && secret == self.secrets.hash_one(id)).then_some(id)
     }
 
     fn overflow_of(&self, name: &GroupName) -> Overflow {

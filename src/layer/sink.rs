@@ -1,17 +1,14 @@
 //! [`Sink`]: where a backend puts what arrives for its node, and tells of outages.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::metrics::arrival_dropped;
 use crate::metrics::arrival_skipped;
 use crate::name::ChannelName;
 use crate::name::GroupName;
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 
 use super::envelope::Address;
 use super::envelope::Envelope;
@@ -23,8 +20,7 @@ use super::registry::Registry;
 pub struct Sink {
     registry: Arc<Registry>,
     recovery: Arc<Recovery>,
-    /// When the log was last warned of what cannot be read.
-    warned: Arc<Mutex<Option<Instant>>>,
+    log: Arc<LogSampler>,
 }
 
 impl Sink {
@@ -32,7 +28,7 @@ impl Sink {
         Self {
             registry,
             recovery,
-            warned: Arc::default(),
+            log: Arc::new(LogSampler::of_condition()),
         }
     }
 
@@ -86,8 +82,8 @@ impl Sink {
         self.registry.owns(channel)
     }
 
-    /// What the names of this node's channels begin with: `specific.` and 32 hexadecimal digits. Behind it they have a `!` and a
-    /// hexadecimal number.
+    /// What the names of this node's channels begin with: `specific.` and 32 hexadecimal digits. Behind it they have a `!`, a
+    /// hexadecimal number, a `-` and 16 hexadecimal digits.
     #[must_use]
     pub fn node(&self) -> String {
         self.registry.node()
@@ -116,30 +112,16 @@ impl Sink {
         self.recovery.gap(group);
     }
 
-    /// Something arrived that no envelope could be made of: it is counted by this reason, one of few, and skipped. The log warns of
-    /// it once a minute.
+    /// Counts something that arrived and is no envelope, by this reason, one of few. The log warns of it at most once in
+    /// 10 s.
     pub fn skipped(&self, why: &'static str) {
         arrival_skipped(why);
-        if self.may_warn() {
-            tracing::warn!(
-                why,
-                "skipped what came from the backend, and perhaps more: does everybody who publishes there have the same settings (serializer, keys, version)?"
-            );
-        } else {
-            tracing::debug!(why, "skipped what came from the backend");
-        }
-    }
-
-    /// What may happen with every message is told once in a while.
-    fn may_warn(&self) -> bool {
-        let now = Instant::now();
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_some_and(|before| now - before < BETWEEN_WARNINGS) {
-            return false;
-        }
-        *warned = Some(now);
-        true
+        sampled!(
+            self.log,
+            warn,
+            "message_skipped",
+            why,
+            "skipped a malformed message from the backend; check that all publishers use the same serializer, keys and version"
+        );
     }
 }
-
-const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);

@@ -37,7 +37,7 @@ impl Envelope {
     /// # Errors
     ///
     /// [`Error::is_too_large`].
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "nats", feature = "redis"))]
     pub(crate) fn check_len(&self) -> Result<(), Error> {
         match self.encoded_len() {
             ..=LARGEST => Ok(()),
@@ -170,7 +170,10 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         let event = || Payload::Event(Bytes::from_static(br#"{"type":"order.updated","id":5}"#));
-        let excepts = [None, Some(ChannelName::specific(7, 255))];
+        let excepts = [
+            None,
+            Some(ChannelName::try_from("specific.7!ff-9").unwrap()),
+        ];
         let keys = [None, Some(Key::try_from("courier 7/é").unwrap())];
         let payloads = [
             event(),

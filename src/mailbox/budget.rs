@@ -12,10 +12,11 @@ use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
 
 use bytes::Bytes;
+
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 
 use super::machine::memory;
 use super::mailbox::Mailbox;
@@ -32,7 +33,8 @@ pub(crate) struct Budget {
     /// By address.
     laggards: Mutex<HashMap<usize, Arc<Laggard>>>,
     /// Held by the one who closes the slowest; nobody waits for it.
-    relief: Mutex<Relief>,
+    relief: Mutex<()>,
+    log: LogSampler,
 }
 
 /// A queue that lags.
@@ -56,13 +58,6 @@ pub(crate) enum Queue {
     Messages,
 }
 
-/// What has been done about a budget that is used up, since it was last told.
-#[derive(Debug, Default)]
-struct Relief {
-    closed: usize,
-    told: Option<Instant>,
-}
-
 impl Budget {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -70,6 +65,7 @@ impl Budget {
             used: AtomicUsize::new(0),
             laggards: Mutex::default(),
             relief: Mutex::default(),
+            log: LogSampler::of_condition(),
         })
     }
 
@@ -151,7 +147,7 @@ impl Budget {
     ///
     /// To be called without a lock. Where somebody is at it already, this does nothing.
     pub(super) fn relieve(&self) {
-        let mut relief = match self.relief.try_lock() {
+        let relief = match self.relief.try_lock() {
             Ok(relief) => relief,
             Err(TryLockError::Poisoned(relief)) => relief.into_inner(),
             Err(TryLockError::WouldBlock) => return,
@@ -159,18 +155,31 @@ impl Budget {
         if !self.is_exceeded() {
             return;
         }
-        let (before, limit) = (self.used(), self.limit());
+        let (used, budget) = (self.used(), self.limit());
+        let mut closed = 0_usize;
         let laggards = self.unchosen();
         let rank = |(place, laggard): (usize, &Arc<Laggard>)| {
             (laggard.waiting.load(Ordering::Relaxed), place)
         };
         let mut by_slowness: BinaryHeap<_> = laggards.iter().enumerate().map(rank).collect();
-        while self.used() > limit - limit / 16
+        while self.used() > budget - budget / 16
             && let Some((_, place)) = by_slowness.pop()
         {
-            relief.closed += usize::from(self.end(&laggards[place]));
+            closed += usize::from(self.end(&laggards[place]));
         }
-        relief.tell(before, limit);
+        drop(relief);
+        if closed > 0 {
+            sampled!(
+                self.log,
+                warn,
+                "budget_exceeded",
+                used,
+                budget,
+                closed,
+                "closed the slowest connections: what is queued for slow clients and hooks exceeds the node's budget. Find out \
+                 why they are slow, lower Config::outgoing and Config::events, or raise ChannelLayer::budget"
+            );
+        }
     }
 
     /// Ends what a queue belongs to, and gives back what it holds.
@@ -212,26 +221,6 @@ impl Budget {
     }
 }
 
-impl Relief {
-    /// Says so now and then; whom it closed in between is told the next time.
-    fn tell(&mut self, used: usize, budget: usize) {
-        let closed = self.closed;
-        let is_due = self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
-        if closed == 0 || !is_due {
-            return;
-        }
-        tracing::warn!(
-            used,
-            budget,
-            closed,
-            "what waited for slow clients and hooks used up the node's budget: the slowest were closed. Find out why they are \
-             slow, lower Config::outgoing and Config::events, or raise ChannelLayer::budget"
-        );
-        self.closed = 0;
-        self.told = Some(Instant::now());
-    }
-}
-
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget")
@@ -265,6 +254,5 @@ fn address(laggard: &Arc<Laggard>) -> usize {
 
 /// What a queue holds in memory of its own is counted in these steps.
 pub(super) const STEP: usize = 16 * 1024;
-const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Where the machine does not say how much memory it has.
 const ELSEWHERE: usize = 256 * 1024 * 1024;

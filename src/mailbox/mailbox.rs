@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::config::Overflow;
 use crate::metrics::events_dropped;
 use crate::metrics::frames_dropped;
+use crate::sampler::LogSampler;
 use crate::websocket::ControlPayload;
 use crate::websocket::Extensions;
 
@@ -102,6 +103,11 @@ impl Mailbox {
 
     pub(crate) fn config(&self) -> &Config {
         &self.terms.config
+    }
+
+    /// For the lines that this client can cause.
+    pub(crate) fn log(&self) -> &LogSampler {
+        self.terms.log()
     }
 
     pub(super) fn budget(&self) -> &Arc<Budget> {

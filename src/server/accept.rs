@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tokio::time::sleep;
 
-/// A listener, and what it remembers of its troubles.
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
+
+/// A listener, and the sampler of its failures.
 pub(super) struct Acceptor {
     listener: TcpListener,
-    /// When a failure was last told.
-    told: Option<Instant>,
+    log: LogSampler,
 }
 
 impl Acceptor {
     pub(super) fn new(listener: TcpListener) -> Self {
         Self {
             listener,
-            told: None,
+            log: LogSampler::of_condition(),
         }
     }
 
@@ -32,7 +33,7 @@ impl Acceptor {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, no connection is lost.
-    pub(super) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+    pub(super) async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
@@ -44,24 +45,18 @@ impl Acceptor {
                     tracing::debug!(%error, "a connection ended before it was accepted");
                 }
                 Err(error) => {
-                    self.tell(&error);
+                    sampled!(
+                        self.log,
+                        warn,
+                        "accept_failed",
+                        %error,
+                        "cannot accept connections: clients wait until others leave. If it is about open files, allow more \
+                         (`ulimit -n`, LimitNOFILE) or set Limits::connections below it"
+                    );
                     sleep(PAUSE).await;
                 }
             }
         }
-    }
-
-    /// At most every few seconds, since it may go on for long.
-    fn tell(&mut self, error: &io::Error) {
-        if self.told.is_some_and(|told| told.elapsed() < TOLD) {
-            return;
-        }
-        self.told = Some(Instant::now());
-        tracing::warn!(
-            %error,
-            "cannot accept connections: clients wait until others leave. If it is about open files, allow more (`ulimit -n`, \
-             LimitNOFILE) or set Limits::connections below it"
-        );
     }
 }
 
@@ -78,5 +73,3 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Long enough not to spin, short enough that nobody notices the first one.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often trouble is told.
-const TOLD: Duration = Duration::from_secs(10);

@@ -50,6 +50,9 @@ impl Timeouts {
     }
 }
 
+/// A fraction of a millisecond, beside the program's own time.
+const TURN_REQUESTS: u8 = 64;
+
 /// How long a client may still send after its last answer.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -66,6 +69,8 @@ struct State {
     has_head_begun: bool,
     /// Answers and request bodies that the program has not finished with.
     in_hand: usize,
+    /// Requests that began in this turn of the connection's task.
+    requests: u8,
     /// Since when a read has waited for bytes.
     read_since: Option<Instant>,
     /// Since when a write has waited, without a byte taken.
@@ -88,6 +93,7 @@ impl Activity {
             head_since: Instant::now(),
             has_head_begun: true,
             in_hand: 0,
+            requests: 0,
             read_since: None,
             write_since: None,
             body_since: None,
@@ -101,8 +107,21 @@ impl Activity {
 
     /// A request has arrived, and is the program's until all clones of the result are dropped.
     pub(super) fn begin_request(&self) -> InHand {
-        self.lock().in_hand += 1;
+        let mut state = self.lock();
+        state.in_hand += 1;
+        state.requests = state.requests.saturating_add(1);
+        drop(state);
         InHand(self.clone())
+    }
+
+    /// Whether so many requests have begun that other tasks should have their turn; then the next turn begins.
+    pub(super) fn is_turn_over(&self) -> bool {
+        let mut state = self.lock();
+        let is_over = state.requests >= TURN_REQUESTS;
+        if is_over {
+            state.requests = 0;
+        }
+        is_over
     }
 
     pub(super) fn read(&self, bytes: usize) {
@@ -206,7 +225,8 @@ impl InHand {
 
 impl Clone for InHand {
     fn clone(&self) -> Self {
-        self.0.begin_request()
+        self.0.lock().in_hand += 1;
+        Self(self.0.clone())
     }
 }
 

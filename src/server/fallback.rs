@@ -13,6 +13,8 @@ use tower_service::Service;
 
 use crate::error::BoxError;
 use crate::error::chain;
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 use crate::service::Body;
 
 /// What answers plain HTTP on the same port. A clone per request, as `Service::call` wants it.
@@ -30,8 +32,9 @@ impl Fallback {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let log = Arc::new(LogSampler::new());
         Self(Arc::new(move |request| {
-            answer(service.clone(), request).boxed()
+            answer(service.clone(), request, log.clone()).boxed()
         }))
     }
 
@@ -40,7 +43,11 @@ impl Fallback {
     }
 }
 
-async fn answer<S, B>(mut service: S, request: Request<Body>) -> Response<Body>
+async fn answer<S, B>(
+    mut service: S,
+    request: Request<Body>,
+    log: Arc<LogSampler>,
+) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<BoxError>,
@@ -58,7 +65,13 @@ where
         Ok(response) => response.map(Body::new),
         Err(error) => {
             let error: BoxError = error;
-            tracing::error!(error = chain(&*error), "the fallback service failed");
+            sampled!(
+                log,
+                error,
+                "fallback_failed",
+                error = chain(&*error),
+                "the fallback service failed"
+            );
             let mut response = Response::new(Body::default());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -30,6 +31,7 @@ use crate::service::Body;
 use crate::service::WebSocketService;
 use crate::session::Handover;
 use crate::session::Transport;
+use crate::yield_now::yield_now;
 
 use super::activity::Activity;
 use super::activity::Cut;
@@ -125,6 +127,11 @@ pub(super) async fn serve_stream<S: Stream>(
         if stop.as_mut().poll(cx).is_ready() {
             // The request in hand is answered, and no other is read.
             Pin::new(&mut connection).graceful_shutdown();
+        }
+        if activity.is_turn_over() {
+            // If requests never cease to wait, hyper wakes itself, and the I/O driver would have to wait.
+            yield_now(cx);
+            return Poll::Pending;
         }
         connection.poll_without_shutdown(cx)
     }));

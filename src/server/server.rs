@@ -399,7 +399,7 @@ async fn accept_all(
     is_stopping: watch::Receiver<bool>,
     mut stopped: oneshot::Receiver<()>,
 ) -> JoinSet<()> {
-    let mut acceptor = Acceptor::new(listener);
+    let acceptor = Acceptor::new(listener);
     let mut connections = JoinSet::new();
     // A client that was accepted, and for which there is no place yet.
     let mut waiting = None;

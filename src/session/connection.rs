@@ -17,6 +17,7 @@ use crate::mailbox::Taken;
 use crate::message::Message;
 use crate::websocket::Decoder;
 use crate::websocket::Role;
+use crate::yield_now::yield_now;
 
 use super::backlog::Backlog;
 use super::clock::Clock;
@@ -27,7 +28,6 @@ use super::input::Input;
 use super::reading::Inbound;
 use super::transport::Transport;
 use super::turn::Turn;
-use super::turn::yield_turn;
 use super::wire::Wire;
 
 /// One WebSocket connection after its handshake. It owns nothing while idle but this and its timer.
@@ -99,7 +99,7 @@ impl Connection {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if self.turn.is_over() {
             // Others have their turn, and the peer gets its answers.
-            yield_turn(cx);
+            yield_now(cx);
             self.turn = Turn::new();
             // If events never cease to wait, this is when the peer is heard.
             if self.input.is_none() {
@@ -279,8 +279,12 @@ impl Connection {
                     Inbound::Garbage => self.wire.end_output(cx),
                     Inbound::Open | Inbound::Gone => {}
                 }
-                let timeout = self.config().close_timeout;
-                self.clock.as_mut().closes_within(timeout);
+                // For a slow reader the kernel still holds megabytes, which go before the close frame. It keeps the time of the
+                // whole close, or it would see a reset in place of 4008.
+                if !self.reads_slowly() {
+                    let timeout = self.config().close_timeout;
+                    self.clock.as_mut().closes_within(timeout);
+                }
             }
             if self.poll_read(cx).is_pending() {
                 return;
@@ -288,10 +292,9 @@ impl Connection {
         }
     }
 
-    /// The wait for the peer begins now, whether it reads or not: for who was too slow already.
-    pub(super) fn hurry(&mut self) {
-        let timeout = self.config().close_timeout;
-        self.clock.as_mut().closes_within(timeout);
+    fn reads_slowly(&self) -> bool {
+        let end = self.end.as_deref();
+        end.is_some_and(|closed| closed.cause() == Cause::SlowReader)
     }
 }
 

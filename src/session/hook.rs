@@ -11,6 +11,9 @@ use std::task::ready;
 
 use futures::future::BoxFuture;
 
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
+
 use super::connection::Connection;
 
 /// How a hook ended.
@@ -70,7 +73,7 @@ impl<T> Running<'_, T> {
             return Poll::Pending;
         };
         self.connection.hook_was_last();
-        drop_caught(self.hook.take());
+        drop_caught(self.hook.take(), self.connection.mailbox().log());
         Poll::Ready(HookEnd::Cut(cut))
     }
 }
@@ -89,7 +92,7 @@ pub(super) fn run_last<'a>(
             return Poll::Ready(end);
         }
         ready!(connection.poll_last(cx));
-        drop_caught(hook.take());
+        drop_caught(hook.take(), connection.mailbox().log());
         Poll::Ready(HookEnd::Cut(Cut::Due))
     })
 }
@@ -106,10 +109,16 @@ pub(super) fn poll_caught<T>(
 }
 
 /// Drops a hook where it stands; what it holds may panic at that, and the session goes on.
-fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>) {
+fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>, log: &LogSampler) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(hook))) {
         let message = panic_message(panic);
-        tracing::error!(panic = message, "a hook panicked when it was dropped");
+        sampled!(
+            log,
+            error,
+            "dropped_hook_panicked",
+            panic = message,
+            "a hook panicked when it was dropped"
+        );
     }
 }
 

@@ -23,6 +23,7 @@ use crate::consumer::Context;
 use crate::consumer::DynConsumer;
 use crate::error::Error;
 use crate::error::chain;
+use crate::error::excerpt;
 use crate::handshake::Accept;
 use crate::handshake::Refusal;
 use crate::handshake::Reject;
@@ -32,6 +33,7 @@ use crate::mailbox::Terms;
 use crate::metrics::connection_closed;
 use crate::metrics::connection_opened;
 use crate::metrics::handshake_refused;
+use crate::sampler::sampled;
 use crate::scope::Scope;
 use crate::websocket::Extensions;
 
@@ -110,13 +112,26 @@ impl Opening {
             HookEnd::Done(Ok(accept)) => return self.accepted(accept).await,
             HookEnd::Done(Err(reject)) => reject,
             HookEnd::Panicked(message) => {
-                let (consumer, path) = (self.consumer.name(), self.ctx.scope().path());
-                tracing::error!(consumer, path, panic = message, "connect panicked");
+                sampled!(
+                    self.ctx.mailbox().log(),
+                    error,
+                    "connect_panicked",
+                    consumer = self.consumer.name(),
+                    path = &*excerpt(self.ctx.scope().path()),
+                    panic = message,
+                    "connect panicked"
+                );
                 Reject::status(StatusCode::INTERNAL_SERVER_ERROR)
             }
             HookEnd::Cut(_) => {
-                let (consumer, path) = (self.consumer.name(), self.ctx.scope().path());
-                tracing::warn!(consumer, path, "connect took too long and was dropped");
+                sampled!(
+                    self.ctx.mailbox().log(),
+                    warn,
+                    "connect_timed_out",
+                    consumer = self.consumer.name(),
+                    path = &*excerpt(self.ctx.scope().path()),
+                    "connect took too long and was dropped"
+                );
                 Reject::unavailable()
             }
         };
@@ -230,21 +245,27 @@ async fn end_without_stream(
     None
 }
 
-/// A mistake of the program or of what it depends on, told once. That the backend is away is told once for all connections.
+/// Logs a mistake of the program or of what it depends on. An outage of the backend was logged once for all connections.
 pub(super) fn log_failure(
     consumer: &str,
     ctx: &Context,
     error: &(dyn std::error::Error + 'static),
 ) {
     let path = ctx.scope().path();
-    let known = error.downcast_ref::<Error>();
-    let error = chain(error);
-    match known {
+    match error.downcast_ref::<Error>() {
         Some(known) if known.is_parameter() => {}
         Some(known) if known.is_unavailable() && !ctx.layer().is_available() => {
-            tracing::debug!(consumer, path, error, "refused a connection");
+            tracing::debug!(consumer, path, error = chain(error), "refused a connection");
         }
-        _ => tracing::error!(consumer, path, error, "refused a connection"),
+        _ => sampled!(
+            ctx.mailbox().log(),
+            error,
+            "connect_failed",
+            consumer,
+            path = &*excerpt(path),
+            error = chain(error),
+            "connect failed; refused the connection"
+        ),
     }
 }
 

@@ -12,11 +12,11 @@ use crate::mailbox::CloseRequest;
 use crate::message::Message;
 use crate::websocket::Incoming;
 use crate::websocket::Violation;
+use crate::yield_now::yield_now;
 
 use super::connection::Connection;
 use super::input::Input;
 use super::turn::Turn;
-use super::turn::yield_turn;
 
 /// What is still to be expected from the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Connection {
             return Poll::Pending;
         }
         if self.turn.is_over() {
-            yield_turn(cx);
+            yield_now(cx);
             return Poll::Pending;
         }
         if self.is_drained && self.wire.poll_readable(cx).is_pending() {

@@ -15,8 +15,10 @@ use crate::error::BoxError;
 use crate::error::Error;
 use crate::error::Result;
 use crate::error::chain;
+use crate::error::excerpt;
 use crate::mailbox::CloseRequest;
 use crate::metrics::connection_closed;
+use crate::sampler::sampled;
 
 use super::connection::Connection;
 use super::connection::Next;
@@ -57,7 +59,13 @@ impl Session {
             }));
             let judged = judged.unwrap_or_else(|panic| {
                 let message = hook::panic_message(panic);
-                tracing::error!(panic = message, "an error panicked when it was told");
+                sampled!(
+                    self.ctx.mailbox().log(),
+                    error,
+                    "error_panicked",
+                    panic = message,
+                    "the Display or Drop of a hook's error panicked; closes the connection"
+                );
                 Some(panicked())
             });
             if let Some(request) = judged {
@@ -74,9 +82,6 @@ impl Session {
         ctx.set_event(None);
         ctx.release();
         connection_closed(&closed);
-        if closed.cause() == Cause::SlowReader {
-            connection.hurry();
-        }
         let name = self.consumer.name();
         let end = hook::run_last(self.consumer.disconnect(ctx, closed), connection).await;
         log_last(&end, ctx, name);
@@ -101,42 +106,66 @@ fn begin<'a>(consumer: &'a mut dyn DynConsumer, ctx: &'a Context, next: Next) ->
 
 /// Logs how `disconnect` ended, where that was not well.
 pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
-    let path = ctx.scope().path();
+    let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
     match end {
         HookEnd::Done(_) => {}
-        HookEnd::Panicked(message) => {
-            tracing::error!(consumer, path, panic = message, "disconnect panicked")
-        }
-        HookEnd::Cut(_) => {
-            tracing::warn!(consumer, path, "disconnect took too long and was dropped")
-        }
+        HookEnd::Panicked(message) => sampled!(
+            log,
+            error,
+            "disconnect_panicked",
+            consumer,
+            path = &*excerpt(path),
+            panic = message,
+            "disconnect panicked"
+        ),
+        HookEnd::Cut(_) => sampled!(
+            log,
+            warn,
+            "disconnect_timed_out",
+            consumer,
+            path = &*excerpt(path),
+            "disconnect took too long and was dropped"
+        ),
     }
 }
 
 /// The client's mistakes are no errors of the program, and a wanted close is no failure.
 fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context) {
-    let path = ctx.scope().path();
+    let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
     let known = error.downcast_ref::<Error>();
+    // Also of an error that is not logged: whether its `Display` panics must not depend on that.
     let (code, text) = (code.as_u16(), chain(&**error));
     if known.is_some_and(Error::is_bad_message) {
-        tracing::warn!(
+        sampled!(
+            log,
+            warn,
+            "bad_message",
             consumer,
-            path,
+            path = &*excerpt(path),
             code,
             error = text,
             "closes: a message was not what was expected"
         );
     } else if known.is_some_and(Error::is_unavailable) && !ctx.layer().is_available() {
-        // That was told when the backend went away, once for all.
+        // The outage was logged when it began, once for all connections.
         tracing::debug!(consumer, path, code, error = text, "a hook failed");
     } else if !known.is_some_and(Error::is_close) {
-        tracing::error!(consumer, path, code, error = text, "a hook failed");
+        sampled!(
+            log,
+            error,
+            "hook_failed",
+            consumer,
+            path = &*excerpt(path),
+            code,
+            error = text,
+            "a hook failed"
+        );
     }
 }
 
 /// Whether the connection goes on after a hook, or how it is to be closed. A failure is logged here, once.
 fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseRequest> {
-    let path = ctx.scope().path();
+    let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
     let (code, reason, cause) = match end {
         HookEnd::Done(Ok(())) => return None,
         HookEnd::Done(Err(error)) => {
@@ -146,22 +175,36 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             (code, reason.to_owned(), Cause::Error)
         }
         HookEnd::Panicked(message) => {
-            tracing::error!(consumer, path, panic = message, "a hook panicked");
+            sampled!(
+                log,
+                error,
+                "hook_panicked",
+                consumer,
+                path = &*excerpt(path),
+                panic = message,
+                "a hook panicked"
+            );
             return Some(panicked());
         }
         HookEnd::Cut(Cut::Due) => {
-            tracing::warn!(
+            sampled!(
+                log,
+                warn,
+                "hook_dropped",
                 consumer,
-                path,
+                path = &*excerpt(path),
                 "a hook was dropped: the connection had ended and its grace was over"
             );
             return None;
         }
         HookEnd::Cut(Cut::Limit) => {
             let limit = ctx.mailbox().config().hook_limit.unwrap_or_default();
-            tracing::error!(
+            sampled!(
+                log,
+                error,
+                "hook_limit",
                 consumer,
-                path,
+                path = &*excerpt(path),
                 ?limit,
                 "a hook ran longer than its limit and was dropped"
             );

@@ -28,6 +28,7 @@ use crate::handshake::Reject;
 use crate::layer::ChannelLayer;
 use crate::mailbox::CloseRequest;
 use crate::mailbox::Mailbox;
+use crate::sampler::LogSampler;
 
 use super::clock::after;
 
@@ -40,8 +41,9 @@ struct Inner {
     state: Mutex<State>,
     /// Told when the last connection has ended.
     empty: Notify,
-    /// It was told that clients cannot be told apart.
+    /// The log was warned that clients have no address.
     is_blind: AtomicBool,
+    log: LogSampler,
 }
 
 struct State {
@@ -84,6 +86,7 @@ impl Sockets {
             }),
             empty: Notify::new(),
             is_blind: AtomicBool::new(false),
+            log: LogSampler::of_condition(),
         }))
     }
 
@@ -167,7 +170,11 @@ impl Sockets {
         let taken = state.limiter.take(client, Instant::now());
         drop(state);
         if let Err(refused) = taken {
-            return Some(Err(refused.into_reject(self.limits(), address)));
+            return Some(Err(refused.into_reject(
+                self.limits(),
+                address,
+                &self.0.log,
+            )));
         }
         Some(Ok(Guard {
             sockets: self.clone(),

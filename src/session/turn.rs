@@ -1,12 +1,7 @@
 //! [`Turn`]: how much a session may do before others have their turn.
 
-use std::pin::pin;
-use std::task::Context;
-
-use tokio::task::yield_now;
-
 /// What is left of a session's turn. A peer that always has something to say is served until the turn
-/// is over; then the other tasks of the thread run, and the I/O driver looks for what has arrived.
+/// is over; then the session [yields](crate::yield_now::yield_now).
 ///
 /// A turn is measured by what it costs, with a read of a few bytes as the unit: no clock is read.
 #[derive(Clone, Copy, Debug)]
@@ -54,15 +49,6 @@ impl Turn {
         let units = u16::try_from(units.saturating_mul(factor)).unwrap_or(u16::MAX);
         self.left = self.left.saturating_sub(units);
     }
-}
-
-/// Has the task run again after the other tasks of its thread and the I/O driver.
-///
-/// A plain wake-up would put it back into the thread's queue at once. A few connections that do so keep
-/// the queue from ever being empty, and the driver is then polled after `event_interval` tasks only.
-pub(super) fn yield_turn(cx: &mut Context<'_>) {
-    // Its first poll asks for that; the future itself is not needed.
-    let _ = pin!(yield_now()).poll(cx);
 }
 
 /// What reading this many bytes costs, some 50 ns, is the unit of all that follows.

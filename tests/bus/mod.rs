@@ -49,6 +49,8 @@ struct Outage {
     is_held: bool,
     /// So many subscribes fail.
     failing: usize,
+    /// Subscribes that ask for this group are refused.
+    refused: Option<GroupName>,
     /// How many groups each subscribe asked for, those that failed included.
     asked: Vec<usize>,
 }
@@ -115,6 +117,11 @@ impl Bus {
 
     pub(crate) fn fail_subscribes(&self, count: usize) {
         self.outage().failing = count;
+    }
+
+    /// Subscribes that ask for this group are refused from now on; with `None`, no group is.
+    pub(crate) fn refuse(&self, group: Option<&str>) {
+        self.outage().refused = group.map(|group| group.try_into().unwrap());
     }
 
     /// Subscribes wait until they are released.
@@ -265,6 +272,13 @@ impl Backend for OnBus {
             if outage.failing > 0 {
                 outage.failing -= 1;
                 return Err(Error::unavailable("the test lets it fail"));
+            }
+            if outage
+                .refused
+                .as_ref()
+                .is_some_and(|group| groups.contains(group))
+            {
+                return Err(Error::misconfigured("the test refuses a group"));
             }
         }
         let names: Vec<_> = groups.iter().map(|group| self.name(group)).collect();

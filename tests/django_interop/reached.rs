@@ -63,8 +63,13 @@ async fn who_is_not_trusted_is_told_at_the_start() {
         // The certificate is of localhost.
         (format!("127.0.0.1:{port}?ca={ca}"), "certificate"),
         (
-            format!("localhost:{port}?ca=/does/not/exist"),
+            format!(":x@localhost:{port}?ca=/does/not/exist"),
             "/does/not/exist",
+        ),
+        // Without a login, a port may be the beginning of a password.
+        (
+            format!("localhost:{port}?ca=/does/not/exist"),
+            "the file that ?ca= names",
         ),
     ];
     for layer in LAYERS {

@@ -77,6 +77,16 @@ impl Nats {
         format!("nats://{}{}", self.options.userinfo, self.address())
     }
 
+    /// Has the server read a configuration with this line in place of those of its options. It takes effect a moment later, or
+    /// when the server starts.
+    pub(crate) fn reconfigure(&mut self, line: &str) {
+        self.options.lines = vec![line.to_owned()];
+        self.options.configure(self.port, &self.folder);
+        if self.runs() {
+            self.signal("HUP");
+        }
+    }
+
     /// The server's first line.
     async fn greeting(&self) -> Option<String> {
         let stream = TcpStream::connect(self.address()).await.ok()?;

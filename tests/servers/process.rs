@@ -71,7 +71,7 @@ impl Process {
         self.signal("CONT");
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")
             .args(["-s", signal, &self.id.to_string()])
             .status();

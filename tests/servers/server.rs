@@ -82,6 +82,11 @@ impl<O: Options> Server<O> {
         self.process.as_ref().expect("it runs").thaw();
     }
 
+    /// Sends a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, signal: &str) {
+        self.process.as_ref().expect("it runs").signal(signal);
+    }
+
     /// The process id of the server, for what it costs.
     pub(crate) fn id(&self) -> u32 {
         self.process.as_ref().expect("it runs").id

@@ -5,12 +5,14 @@ use std::collections::VecDeque;
 use strait::close::Cause;
 
 use super::act::Act;
+use super::act::CLOSE;
 use super::act::DISCONNECT;
 use super::act::GRACE;
 use super::act::LARGE;
 use super::act::LIMIT;
 use super::act::MANY;
 use super::act::Stage;
+use super::act::WRITE;
 use super::model::End;
 use super::model::Model;
 use super::model::Phase;
@@ -138,7 +140,8 @@ impl Model {
         self.due.grace = None;
         self.due.disconnect = Some(self.now + DISCONNECT);
         if end.1 == Cause::SlowReader {
-            self.wait_for_close();
+            // Of the whole close, also once its frame is written.
+            self.due.close = Some(self.now + 3 * WRITE + CLOSE);
         }
         let waits = matches!(self.stage, Stage::Disconnect | Stage::Closing);
         let gate = waits.then_some(Step::Gate);

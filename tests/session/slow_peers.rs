@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
@@ -10,6 +11,7 @@ use strait::config::Config;
 use strait::service::Drain;
 
 use super::act::Act;
+use super::client::Frame;
 use super::line::Line;
 
 const STALL: u64 = 7000;
@@ -84,8 +86,8 @@ async fn one_byte_a_second_is_progress_until_the_queue_is_full() {
 /// While it closes, progress alone is not enough: a peer that takes one byte a second is given up in time, and with it what it holds.
 #[tokio::test(start_paused = true)]
 async fn a_close_is_over_in_time_although_the_peer_reads_byte_by_byte() {
-    for after in ["close", "drain", "rate"] {
-        let config = config().inbound_rate(1, 2);
+    for after in ["close", "drain", "rate", "slow"] {
+        let config = config().inbound_rate(1, 2).outgoing(4, 1 << 20);
         let mut line = Line::open(config, 100).await;
         line.peer.reads = false;
         line.broadcast("x".repeat(60_000)).await;
@@ -96,7 +98,14 @@ async fn a_close_is_over_in_time_although_the_peer_reads_byte_by_byte() {
             "drain" => drop(tokio::spawn(
                 async move { sockets.drain(Drain::new()).await },
             )),
-            _ => (0..5).for_each(|_| line.say("x")),
+            "rate" => (0..5).for_each(|_| line.say("x")),
+            _ => {
+                while line.closed().is_none() {
+                    line.broadcast("x".to_owned()).await;
+                    line.pass(1).await;
+                }
+                assert_eq!(line.closed().unwrap().2, Cause::SlowReader);
+            }
         }
         let start = Instant::now();
         while !line.is_over() {
@@ -111,4 +120,36 @@ async fn a_close_is_over_in_time_although_the_peer_reads_byte_by_byte() {
             "{after}: {waited:?}"
         );
     }
+}
+
+/// What the pipe holds for it goes before the close frame: half a minute at this speed.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_that_goes_on_reading_sees_4008() {
+    let (pipe, speed) = (8_000, 500);
+    let mut line = Line::open(config().outgoing(4, 1 << 20), pipe).await;
+    line.peer.reads = false;
+    while line.closed().is_none() {
+        line.broadcast("x".repeat(1_000)).await;
+        line.pass(1).await;
+    }
+    let closed = line.closed().unwrap();
+    assert_eq!((closed.0, closed.2), (4008, Cause::SlowReader));
+    let mut rest = BytesMut::new();
+    let code = 'reads: loop {
+        line.pass(1000).await;
+        let stream = line.peer.stream.as_mut().unwrap();
+        let mut bytes = vec![0; speed];
+        let read = stream.read(&mut bytes).await.unwrap();
+        rest.extend_from_slice(&bytes[..read]);
+        while let Some(frame) = Frame::take(&mut rest) {
+            if let Some((code, _)) = frame.close() {
+                break 'reads code;
+            }
+        }
+        assert!(!line.is_over(), "reset before it could see why");
+    };
+    assert_eq!(code, 4008);
+    line.peer.close();
+    line.pass(1).await;
+    assert!(line.is_over());
 }

@@ -1,5 +1,6 @@
 //! [`Options`]: what both layers are told, by a builder or by a URL.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::backends::redis::Find;
@@ -10,7 +11,7 @@ use super::codec::SerializerFormat;
 use super::guard::Guard;
 
 /// What `CONFIG` says in Django's settings, and what strait adds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Options {
     /// In the order of the settings, since they tell what lies where. An error of their URLs is told when the layer starts.
     pub(super) hosts: Result<Vec<Find>, String>,
@@ -79,20 +80,32 @@ impl Options {
         options.format = match url.take("serializer").as_deref() {
             None | Some("msgpack") => SerializerFormat::MsgPack,
             Some("json") => SerializerFormat::Json,
-            Some(other) => return Err(format!("?serializer= is msgpack or json, not {other:?}")),
+            Some(other) => {
+                let other = url.quote(other);
+                return Err(format!("?serializer= is msgpack or json, not {other}"));
+            }
         };
         options.keys = url.take_all("key");
         let others = url.take_all("host");
         more(&mut url)?;
-        let mut others = others
-            .iter()
-            .map(|host| another(host, &url))
-            .collect::<Result<Vec<_>, _>>()?;
-        let first = server(&mut url, known);
-        let others = others.iter_mut().map(|url| server(url, OF_HOSTS));
-        let hosts: Result<_, _> = [first].into_iter().chain(others).collect();
-        options.hosts = Ok(hosts?);
+        let first = server(&mut url.clone(), known)?;
+        let others = others.iter().map(|host| {
+            let found = another(host, &url).and_then(|mut other| server(&mut other, OF_HOSTS));
+            found.map_err(|why| url.hide(why))
+        });
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        options.hosts = Ok([first].into_iter().chain(others).collect());
         Ok(options)
+    }
+}
+
+/// Without the keys, and without what a password may have been mistaken for: hosts and a prefix.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("format", &self.format)
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,8 +128,10 @@ pub(super) fn number(url: &mut RedisUrl, name: &str) -> Result<Option<u64>, Stri
         return Ok(None);
     };
     let number = text.parse().ok().filter(|number| *number > 0);
-    let number =
-        number.ok_or_else(|| format!("?{name}= is a whole number from 1, not {text:?}"))?;
+    let number = number.ok_or_else(|| {
+        let text = url.quote(&text);
+        format!("?{name}= is a whole number from 1, not {text}")
+    })?;
     Ok(Some(number))
 }
 
@@ -125,9 +140,7 @@ fn another(host: &str, first: &RedisUrl) -> Result<RedisUrl, String> {
     if host.contains("://") {
         return RedisUrl::parse(host);
     }
-    let mut url = first.clone();
-    url.hosts = RedisUrl::parse(&format!("redis://{host}"))?.hosts;
-    Ok(url)
+    first.at(host)
 }
 
 /// Options of a host's own URL.
@@ -181,3 +194,63 @@ macro_rules! shared_options {
 }
 
 pub(super) use shared_options;
+
+#[cfg(test)]
+mod tests {
+    use proptest::proptest;
+
+    use crate::backends::ChannelsRedisCore;
+    use crate::backends::ChannelsRedisPubSub;
+    use crate::backends::url::secrets;
+
+    use super::Options;
+
+    proptest! {
+        #[test]
+        fn no_password_shows_in_an_error_or_in_debug(
+            url in secrets::urls(&[
+                "channels-redis-core://",
+                "channels-redis+sentinel-core://",
+                "channels-redis-core://a?host=",
+                "channels-redis-core://a?host=redis://",
+            ])
+        ) {
+            let core = ChannelsRedisCore::from_url(&url);
+            let pubsub = ChannelsRedisPubSub::from_url(&url);
+            secrets::assert_hidden(&url, &[&core, &pubsub]);
+        }
+
+        #[test]
+        fn no_password_shows_in_an_error_of_a_host(
+            url in secrets::urls(&["", "redis://", "unix://", "redis+sentinel://"])
+        ) {
+            let options = Options::new(["redis://a", &*url]);
+            secrets::assert_hidden(&url, &[&options.hosts.as_ref().err(), &options]);
+        }
+    }
+
+    #[test]
+    fn keys_do_not_show_in_debug() {
+        let keyed = ChannelsRedisCore::new(["redis://a"]).symmetric_encryption_keys(["S3CRET"]);
+        secrets::assert_hidden("", &[&keyed]);
+    }
+
+    #[test]
+    fn a_further_host_is_a_host_and_a_port_or_a_url() {
+        for (host, why) in [
+            ("b:1/2", "port of host \"b\""),
+            ("user:S3CRET@b", "a whole URL"),
+            ("b,c", "takes one host"),
+        ] {
+            let url = format!("channels-redis-core://a?host={}", host.replace('@', "%40"));
+            let error = ChannelsRedisCore::from_url(&url)
+                .err()
+                .map(|error| error.to_string());
+            let text = error.unwrap_or_default();
+            assert!(
+                text.contains(why) && !text.contains("S3CRET"),
+                "{host}: {text}"
+            );
+        }
+    }
+}

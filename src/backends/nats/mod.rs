@@ -1,7 +1,10 @@
 //! [`Nats`]: several nodes over core NATS.
 
+mod connection;
+mod driver;
 mod link;
 mod nats;
+mod protocol;
 mod settings;
 mod subjects;
 

@@ -1,13 +1,12 @@
 //! [`Nats`]: the backend, which replaces a lost connection.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
-use async_nats::rustls::crypto::CryptoProvider;
-use async_nats::rustls::crypto::ring::default_provider;
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -22,6 +21,7 @@ use crate::layer::Published;
 use crate::layer::Sink;
 use crate::name::GroupName;
 
+use super::driver::Driver;
 use super::link::Link;
 use super::settings::Settings;
 
@@ -43,7 +43,24 @@ use super::settings::Settings;
 /// that asks for TLS gets it in any case. `ca` is a PEM file with the authorities to trust, instead of the system's. What has a
 /// meaning in a URL is percent-encoded. Logins by NKey, JWT or a client's certificate are not supported.
 ///
-/// A user with permissions needs those to publish and to subscribe below the prefix: `strait.>`.
+/// A user with permissions needs those to publish and to subscribe below the prefix: `strait.>`. The server's `max_subscriptions`, and
+/// the limit of the account, must allow one subscription for each group with members on this node, and one more.
+///
+/// # What a server refuses
+///
+/// - If it does not let the node publish and subscribe to the node's own subjects, or does not deliver what the node publishes to itself,
+///   [`ChannelLayer::new`](crate::ChannelLayer::new) fails.
+/// - A join or a publish that the server denies, or a join beyond its limits, fails with [`Error::is_misconfigured`]. The text names the
+///   subject, and what to change. The group is not subscribed to, and the next join asks for it again. The log has one warning a minute
+///   for each kind of refusal.
+/// - After an outage a group that is denied now stays without messages until the server lets it: it is asked for again every minute, and
+///   by each join. Then its members' [`gap`](crate::Consumer::gap) hooks run. All other groups are subscribed to meanwhile.
+/// - A reload of the server's configuration that takes a subscription or the login away is an outage.
+/// - A server that has no room for another client, that is about to shut down (lame duck mode) or does not answer is an outage, too. In
+///   lame duck mode it is used until it closes the connection.
+///
+/// A server that is cut off from the rest of its cluster, or a leaf node without its upstream, does not tell its clients. Nodes on either
+/// side reach those on the same side, and their publishes succeed.
 ///
 /// # What it promises
 ///
@@ -52,13 +69,14 @@ use super::settings::Settings;
 /// publish and a join return when the server has confirmed that it has them. In a cluster, the other servers hear of a
 /// subscription a moment later, so what is published there just after a join may be missed.
 ///
-/// A node has one connection, one subscription for each group with members here (about 6 KB of memory), and two of its own.
-/// The largest message is the server's `max_payload`, by default 1 MiB: more is an error ([`Error::is_too_large`]).
+/// A node has one connection, one subscription for each group with members here, and one of its own. The connection holds at most about
+/// 256 KiB of publishes that are not written yet, or the largest of them.
+/// The largest message is the server's `max_payload`, by default 1 MiB, and 16 MiB at most: more is an error ([`Error::is_too_large`]).
 ///
 /// # Outages
 ///
-/// Publishing and joining fail at once while the connection is lost. It is tried again after 0.1 to 1 s, and after 30 s
-/// every 0.1 to 5 s, without end. A connection that has become silent is found within 25 s, and within 5 s by whoever publishes.
+/// Publishing and joining fail at once while the connection is lost. The node tries again every 0.1 to 1 s, and after 30 s every 0.1 to
+/// 5 s, without end. A connection that has become silent is found within 25 s, or within 5 s if something is published.
 #[must_use = "a backend does nothing until it is given to ChannelLayer::new"]
 pub struct Nats {
     url: String,
@@ -67,13 +85,12 @@ pub struct Nats {
 }
 
 struct Running {
-    servers: String,
     link: Current,
     supervisor: AbortHandle,
 }
 
-/// `None` while there is no connection.
-type Current = Arc<RwLock<Option<Arc<Link>>>>;
+/// The link, or why there is none.
+type Current = Arc<RwLock<Result<Arc<Link>, String>>>;
 
 impl Nats {
     /// A backend that will connect to this [URL](Self#url). A mistake in it is an error of [`ChannelLayer::new`](crate::ChannelLayer::new).
@@ -95,9 +112,9 @@ impl Nats {
     fn link(&self) -> Result<Arc<Link>, Error> {
         let running = self.running.get();
         let running = running.ok_or_else(|| Error::unavailable("NATS has not been started"))?;
-        current(&running.link).ok_or_else(|| {
-            Error::unavailable(format!("not connected to NATS at {}", running.servers))
-        })
+        let link = running.link.read().unwrap_or_else(PoisonError::into_inner);
+        let away = |why| Error::unavailable(format!("there is no connection to NATS: {why}"));
+        link.clone().map_err(away)
     }
 }
 
@@ -112,16 +129,10 @@ impl Backend for Nats {
         if let Some(prefix) = &self.prefix {
             settings = settings.with_prefix(prefix)?;
         }
-        // rustls panics where it has to choose among several; a program that has chosen is left alone.
-        if CryptoProvider::get_default().is_none() {
-            let _ = default_provider().install_default();
-        }
-        let servers = settings.to_string();
-        let first = Arc::new(Link::connect(&settings, &sink).await?);
-        let link = Arc::new(RwLock::new(Some(first.clone())));
-        let supervisor = tokio::spawn(supervise(settings, sink, link.clone(), first));
+        let (first, driver) = Link::connect(&settings, &sink).await?;
+        let link = Arc::new(RwLock::new(Ok(first)));
+        let supervisor = tokio::spawn(supervise(settings, sink, link.clone(), driver));
         let running = Running {
-            servers,
             link,
             supervisor: supervisor.abort_handle(),
         };
@@ -131,6 +142,7 @@ impl Backend for Nats {
     }
 
     async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
+        envelope.check_len()?;
         self.link()?.publish(&envelope).await?;
         Ok(Published::default())
     }
@@ -158,49 +170,38 @@ impl fmt::Debug for Nats {
     }
 }
 
-fn current(link: &Current) -> Option<Arc<Link>> {
-    link.read().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-fn replace(link: &Current, by: Option<Arc<Link>>) {
+fn replace(link: &Current, by: Result<Arc<Link>, String>) {
     *link.write().unwrap_or_else(PoisonError::into_inner) = by;
 }
 
-/// Watches one link after the other, until it is aborted.
-async fn supervise(settings: Settings, sink: Sink, current: Current, mut link: Arc<Link>) {
+/// Drives one link after the other, until it is aborted.
+async fn supervise(settings: Settings, sink: Sink, current: Current, mut driver: Driver) {
     loop {
-        let why = watch(&link, &sink).await;
-        replace(&current, None);
+        let why = driver.run().await;
+        replace(&current, Err(why.clone()));
         sink.down(&why);
-        drop(link);
-        link = reconnect(&settings, &sink).await;
-        replace(&current, Some(link.clone()));
+        let link;
+        (link, driver) = reconnect(&settings, &sink, &current).await;
+        replace(&current, Ok(link));
         sink.up();
     }
 }
 
-/// Until the link is lost.
-async fn watch(link: &Link, sink: &Sink) -> String {
-    loop {
-        tokio::select! {
-            why = link.lost() => return why,
-            () = link.slow() => {
-                // Which group it was, the library does not tell.
-                for group in sink.groups() {
-                    sink.gap(&group);
-                }
-            }
-        }
-    }
-}
-
-async fn reconnect(settings: &Settings, sink: &Sink) -> Arc<Link> {
+async fn reconnect(settings: &Settings, sink: &Sink, current: &Current) -> (Arc<Link>, Driver) {
     let begin = Instant::now();
+    let mut has_warned = false;
     loop {
         sleep(pause(begin.elapsed())).await;
-        match Link::connect(settings, sink).await {
-            Ok(link) => return Arc::new(link),
-            Err(error) => tracing::debug!(%error, "NATS is still away"),
+        let error = match Link::connect(settings, sink).await {
+            Ok(connected) => return connected,
+            Err(error) => error,
+        };
+        // The loss has been logged; but it may be more than an outage.
+        if error.is_misconfigured() && !mem::replace(&mut has_warned, true) {
+            tracing::warn!(%error, "cannot reconnect to NATS as it is configured; trying again");
+        } else {
+            tracing::debug!(%error, "cannot reconnect to NATS yet");
         }
+        replace(current, Err(error.reason()));
     }
 }

@@ -4,7 +4,7 @@ use crate::layer::Address;
 use crate::name::ChannelName;
 use crate::name::GroupName;
 
-/// `<prefix>.g.<group>` is a group; `<prefix>.n.<node>.<number>` a channel; `<prefix>.f.<node>` what a node sends to itself.
+/// `<prefix>.g.<group>` is a group; `<prefix>.n.<node>.<number>` a channel; `<prefix>.n.<node>.echo` what a node sends to itself.
 ///
 /// A group's name is one token, so that it can be told from all others and `<prefix>.g.*` is all of them: its dots, which would
 /// part tokens, are slashes there. Names have no slash of their own, and NATS takes them in a token.
@@ -41,8 +41,14 @@ impl Subjects {
         format!("{}.n.{}.*", self.prefix, self.node)
     }
 
-    pub(super) fn fence(&self) -> String {
-        format!("{}.f.{}", self.prefix, self.node)
+    /// What this node sends to itself. It is among [its channels](Self::channels), and no name of one.
+    pub(super) fn echo(&self) -> String {
+        format!("{}.n.{}.echo", self.prefix, self.node)
+    }
+
+    /// Everything that is published or subscribed to, as permissions name it.
+    pub(super) fn all(&self) -> String {
+        format!("{}.>", self.prefix)
     }
 
     /// The channel of this node that has this subject.
@@ -54,7 +60,8 @@ impl Subjects {
 }
 
 fn is_plain(part: &str) -> bool {
-    part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    part.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Begins every channel's name, before the node.
@@ -104,9 +111,9 @@ mod tests {
 
     #[test]
     fn a_channel_finds_its_way_back() {
-        let name = ChannelName::try_from("specific.00ff!1a").unwrap();
+        let name = ChannelName::try_from("specific.00ff!1a-09").unwrap();
         let subject = subjects().channel(&name).unwrap();
-        assert_eq!(subject, "strait.n.00ff.1a");
+        assert_eq!(subject, "strait.n.00ff.1a-09");
         assert_eq!(subjects().addressee(&subject), Some(Address::Channel(name)));
         assert_eq!(subjects().channels(), "strait.n.00ff.*");
     }

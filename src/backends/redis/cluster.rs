@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tokio::time::timeout;
 
 use crate::backends::backoff::pause;
+use crate::backends::tls::Tls;
 use crate::error::Error;
 use crate::layer::Envelope;
 use crate::layer::Published;
@@ -33,7 +34,6 @@ use super::shard::Shard;
 use super::slots::Slots;
 use super::slots::parse;
 use super::slots::slot;
-use super::tls::Tls;
 use super::topics::Topics;
 use super::url::Host;
 use super::url::Login;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use redis::Value;
 
+use crate::backends::tls::Tls;
 use crate::error::Error;
 
 use super::server::Place;
 use super::server::Server;
 use super::server::as_text;
-use super::tls::Tls;
 use super::url::Host;
 use super::url::Login;
 use super::url::Mode;
@@ -154,9 +154,9 @@ impl Sentinels {
 
 /// Where a URL wants it.
 pub(super) fn tls(url: &mut RedisUrl) -> Result<Option<Tls>, String> {
-    let ca = url.take("ca");
+    let ca = url.take_authorities()?;
     match (url.is_tls, ca) {
-        (true, ca) => Tls::new(ca.as_deref()).map(Some),
+        (true, ca) => Tls::new(ca.as_ref()).map(Some),
         (false, None) => Ok(None),
         (false, Some(_)) => Err("?ca= is of no use without rediss://".into()),
     }

@@ -11,7 +11,6 @@ mod server;
 mod shard;
 mod single;
 mod slots;
-mod tls;
 mod topics;
 mod url;
 

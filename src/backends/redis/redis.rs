@@ -130,8 +130,12 @@ impl Redis {
         let prefix = self.prefix.clone().or(prefix);
         let prefix = prefix.unwrap_or_else(|| PREFIX.to_owned());
         if GroupName::try_from(&prefix).is_err() {
+            let shown = match self.prefix {
+                Some(_) => format!("{prefix:?}"),
+                None => url.quote(&prefix),
+            };
             return Err(format!(
-                "the prefix {prefix:?} is not 1 to 99 ASCII letters, digits, '-', '_', '.'"
+                "the prefix {shown} is not 1 to 99 ASCII letters, digits, '-', '_', '.'"
             ));
         }
         let mut options = LinkOptions::default();
@@ -237,7 +241,10 @@ fn seconds(url: &mut RedisUrl, name: &str) -> Result<Option<Duration>, String> {
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match duration {
         Some(duration) => Ok(Some(duration)),
-        None => Err(format!("?{name}={text} is no number of seconds")),
+        None => {
+            let text = url.quote(&text);
+            Err(format!("?{name}= is a number of seconds, not {text}"))
+        }
     }
 }
 
@@ -245,3 +252,44 @@ const PREFIX: &str = "strait";
 /// What a URL may have behind its `?`.
 pub(super) const OPTIONS: &str =
     "prefix, probe, timeout, db, ca, sentinel_user and sentinel_password";
+
+#[cfg(test)]
+mod tests {
+    use proptest::proptest;
+
+    use crate::backends::redis::Find;
+    use crate::backends::url::secrets;
+
+    use super::OPTIONS;
+    use super::Redis;
+
+    proptest! {
+        #[test]
+        fn no_password_shows_in_an_error_or_in_debug(
+            url in secrets::urls(&["redis://", "unix://", "redis+sentinel://", "redis+cluster://"])
+        ) {
+            let redis = Redis::new(&url);
+            let checked = redis.settle().and_then(|mut settled| {
+                Find::new(&mut settled.url)?;
+                settled.url.finish(OPTIONS)
+            });
+            secrets::assert_hidden(&url, &[&redis, &checked]);
+        }
+    }
+
+    #[test]
+    fn a_file_of_authorities_is_named_unless_it_may_be_a_password() {
+        for (url, is_named) in [
+            ("rediss://a?ca=/S3CRET.pem", true),
+            ("rediss://:x@a:1?ca=/S3CRET.pem", true),
+            ("rediss://user:12?ca=/S3CRET.pem", false),
+        ] {
+            let checked = Redis::new(url)
+                .settle()
+                .and_then(|mut settled| Find::new(&mut settled.url));
+            let text = format!("{checked:?}");
+            assert!(text.contains("cannot read certificates"), "{url}: {text}");
+            assert_eq!(text.contains("S3CRET"), is_named, "{url}: {text}");
+        }
+    }
+}

@@ -23,10 +23,10 @@ use tokio::net::UnixStream;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
+use crate::backends::tls::Tls;
 use crate::error::Error;
 
 use super::commands::Commands;
-use super::tls::Tls;
 use super::url::Host;
 use super::url::Login;
 

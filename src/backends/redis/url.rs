@@ -1,10 +1,17 @@
 //! [`RedisUrl`]: what a URL says of a Redis server, of several behind Sentinels, or of a Cluster.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-use percent_encoding::percent_decode_str;
+use crate::backends::url::Authorities;
+use crate::backends::url::Query;
+use crate::backends::url::Scheme;
+use crate::backends::url::Url;
+use crate::backends::url::decode;
+use crate::backends::url::parse_hosts;
+
+pub(crate) use crate::backends::url::Host;
+pub(crate) use crate::backends::url::Login;
 
 /// A URL, taken apart. Nothing of it that is secret is ever quoted.
 #[derive(Clone)]
@@ -12,12 +19,12 @@ pub(crate) struct RedisUrl {
     pub(crate) mode: Mode,
     /// In the order of the URL, at least one; none for a Unix socket.
     pub(crate) hosts: Vec<Host>,
+    /// An ACL user and the password, or the default user's password alone.
     pub(crate) login: Login,
     pub(crate) is_tls: bool,
     /// The number of the database, which publishing does not depend on.
     pub(crate) db: i64,
-    /// What stands behind the `?` and has not been taken yet.
-    query: Vec<(String, String)>,
+    query: Query,
 }
 
 /// What the hosts are.
@@ -33,16 +40,6 @@ pub(crate) enum Mode {
     Cluster,
 }
 
-/// A name or an address, and the port.
-pub(crate) type Host = (String, u16);
-
-/// An ACL user, and the password; a password alone is the default user's.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Login {
-    pub(crate) user: Option<String>,
-    pub(crate) password: Option<String>,
-}
-
 impl RedisUrl {
     /// Parses `redis://[user:password@]host[:port][/db]`, `rediss://…` and the like.
     ///
@@ -50,51 +47,65 @@ impl RedisUrl {
     ///
     /// One sentence that says what is wrong.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
-        let known =
-            "redis, rediss, unix, redis+sentinel, rediss+sentinel, redis+cluster, rediss+cluster";
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(format!("a Redis URL begins with one of {known}, and ://"));
-        };
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        // A `/` or `?` in a password would make a host of its beginning, which an error then shows.
-        if path.contains('@') || query.contains('@') {
-            return Err("in a Redis URL's password /, ? and @ are written %2F, %3F and %40".into());
-        }
-        let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let mut query = pairs(query)?;
-        let (mode, db, port) = match scheme {
-            "redis" | "rediss" => (Mode::Server, path, REDIS),
-            "unix" => (Mode::Unix(format!("/{}", decoded(path)?).into()), "", REDIS),
+        let url = Url::parse(url, REDIS, SCHEMES)?;
+        let (path, mut query) = (&*url.path, url.query);
+        let (mode, db) = match url.scheme {
+            "unix" => {
+                let path = format!("/{}", decode(path, REDIS)?);
+                (Mode::Unix(path.into()), "")
+            }
             "redis+sentinel" | "rediss+sentinel" => {
                 let (master, db) = path.split_once('/').unwrap_or((path, ""));
-                (Mode::Sentinel(decoded(master)?), db, SENTINEL)
+                (Mode::Sentinel(decode(master, REDIS)?), db)
             }
-            "redis+cluster" | "rediss+cluster" => (Mode::Cluster, path, REDIS),
-            _ => {
-                return Err(format!(
-                    "a Redis URL begins with one of {known}, not {scheme:?}"
-                ));
-            }
+            "redis+cluster" | "rediss+cluster" => (Mode::Cluster, path),
+            _ => (Mode::Server, path),
         };
         let db = match db {
-            "" => take(&mut query, "db").unwrap_or_default(),
+            "" => query.take("db").unwrap_or_default(),
             db => db.trim_end_matches('/').to_owned(),
         };
         let url = Self {
-            hosts: parse_hosts(hosts, port)?,
-            login: Login::parse(login)?,
-            is_tls: scheme.starts_with("rediss"),
-            db: parse_db(&db)?,
+            hosts: url.hosts,
+            login: check_login(url.login)?,
+            is_tls: url.scheme.starts_with("rediss"),
+            db: parse_db(&db, &query)?,
             mode,
             query,
         };
         url.check()
     }
 
+    /// The same server, login and options at another `host[:port]`.
+    ///
+    /// # Errors
+    ///
+    /// One sentence if the text is anything else than that.
+    pub(crate) fn at(&self, host: &str) -> Result<Self, String> {
+        if host.contains('@') {
+            return Err("a further host with a login is a whole URL, percent-encoded".into());
+        }
+        let mut url = self.clone();
+        let port = match url.mode {
+            Mode::Sentinel(_) => SENTINEL,
+            Mode::Server | Mode::Unix(_) | Mode::Cluster => PORT,
+        };
+        url.hosts = parse_hosts(host, REDIS, port, !host.contains(':'))?;
+        url.check()
+    }
+
     /// Takes an option out of the query.
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
-        take(&mut self.query, name)
+        self.query.take(name)
+    }
+
+    /// Takes the option `ca` out of the query.
+    ///
+    /// # Errors
+    ///
+    /// If it is empty.
+    pub(crate) fn take_authorities(&mut self) -> Result<Option<Authorities>, String> {
+        self.query.take_authorities()
     }
 
     /// Takes every value of an option that may be given more than once.
@@ -102,27 +113,26 @@ impl RedisUrl {
         std::iter::from_fn(|| self.take(name)).collect()
     }
 
-    /// What is left of the query has no meaning.
+    /// Refuses the options that nobody has taken; `known` names those that there are.
     ///
     /// # Errors
     ///
-    /// Names the first such option, and those that there are.
+    /// One sentence about the first of them.
     pub(crate) fn finish(&self, known: &str) -> Result<(), String> {
-        match self.query.first() {
-            // Part of a secret that was not encoded would be told as the name of an option.
-            Some((name, _))
-                if !name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_') =>
-            {
-                Err(format!(
-                    "the Redis URL has an option with a strange name: values are percent-encoded, '&' as %26; there are {known}"
-                ))
-            }
-            Some((name, _)) => Err(format!(
-                "the Redis URL has no option {name:?}: there are {known}"
-            )),
-            None => Ok(()),
+        self.query.finish(known)
+    }
+
+    /// The value of an option, for an error: `…` if it may be secret.
+    pub(crate) fn quote(&self, value: &str) -> String {
+        self.query.quote(value)
+    }
+
+    /// What is wrong with a URL in an option of this one, or only that something is, if it may be secret.
+    pub(crate) fn hide(&self, why: String) -> String {
+        if self.query.may_quote() {
+            why
+        } else {
+            "an option of the Redis URL, host=…, is neither host:port nor a Redis URL".to_owned()
         }
     }
 
@@ -149,104 +159,51 @@ impl RedisUrl {
 
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisUrl")
-            .field("mode", &self.mode)
-            .field("hosts", &self.hosts)
+        let mut shown = f.debug_struct("RedisUrl");
+        if self.query.may_quote() {
+            shown.field("mode", &self.mode).field("hosts", &self.hosts);
+        }
+        shown
             .field("login", &self.login)
             .field("is_tls", &self.is_tls)
-            .field("db", &self.db)
             .finish_non_exhaustive()
     }
 }
 
-impl Login {
-    fn parse(login: &str) -> Result<Self, String> {
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        if !user.is_empty() && password.is_empty() {
-            return Err(
-                "the Redis URL has a user without a password: write user:password@ or :password@"
-                    .into(),
-            );
-        }
-        let some = |text: &str| Ok((!text.is_empty()).then_some(decoded(text)?));
-        let secret = |_: String| "the user or password of the Redis URL is not UTF-8".to_owned();
-        Ok(Self {
-            user: some(user).map_err(secret)?,
-            password: some(password).map_err(secret)?,
-        })
+fn check_login(mut login: Login) -> Result<Login, String> {
+    login.password = login.password.filter(|password| !password.is_empty());
+    if login.user.is_some() && login.password.is_none() {
+        return Err(
+            "the Redis URL has a user without a password: write user:password@ or :password@"
+                .into(),
+        );
     }
+    Ok(login)
 }
 
-/// Never with the password.
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let password = self.password.as_ref().map(|_| "…");
-        f.debug_struct("Login")
-            .field("user", &self.user)
-            .field("password", &password)
-            .finish()
-    }
-}
-
-/// `host:port,host:port`, each port optional.
-pub(crate) fn parse_hosts(hosts: &str, default_port: u16) -> Result<Vec<Host>, String> {
-    if hosts.is_empty() {
-        return Ok(Vec::new());
-    }
-    hosts
-        .split(',')
-        .map(|host| parse_host(host, default_port))
-        .collect()
-}
-
-fn parse_host(text: &str, default_port: u16) -> Result<Host, String> {
-    let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':').unwrap_or(port)),
-        None => text.split_once(':').unwrap_or((text, "")),
-    };
-    if host.is_empty() {
-        return Err("a host of the Redis URL is empty".into());
-    }
-    let port = match port {
-        "" => default_port,
-        // Not quoted: in `redis://user:password` it is the password.
-        port => port.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
-            format!("the port of host {host:?} in the Redis URL is not a number from 1 to 65535")
-        })?,
-    };
-    Ok((decoded(host)?, port))
-}
-
-fn parse_db(db: &str) -> Result<i64, String> {
+fn parse_db(db: &str, query: &Query) -> Result<i64, String> {
     if db.is_empty() {
         return Ok(0);
     }
     let number = db.parse().ok().filter(|db| *db >= 0);
-    number.ok_or_else(|| format!("the database of the Redis URL is {db:?}, not a number"))
+    number.ok_or_else(|| {
+        let db = query.quote(db);
+        format!("the database of the Redis URL is {db}, not a number")
+    })
 }
 
-fn pairs(query: &str) -> Result<Vec<(String, String)>, String> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decoded(name)?, decoded(value)?))
-        })
-        .collect()
-}
-
-fn take(query: &mut Vec<(String, String)>, name: &str) -> Option<String> {
-    let at = query.iter().position(|(known, _)| known == name)?;
-    Some(query.remove(at).1)
-}
-
-fn decoded(text: &str) -> Result<String, String> {
-    let decoded = percent_decode_str(text).decode_utf8().map(Cow::into_owned);
-    decoded.map_err(|_| "a part of the Redis URL is not UTF-8".into())
-}
-
-const REDIS: u16 = 6379;
+const REDIS: &str = "Redis";
+const PORT: u16 = 6379;
 const SENTINEL: u16 = 26379;
+const SCHEMES: &[Scheme] = &[
+    ("redis", PORT),
+    ("rediss", PORT),
+    ("unix", PORT),
+    ("redis+sentinel", SENTINEL),
+    ("rediss+sentinel", SENTINEL),
+    ("redis+cluster", PORT),
+    ("rediss+cluster", PORT),
+];
 
 #[cfg(test)]
 mod tests {
@@ -351,13 +308,22 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_one_sentence_without_the_password() {
         let rows = [
-            ("localhost:6379", "begins with one of redis, rediss"),
-            ("http://localhost", "not \"http\""),
+            ("localhost:6379", "begins with redis://, rediss://"),
+            ("http://localhost", "not with \"http\""),
+            ("ada:secret@localhost", "begins with redis://"),
+            ("ada:secret@x://localhost", "not with …"),
             ("redis://", "has no host"),
             ("redis://:secret@", "has no host"),
             ("redis://localhost:0", "port of host \"localhost\""),
             ("redis://localhost:65536", "port of host \"localhost\""),
             ("redis://user:secret", "port of host \"user\""),
+            ("redis://user:12/secret", "database of the Redis URL is …"),
+            ("redis+cluster://user:12,secret:x", "port of a host"),
+            (
+                "redis://u:secret@a,u:secret@b",
+                "one login, before all hosts",
+            ),
+            ("redis://u:sec@ret@a", "an @ in it is written %40"),
             (
                 "redis://localhost/first",
                 "database of the Redis URL is \"first\"",

@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::task::Waker;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use futures::FutureExt;
 use proptest::collection::vec;
@@ -47,6 +48,11 @@ fn group() -> Arc<Group> {
 
 fn idle_runtime() -> Runtime {
     Builder::new_current_thread().build().unwrap()
+}
+
+fn workers() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).build().unwrap()
 }
 
 fn members(group: &Arc<Group>, count: usize) -> Vec<Arc<Mailbox>> {
@@ -115,10 +121,7 @@ const EACH: u64 = 300;
 
 #[test]
 fn one_turn_at_a_time_gives_all_members_the_same_order() {
-    let workers = Builder::new_multi_thread()
-        .worker_threads(2)
-        .build()
-        .unwrap();
+    let workers = workers();
     for runtime in [None, Some(&workers)] {
         let group = group();
         let entered = runtime.map(Runtime::enter);
@@ -137,6 +140,36 @@ fn one_turn_at_a_time_gives_all_members_the_same_order() {
         }
         for mailbox in &mailboxes[1..] {
             assert_eq!(received(mailbox), order);
+        }
+    }
+}
+
+/// The thread of its first member may do something else for hours.
+#[test]
+fn a_runtime_that_stands_still_holds_up_no_group_if_another_has_workers() {
+    let (idle, workers) = (idle_runtime(), workers());
+    for is_publisher in [true, false] {
+        let group = group();
+        let entered = idle.enter();
+        let mut mailboxes = members(&group, 1);
+        drop(entered);
+        let entered = workers.enter();
+        if !is_publisher {
+            mailboxes.extend(members(&group, 1));
+            // A plain thread's publishes are delivered where this member lives.
+            drop(entered);
+        }
+        // Enough for more than one turn; the fourth is large.
+        for n in 0..10 {
+            assert!(append(&group, n));
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while group.is_delivering() {
+            assert!(Instant::now() < deadline, "{is_publisher}");
+            thread::yield_now();
+        }
+        for mailbox in &mailboxes {
+            assert_eq!(received(mailbox), Vec::from_iter(0..10));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! HTTP connections over pipes, with paused time.
 
+mod floods;
 mod holds;
 mod places;
 mod stage;

@@ -164,12 +164,10 @@ fn negotiate(first: u8, bytes: &[u8]) {
 /// The window of the first good offer; the outer `None` is a header that is none by its grammar.
 fn plain_reading(text: &str) -> Option<Option<u8>> {
     let mut chosen = None;
-    let mut is_empty = true;
     for element in text.split(['\n', ',']).map(plain) {
         if element.is_empty() {
             continue;
         }
-        is_empty = false;
         let mut parts = element.split(';').map(plain);
         let name = parts.next().filter(|name| is_token(name))?;
         let mut params = Vec::new();
@@ -187,7 +185,7 @@ fn plain_reading(text: &str) -> Option<Option<u8>> {
             chosen = window_of(&params);
         }
     }
-    (!is_empty).then_some(chosen)
+    Some(chosen)
 }
 
 fn window_of(params: &[(&str, Option<&str>)]) -> Option<u8> {

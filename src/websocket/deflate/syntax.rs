@@ -28,19 +28,14 @@ pub(crate) struct Malformed {
 
 /// Reads all lines of the header, which are one list.
 ///
-/// Spaces may stand between any two parts and elements may be empty, as in every list of HTTP; a
-/// header with nothing but empty elements is none.
+/// Spaces may stand between any two parts and elements may be empty, as in every list of HTTP (RFC 7230, 7); a header with
+/// nothing but empty elements is as good as absent.
 pub(super) fn parse_all<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension<'a>>, Malformed> {
-    let mut lines = lines.peekable();
-    let is_there = lines.peek().is_some();
     let mut extensions = Vec::new();
     for line in lines {
         parse(line, &mut extensions)?;
-    }
-    if is_there && extensions.is_empty() {
-        return Err(Reader::of(b"").malformed("no extension"));
     }
     Ok(extensions)
 }

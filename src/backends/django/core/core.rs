@@ -32,6 +32,7 @@ use crate::layer::Published;
 use crate::layer::Receivers;
 use crate::layer::Sink;
 use crate::name::GroupName;
+use crate::sampler::LogSampler;
 
 use super::alive::stay;
 use super::members::Members;
@@ -215,7 +216,7 @@ impl ChannelsRedisCore {
             },
             guard: self.options.guard.clone(),
             limits: self.limits,
-            told: Mutex::default(),
+            log: LogSampler::of_condition(),
         }
     }
 

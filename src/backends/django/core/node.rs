@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -21,6 +18,8 @@ use crate::error::Error;
 use crate::layer::Sink;
 use crate::metrics::queues_full;
 use crate::name::GroupName;
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 
 use super::members::Members;
 use super::scripts::JOIN;
@@ -42,8 +41,7 @@ pub(super) struct Node {
     pub(super) guard: Guard,
     pub(super) members: Members,
     pub(super) limits: Limits,
-    /// When the log was last told of full queues.
-    pub(super) told: Mutex<Option<Instant>>,
+    pub(super) log: LogSampler,
 }
 
 /// What must be the same in Django's settings.
@@ -147,16 +145,13 @@ impl Node {
         members
     }
 
-    /// Queues were over capacity, so that their processes missed something: counted, and told to the log now and then.
+    /// Counts and logs queues that were over capacity, so that their processes missed something.
     pub(super) fn tell_full(&self, queues: usize, name: &str) {
         queues_full(queues);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
-            return;
-        }
-        *told = Some(Instant::now());
-        drop(told);
-        tracing::warn!(
+        sampled!(
+            self.log,
+            warn,
+            "queues_full",
             name,
             queues,
             "over capacity: processes are too slow, and messages for them were dropped"
@@ -216,4 +211,3 @@ fn pairs(members: &[(GroupName, String)]) -> impl Iterator<Item = String> {
 }
 
 const SHORTEST_KEEP: Duration = Duration::from_secs(60);
-const TELL_EVERY: Duration = Duration::from_secs(10);

@@ -90,7 +90,8 @@ fn only_channels_of_strait_have_topics_of_their_own() {
     };
     let node = "specific.0123456789abcdef0123456789abcdef";
     let rows = [
-        (format!("{node}!1f"), true),
+        (format!("{node}!1f-0123456789abcdef"), true),
+        (format!("{node}!1f"), false),
         (format!("{node}!fedcba9876543210fedcba9876543210"), false),
         (
             "asgispecific.0123456789abcdef0123456789abcdef".to_owned(),

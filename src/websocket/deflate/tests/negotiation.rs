@@ -204,10 +204,12 @@ const ROWS: &[(&[&str], Outcome)] = &[
     (&["permessage-deflate;server_max_window_bits=10"], Named(10)),
     (&[",, permessage-deflate ,"], Silent(15)),
     (&["", "permessage-deflate"], Silent(15)),
+    // An empty list, which is as good as no header.
+    (&[""], Declined),
+    (&[" "], Declined),
+    (&[", ,\t,"], Declined),
+    (&["", ","], Declined),
     // What is no list of extensions.
-    (&[""], Malformed),
-    (&[" "], Malformed),
-    (&[", ,"], Malformed),
     (&[";"], Malformed),
     (&["permessage-deflate;"], Malformed),
     (&["permessage-deflate; ; client_max_window_bits"], Malformed),

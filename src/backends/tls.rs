@@ -1,10 +1,11 @@
-//! [`Tls`]: `rediss://`, by rustls with ring.
+//! [`Tls`]: TLS to a backend's server, by rustls with ring.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
@@ -13,6 +14,8 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+
+use super::url::Authorities;
 
 /// Who is trusted, read once. A clone shares it.
 #[derive(Clone)]
@@ -24,13 +27,17 @@ impl Tls {
     /// # Errors
     ///
     /// One sentence that says what is wrong with them.
-    pub(crate) fn new(ca: Option<&str>) -> Result<Self, String> {
+    pub(crate) fn new(ca: Option<&Authorities>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         match ca {
-            Some(file) => {
-                for certificate in read(file)? {
+            Some(Authorities { file, shown }) => {
+                let certificates = CertificateDer::pem_file_iter(file)
+                    .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+                let certificates = certificates
+                    .map_err(|error| format!("cannot read certificates from {shown}: {error}"))?;
+                for certificate in certificates {
                     let added = roots.add(certificate);
-                    added.map_err(|error| format!("a certificate in {file}: {error}"))?;
+                    added.map_err(|error| format!("a certificate in {shown}: {error}"))?;
                 }
             }
             None => {
@@ -38,7 +45,7 @@ impl Tls {
             }
         }
         if roots.is_empty() {
-            let place = ca.unwrap_or("the system's certificate store");
+            let place = ca.map_or("the system's certificate store", |ca| &ca.shown);
             return Err(format!(
                 "there is no certificate authority in {place}: name a PEM file of them by ?ca=FILE"
             ));
@@ -52,11 +59,11 @@ impl Tls {
         Ok(Self(Arc::new(config)))
     }
 
-    pub(super) async fn connect(
+    pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &str,
-        stream: TcpStream,
-    ) -> io::Result<TlsStream<TcpStream>> {
+        stream: S,
+    ) -> io::Result<TlsStream<S>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         TlsConnector::from(self.0.clone())
             .connect(name, stream)
@@ -70,15 +77,11 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn read(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-    certificates.map_err(|error| format!("cannot read certificates from {file}: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
+    use super::Authorities;
     use super::Tls;
 
     #[test]
@@ -91,7 +94,11 @@ mod tests {
             ),
         ];
         for (file, part) in rows {
-            let text = Tls::new(Some(file)).unwrap_err();
+            let authorities = Authorities {
+                file: file.to_owned(),
+                shown: file.to_owned(),
+            };
+            let text = Tls::new(Some(&authorities)).unwrap_err();
             assert!(text.contains(part), "{file}: {text}");
         }
     }
