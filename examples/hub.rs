@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --example hub -- [--listen ADDR] [--max-message BYTES] [--outgoing BYTES] [--send-buffer BYTES] \
-//!     [--drain-window SECONDS] [--threads N|current] [--deflate] [--backend URL]
+//!     [--drain-window SECONDS] [--threads N|current] [--event-interval N] [--deflate] [--backend URL]
 //! ```
 //!
 //! `--deflate` compresses for clients that offer to; it takes a build with `--features deflate`. `--backend` is a URL for
@@ -19,6 +19,7 @@
 //! On SIGTERM or Ctrl-C it closes every socket, spread over `--drain-window` (default none). Its last line, on the standard output, is
 //! the ends once more. `--send-buffer` is what the kernel may hold for each socket before anything waits in `--outgoing`; its own measure
 //! grows to some megabytes. `--threads current` is a runtime without workers; else it has `N`, by default one for each core.
+//! `--event-interval` is how many tasks a worker runs, 1024 by default, before it looks for sockets that became ready.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -179,6 +180,7 @@ struct Options {
     config: Config,
     drain: Drain,
     threads: Threads,
+    event_interval: u32,
     backend: String,
 }
 
@@ -197,6 +199,8 @@ impl Options {
             config: Config::new(),
             drain: Drain::new(),
             threads: Threads::OnePerCore,
+            // With thousands of busy groups on one worker the default of 61 lets sockets wait behind a full queue of deliveries.
+            event_interval: 1024,
             backend: "memory:".to_owned(),
         };
         while let Some(flag) = arguments.next() {
@@ -229,6 +233,9 @@ impl Options {
                         count => Threads::Workers(number::<usize>(&flag, count)?.max(1)),
                     }
                 }
+                "--event-interval" => {
+                    options.event_interval = number::<u32>(&flag, &value()?)?.max(1);
+                }
                 _ => return Err(format!("unknown flag {flag}; {KNOWN}")),
             }
         }
@@ -242,7 +249,7 @@ fn number<T: FromStr>(flag: &str, value: &str) -> Result<T, String> {
 }
 
 impl Threads {
-    fn runtime(self) -> io::Result<Runtime> {
+    fn runtime(self, event_interval: u32) -> io::Result<Runtime> {
         let mut builder = match self {
             Self::OnePerCore | Self::Workers(_) => Builder::new_multi_thread(),
             Self::Current => Builder::new_current_thread(),
@@ -250,8 +257,7 @@ impl Threads {
         if let Self::Workers(count) = self {
             builder.worker_threads(count);
         }
-        // With thousands of busy groups on one worker the default of 61 lets sockets wait behind a full queue of deliveries.
-        builder.event_interval(1024).enable_all().build()
+        builder.event_interval(event_interval).enable_all().build()
     }
 }
 
@@ -274,7 +280,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = match options.threads.runtime() {
+    let runtime = match options.threads.runtime(options.event_interval) {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("hub: cannot start a runtime: {error}");
@@ -329,4 +335,4 @@ fn listener(address: &str, send_buffer: usize) -> io::Result<TcpListener> {
 /// The default of [`Config::outgoing`], which `--outgoing` leaves as it is.
 const OUTGOING_FRAMES: usize = 1024;
 const DRAIN_REST: Duration = Duration::from_secs(10);
-const KNOWN: &str = "known are --listen ADDR, --max-message BYTES, --outgoing BYTES, --send-buffer BYTES, --drain-window SECONDS, --threads N|current, --deflate and --backend URL";
+const KNOWN: &str = "known are --listen ADDR, --max-message BYTES, --outgoing BYTES, --send-buffer BYTES, --drain-window SECONDS, --threads N|current, --event-interval N, --deflate and --backend URL";

@@ -4,7 +4,7 @@
 #     tests/run-all.sh                  everything
 #     tests/run-all.sh walk browser     only these of: format lints tests servers docs examples walk browser
 #
-# Needs a Rust toolchain; the rest (Python, Chromium, Redis, NATS, a C compiler) comes from apt if it is missing, Django from pip.
+# Needs a Rust toolchain; the rest (Python, Chromium, Node, Redis, NATS, a C compiler) comes from apt if it is missing, Django from pip.
 # The services of a Redis or NATS that it installs are stopped and disabled; the tests start servers of their own.
 # The last line counts the steps: "N passed, N failed". Logs and screenshots are left in target/tests/.
 set -euo pipefail
@@ -46,6 +46,8 @@ tools() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
     command -v chromium >/dev/null || packages+=(chromium)
     command -v chromedriver >/dev/null || packages+=(chromium-driver)
+    command -v node >/dev/null || packages+=(nodejs)
+    NODE_PATH=/usr/share/nodejs node -e 'require("ws")' 2>/dev/null || packages+=(node-ws)
     # Debian has nats-server there, which is not in everybody's PATH.
     PATH=$PATH:/usr/sbin
     local name services=()
@@ -63,6 +65,7 @@ tools() {
     nats-server --version
     chromium --version 2>/dev/null
     chromedriver --version
+    node --version
 }
 
 apt_install() {
@@ -104,7 +107,7 @@ python_packages() {
             || fail "pip could not install what tests/requirements.txt lists"
         echo "$stamp" >"$VENV/stamp"
     fi
-    "$VENV/bin/pip" freeze | grep -iE '^(channels|channels_redis|daphne|django|redis|selenium|uvicorn|websockets)='
+    "$VENV/bin/pip" freeze | grep -iE '^(aiohttp|channels|channels_redis|daphne|django|redis|selenium|uvicorn|websockets)='
 }
 
 # --- the sections ----------------------------------------------------------------------------------------------------

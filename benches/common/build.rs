@@ -5,10 +5,11 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// `examples/hub`.
-pub(crate) fn hub() -> Result<PathBuf, String> {
+/// Builds `examples/hub` with these features of the crate, separated by commas.
+pub(crate) fn hub(features: &str) -> Result<PathBuf, String> {
     let target = target()?;
-    cargo(&root().join("Cargo.toml"), &target, &["--example", "hub"])?;
+    let arguments = ["--example", "hub", "--features", features];
+    cargo(&root().join("Cargo.toml"), &target, &arguments)?;
     Ok(target.join("release/examples/hub"))
 }
 

@@ -2,16 +2,20 @@
 
 use std::fs;
 use std::io;
+use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::getrlimit;
 use rustix::process::setrlimit;
 use rustix::thread::CpuSet;
+use rustix::thread::gettid;
 use rustix::thread::sched_getaffinity;
 use rustix::thread::sched_setaffinity;
 
 /// One core for the server, one for the load.
+#[derive(Clone, Copy)]
 pub(crate) struct Cores {
     pub(crate) server: usize,
     pub(crate) load: usize,
@@ -48,6 +52,27 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
     Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// Makes this thread, and those that it starts from now on, run only while no other wants its core. A low priority would not do: the
+/// scheduler lets it finish its slice of some milliseconds.
+pub(crate) fn be_idle() -> io::Result<()> {
+    let thread = gettid().as_raw_nonzero().to_string();
+    let status = Command::new("chrt")
+        .args(["--idle", "--pid", "0", &thread])
+        .status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("chrt: {status}")))
+}
+
+/// Returns how long this thread has been ready to run while its core was taken.
+pub(crate) fn waited_for_core() -> io::Result<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let second = text.split_whitespace().nth(1).unwrap_or_default();
+    let nanoseconds = second.parse().map_err(io::Error::other)?;
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 /// Raises the limit as far as it goes, here and for the servers, and returns it.

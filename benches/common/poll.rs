@@ -15,6 +15,13 @@ pub(crate) struct Poll {
     events: Vec<epoll::Event>,
 }
 
+/// What a socket waits for.
+#[derive(Clone, Copy)]
+pub(crate) struct Interest {
+    pub(crate) reads: bool,
+    pub(crate) writes: bool,
+}
+
 impl Poll {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
@@ -26,6 +33,19 @@ impl Poll {
     /// Tells when there is something to read.
     pub(crate) fn add(&self, source: impl AsFd, token: usize) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, source, data(token), readable())?)
+    }
+
+    /// Reports the socket as long as it has something to read or room to write, whichever it waits for.
+    pub(crate) fn add_level(
+        &self,
+        source: impl AsFd,
+        token: usize,
+        Interest { reads, writes }: Interest,
+    ) -> io::Result<()> {
+        let mut flags = epoll::EventFlags::empty();
+        flags.set(epoll::EventFlags::IN, reads);
+        flags.set(epoll::EventFlags::OUT, writes);
+        Ok(epoll::add(&self.epoll, source, data(token), flags)?)
     }
 
     /// Tells when the socket is connected.

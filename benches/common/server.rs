@@ -87,7 +87,8 @@ impl Server {
         Err(io::Error::other("the server does not come to rest"))
     }
 
-    fn cpu(&self) -> io::Result<u64> {
+    /// CPU time so far in nanoseconds.
+    pub(crate) fn cpu(&self) -> io::Result<u64> {
         self.threads()?
             .iter()
             .map(|thread| {

@@ -34,7 +34,7 @@ pub(crate) enum Kind {
 impl Program {
     /// Builds all of them as they are published: the release profile.
     pub(crate) fn build_all() -> Result<Vec<Self>, String> {
-        let (hub, peers) = (build::hub()?, build::peers()?);
+        let (hub, peers) = (build::hub("")?, build::peers()?);
         let program = |name, kind, flavour, path: PathBuf, arguments| Self {
             name,
             kind,

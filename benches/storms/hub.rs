@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::common::build;
 use crate::common::machine::Cores;
 use crate::common::server::Server;
+use crate::options::Options;
 
 pub(crate) struct Hub {
     path: PathBuf,
@@ -18,19 +19,25 @@ pub(crate) struct Hub {
 pub(crate) type Ends = BTreeMap<String, usize>;
 
 impl Hub {
-    pub(crate) fn build() -> Result<Self, String> {
-        Ok(Self {
-            path: build::hub()?,
-            cores: Cores::choose()?,
-        })
-    }
-
-    pub(crate) fn cores(&self) -> &Cores {
-        &self.cores
+    /// Builds it with these features, or takes one that was built before.
+    pub(crate) fn get(options: &Options, features: &str, cores: Cores) -> Result<Self, String> {
+        let path = match &options.hub {
+            Some(path) => path.clone(),
+            None => build::hub(features)?,
+        };
+        Ok(Self { path, cores })
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Result<Server, String> {
         self.start_under(Command::new(&self.path), arguments)
+    }
+
+    /// Starts it on the cores of both the server and the load.
+    pub(crate) fn start_spread(&self, arguments: &[&str]) -> Result<Server, String> {
+        let Cores { server, load } = self.cores;
+        let mut tool = Command::new("taskset");
+        tool.args(["--cpu-list", &format!("{server},{load}")]);
+        self.start_through(tool, arguments)
     }
 
     /// Starts it by way of a program whose last argument is the one to run.

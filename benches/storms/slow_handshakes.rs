@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use crate::common::request;
 use crate::common::request::Headers;
-use crate::crowd::PATIENCE;
+use crate::honest;
 use crate::hub::Hub;
 use crate::latency::Latencies;
 use crate::latency::milliseconds;
@@ -74,7 +74,8 @@ fn ordinary(address: SocketAddr, between: Duration) -> Result<Latencies, String>
     let mut next = Instant::now();
     for _ in 0..ORDINARY {
         let start = Instant::now();
-        handshake(address).map_err(|error| format!("an ordinary handshake: {error}"))?;
+        let opened = honest::open(address, "/echo", Headers::Short);
+        opened.map_err(|error| format!("an ordinary handshake: {error}"))?;
         latencies.add(start.elapsed());
         next += between;
         thread::sleep(next.saturating_duration_since(Instant::now()));
@@ -82,25 +83,8 @@ fn ordinary(address: SocketAddr, between: Duration) -> Result<Latencies, String>
     Ok(latencies)
 }
 
-fn handshake(address: SocketAddr) -> Result<(), String> {
-    let text = |error: io::Error| error.to_string();
-    let mut stream = TcpStream::connect(address).map_err(text)?;
-    stream.set_nodelay(true).map_err(text)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(text)?;
-    let request = request::request(address, "/echo", Headers::Short);
-    stream.write_all(request.as_bytes()).map_err(text)?;
-    let (mut answer, mut read) = (Vec::new(), [0; 512]);
-    while !request::is_open(&answer)? {
-        match stream.read(&mut read).map_err(text)? {
-            0 => return Err("closed".to_owned()),
-            length => answer.extend_from_slice(&read[..length]),
-        }
-    }
-    Ok(())
-}
-
 /// Clients that send a byte a second.
-struct Drip {
+pub(crate) struct Drip {
     address: SocketAddr,
     request: String,
     clients: Vec<Client>,
@@ -117,8 +101,8 @@ struct Client {
 
 /// How slow clients ended.
 #[derive(Clone, Copy, Default)]
-struct Ends {
-    sent_away: usize,
+pub(crate) struct Ends {
+    pub(crate) sent_away: usize,
     latest: Duration,
     /// Sent away before their time.
     early: usize,
@@ -136,7 +120,7 @@ impl Ends {
 }
 
 impl Drip {
-    fn open(address: SocketAddr, clients: usize) -> Result<Self, String> {
+    pub(crate) fn open(address: SocketAddr, clients: usize) -> Result<Self, String> {
         let start = Instant::now();
         // Their bytes are spread over the second.
         let clients = (0..clients).map(|client| {
@@ -153,7 +137,10 @@ impl Drip {
     }
 
     /// Drips while this runs, in a thread of its own.
-    fn during<T>(mut self, work: impl FnOnce() -> Result<T, String>) -> Result<(T, Ends), String> {
+    pub(crate) fn during<T>(
+        mut self,
+        work: impl FnOnce() -> Result<T, String>,
+    ) -> Result<(T, Ends), String> {
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             let dripping = scope.spawn(|| {

@@ -113,9 +113,11 @@ class Chromium:
     def faint_texts(self):
         return self.script((HERE / "contrast.js").read_text())
 
-    def exchange(self, url, sizes):
-        """Has an echo send messages of these sizes back, as text and as bytes; the extensions in use, and what was wrong."""
-        return self.driver.execute_async_script((HERE / "exchange.js").read_text(), url, sizes)
+    def exchange(self, url, seed, count):
+        """Sends this many random messages to an echo, and returns the extensions in use and what was wrong."""
+        source = (HERE.parent / "exchange.js").read_text()
+        self.driver.set_script_timeout(300)
+        return self.driver.execute_async_script(f"{source}\nexchange(WebSocket, ...arguments);", url, seed, count)
 
     def screenshot(self, path):
         """The whole page, also what a window of this size would have to scroll to."""

@@ -8,7 +8,7 @@ By hand, after `tests/run-all.sh examples`:
 import sys
 
 from harness import Checks, OrderTracking, arguments
-from walk import deflate, hub, lifetime, orders, refusals, together
+from walk import deflate, hub, interop, lifetime, orders, refusals, together
 
 ON_ONE_SERVER = (
     orders.pages,
@@ -25,7 +25,14 @@ ON_ONE_SERVER = (
     lifetime.stop_and_restart,
     lifetime.killed_after_an_answer,
 )
-ON_THEIR_OWN = (lifetime.bad_starts, lifetime.embedded_defaults, hub.hub, deflate.deflate, together.together)
+ON_THEIR_OWN = (
+    lifetime.bad_starts,
+    lifetime.embedded_defaults,
+    hub.hub,
+    deflate.deflate,
+    interop.interop,
+    together.together,
+)
 
 
 def main():

@@ -140,8 +140,9 @@ def window(server, path, bits):
 
 
 @contextlib.contextmanager
-def offering(server, path="/echo"):
-    """A connection whose frames are written and read as bytes."""
+def offering(server, path="/echo", window=15):
+    """A connection whose frames are written and read as bytes; the hub compresses with a window of this many bits."""
+    bits = f"; server_max_window_bits={window}" if window < 15 else ""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as stream:
         lines = (
             f"GET {path} HTTP/1.1",
@@ -150,13 +151,13 @@ def offering(server, path="/echo"):
             "Upgrade: websocket",
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            "Sec-WebSocket-Extensions: permessage-deflate",
+            f"Sec-WebSocket-Extensions: permessage-deflate{bits}",
         )
         stream.sendall("\r\n".join([*lines, "", ""]).encode())
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += read_exactly(stream, 1)
-        if not head.startswith(b"HTTP/1.1 101 ") or BOTH.encode() not in head:
+        if not head.startswith(b"HTTP/1.1 101 ") or (BOTH + bits).encode() not in head:
             raise RuntimeError(f"the handshake was answered {head!r}")
         yield stream
 
@@ -188,8 +189,12 @@ def bomb(megabytes):
     return (megabyte * megabytes)[:-4]
 
 
-def inflated(payload):
-    return zlib.decompressobj(wbits=-15).decompress(payload + b"\0\0\xff\xff")
+def inflated(payload, window=15):
+    inflater = zlib.decompressobj(wbits=-window)
+    message = inflater.decompress(payload + b"\0\0\xff\xff")
+    if inflater.unused_data or inflater.unconsumed_tail:
+        raise ValueError("bytes are left behind the compressed message")
+    return message
 
 
 def read_frame(stream):
