@@ -48,6 +48,11 @@ async fn what_makes_no_sense_is_one_sentence() {
             "channels-redis-pubsub://:secret@localhost:x",
             "port of host \"localhost\"",
         ),
+        ("channels-redis-pubsub://localhost?key=", "?key= is empty"),
+        (
+            "channels-redis-core://localhost?key=secret&key=",
+            "?key= is empty",
+        ),
         (
             "channels-redis-pubsub://localhost?key=secret&colour=red",
             "\"colour\"",
@@ -67,6 +72,23 @@ async fn what_makes_no_sense_is_one_sentence() {
     for layer in builders {
         let error = layer.unwrap_err();
         assert!(error.is_misconfigured(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_key_is_an_error_that_names_its_setting() {
+    let keys = ["secret", ""];
+    let core = ChannelsRedisCore::new([HOST]).symmetric_encryption_keys(keys);
+    let pubsub = ChannelsRedisPubSub::new([HOST]).symmetric_encryption_keys(keys);
+    for layer in [
+        ChannelLayer::new(core).await,
+        ChannelLayer::new(pubsub).await,
+    ] {
+        let error = layer.unwrap_err();
+        assert!(error.is_misconfigured(), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("symmetric_encryption_keys"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     }
 }
 
@@ -138,3 +160,6 @@ async fn builders_say_what_urls_say() {
         assert!(error.is_refused(), "{error}");
     }
 }
+
+/// Nothing listens there.
+const HOST: &str = "redis://127.0.0.1:1";

@@ -113,8 +113,11 @@ impl Codec {
         let decrypted;
         let entry = match &self.fernet {
             Some(fernet) => {
-                decrypted = fernet.decrypt(entry, now(), self.max_age)?;
-                &decrypted[..]
+                decrypted = fernet.decrypt(entry)?;
+                if let Some(max_age) = self.max_age {
+                    decrypted.check_age(now(), max_age)?;
+                }
+                &decrypted.plain[..]
             }
             None => entry,
         };
@@ -127,20 +130,50 @@ impl Codec {
         Ok(Entry { event, reserved })
     }
 
-    /// What only strait's nodes send each other, encrypted like all else.
-    pub(super) fn wrap(&self, envelope: &Envelope) -> Result<Bytes, Error> {
+    /// Encodes what only strait's nodes read, for a topic of their own. With keys it is a token that holds the topic, too, so that a
+    /// message that was overheard cannot be published to another topic.
+    pub(super) fn wrap(&self, topic: &str, envelope: &Envelope) -> Result<Bytes, Error> {
         envelope.check_len()?;
-        match &self.fernet {
-            Some(fernet) => encrypt(fernet, &envelope.encode()).map(Bytes::from),
-            None => Ok(envelope.encode()),
-        }
+        let Some(fernet) = &self.fernet else {
+            return Ok(envelope.encode());
+        };
+        let mut plain = topic_header(topic);
+        envelope.encode_to(&mut plain);
+        encrypt(fernet, &plain).map(Bytes::from)
     }
 
-    /// The reverse. There is no age: what is published arrives at once or never.
-    pub(super) fn unwrap(&self, to: Address, bytes: &Bytes) -> Result<Envelope, Unreadable> {
+    /// Decodes what [`wrap`](Self::wrap) made for this topic, which leads to this address.
+    pub(super) fn unwrap(
+        &self,
+        topic: &str,
+        to: Address,
+        bytes: &Bytes,
+    ) -> Result<Envelope, Unreadable> {
+        self.unwrap_at(now(), topic, to, bytes)
+    }
+
+    /// As [`unwrap`](Self::unwrap), at this time.
+    pub(super) fn unwrap_at(
+        &self,
+        now: u64,
+        topic: &str,
+        to: Address,
+        bytes: &Bytes,
+    ) -> Result<Envelope, Unreadable> {
+        if bytes.len() > MAX_WRAPPED {
+            return Err(Unreadable::LARGE);
+        }
         let envelope = match &self.fernet {
-            Some(fernet) => Envelope::decode(to, &fernet.decrypt(bytes, now(), None)?.into()),
             None => Envelope::decode(to, bytes),
+            Some(fernet) => {
+                let token = fernet.decrypt(bytes)?;
+                let header = topic_header(topic);
+                if !token.plain.starts_with(&header) {
+                    return Err(Unreadable::MISADDRESSED);
+                }
+                token.check_age(now, MAX_AGE_OF_OWN)?;
+                Envelope::decode(to, &Bytes::from(token.plain).slice(header.len()..))
+            }
         };
         envelope.map_err(|_| Unreadable::FOREIGN)
     }
@@ -206,6 +239,12 @@ fn add_to_msgpack(dictionary: &mut Vec<u8>, key: &str, value: Value<'_>) {
     }
 }
 
+/// The length of the topic, and the topic.
+fn topic_header(topic: &str) -> Vec<u8> {
+    let length = topic.len() as u64;
+    [&length.to_be_bytes(), topic.as_bytes()].concat()
+}
+
 fn encrypt(fernet: &Fernet, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut iv = [0; 16];
     fill(&mut iv)?;
@@ -223,4 +262,11 @@ fn fill(bytes: &mut [u8]) -> Result<(), Error> {
 }
 
 /// How long an entry may be, encrypted and with the names of all channels of a process that are in the group.
-const MAX_ENTRY: usize = 8 * MAX_EVENT;
+pub(super) const MAX_ENTRY: usize = 8 * MAX_EVENT;
+
+/// How long a message between nodes may be: an envelope of 16 MiB, encrypted, and its topic.
+const MAX_WRAPPED: usize = 24 * 1024 * 1024;
+
+/// How old an encrypted message between nodes may be. It arrives at once or never, so this is what their clocks may differ: as much as
+/// channels_redis allows by default.
+const MAX_AGE_OF_OWN: Duration = Duration::from_secs(70);

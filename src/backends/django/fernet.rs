@@ -52,13 +52,8 @@ impl Fernet {
         BASE64URL.encode(&token).into_bytes()
     }
 
-    /// What was encrypted. With a greatest age, tokens that are older are refused, and those of the future, beyond what clocks differ.
-    pub(super) fn decrypt(
-        &self,
-        token: &[u8],
-        now: u64,
-        max_age: Option<Duration>,
-    ) -> Result<Vec<u8>, Unreadable> {
+    /// Verifies a token and decrypts it. Its age is for the caller to check.
+    pub(super) fn decrypt(&self, token: &[u8]) -> Result<Decrypted, Unreadable> {
         let token = BASE64URL.decode(token).map_err(|_| NO_TOKEN)?;
         let (body, tag) = token.split_last_chunk::<TAG>().ok_or(NO_TOKEN)?;
         let (header, cipher_text) = body.split_first_chunk::<HEADER>().ok_or(NO_TOKEN)?;
@@ -67,15 +62,34 @@ impl Fernet {
         };
         let (time, iv) = header.split_first_chunk::<8>().ok_or(NO_TOKEN)?;
         let iv: &[u8; 16] = iv.first_chunk().ok_or(NO_TOKEN)?;
-        if let Some(max_age) = max_age {
-            check_age(u64::from_be_bytes(*time), now, max_age)?;
-        }
         // The comparison takes the same time wherever the two differ.
         let signs = |key: &&Key| key.mac(body).verify_slice(tag).is_ok();
         let key = self.keys.iter().find(signs).ok_or(WRONG_KEY)?;
-        cbc::Decryptor::<Aes128>::new(&key.encryption.into(), &(*iv).into())
+        let plain = cbc::Decryptor::<Aes128>::new(&key.encryption.into(), &(*iv).into())
             .decrypt_padded_vec::<Pkcs7>(cipher_text)
-            .map_err(|_| NO_TOKEN)
+            .map_err(|_| NO_TOKEN)?;
+        let made = u64::from_be_bytes(*time);
+        Ok(Decrypted { made, plain })
+    }
+}
+
+/// The content of a token that one of the keys has signed.
+pub(super) struct Decrypted {
+    /// In seconds since 1970, by the clock of the sender.
+    made: u64,
+    pub(super) plain: Vec<u8>,
+}
+
+impl Decrypted {
+    /// Fails if the token is older than this, or more than a minute from the future, as in Python's `cryptography`.
+    pub(super) fn check_age(&self, now: u64, max_age: Duration) -> Result<(), Unreadable> {
+        if self.made.saturating_add(max_age.as_secs()) < now {
+            return Err(Unreadable::OLD);
+        }
+        if now.saturating_add(CLOCKS_DIFFER) < self.made {
+            return Err(Unreadable::FUTURE);
+        }
+        Ok(())
     }
 }
 
@@ -110,16 +124,6 @@ impl Key {
         })
         .chain_update(bytes)
     }
-}
-
-fn check_age(time: u64, now: u64, max_age: Duration) -> Result<(), Unreadable> {
-    if time.saturating_add(max_age.as_secs()) < now {
-        return Err(Unreadable("it is too old"));
-    }
-    if now.saturating_add(CLOCKS_DIFFER) < time {
-        return Err(Unreadable("it is of the future: the clocks differ"));
-    }
-    Ok(())
 }
 
 const NO_TOKEN: Unreadable = Unreadable("it is not encrypted as it must be");

@@ -12,6 +12,7 @@ mod msgpack;
 mod names;
 mod options;
 mod output;
+mod own;
 mod pubsub;
 mod script;
 #[cfg(test)]

@@ -37,6 +37,14 @@ impl Options {
         }
     }
 
+    /// The hosts, if the builder was given nothing that makes no sense.
+    pub(super) fn checked_hosts(&self) -> Result<Vec<Find>, Error> {
+        if self.keys.iter().any(String::is_empty) {
+            return Err(Error::misconfigured(EMPTY_KEY));
+        }
+        self.hosts.clone().map_err(Error::misconfigured)
+    }
+
     /// What must be the same in Django, for whoever looks why nothing arrives.
     pub(super) fn tell(&self, layer: &str) {
         let Self { prefix, format, .. } = self;
@@ -86,6 +94,9 @@ impl Options {
             }
         };
         options.keys = url.take_all("key");
+        if options.keys.iter().any(String::is_empty) {
+            return Err("?key= is empty: give a key, or leave it out for no encryption".to_owned());
+        }
         let others = url.take_all("host");
         more(&mut url)?;
         let first = server(&mut url.clone(), known)?;
@@ -143,6 +154,8 @@ fn another(host: &str, first: &RedisUrl) -> Result<RedisUrl, String> {
     first.at(host)
 }
 
+const EMPTY_KEY: &str =
+    "symmetric_encryption_keys has an empty key: give each a text, or none for no encryption";
 /// Options of a host's own URL.
 const OF_HOSTS: &str = "ca, sentinel_user, sentinel_password";
 
@@ -164,9 +177,12 @@ macro_rules! shared_options {
                 self
             }
 
-            /// The setting `symmetric_encryption_keys`, in the same order: the first encrypts, each decrypts. What cannot be
-            /// decrypted is counted and skipped. What only strait's nodes send each other is encrypted, too; names of groups never
-            /// are. Default: none, no encryption.
+            /// Sets `symmetric_encryption_keys`, in the same order: the first encrypts, each decrypts. A message that cannot be
+            /// decrypted is counted and skipped. Messages that only strait's nodes read are encrypted, too, and bound to their
+            /// topic and to the time: one that is more than 70 s old or 60 s from the future is skipped, and its group is told of
+            /// a gap, so the clocks of the nodes must agree. The format of channels_redis has no such binding: an event that Django
+            /// reads, too, can be published again by anybody who may write to Redis. Names of groups are never encrypted. An empty
+            /// key is an error when the layer starts. Default: none, no encryption.
             #[must_use]
             pub fn symmetric_encryption_keys<K: Into<String>>(
                 mut self,

@@ -38,14 +38,25 @@ impl Unreadable {
     pub(super) const DEEP: Self = Self("its values are nested too deeply");
     pub(super) const EXTENSION: Self = Self("it has a value of a msgpack extension type");
     pub(super) const FOREIGN: Self = Self("it is not an envelope");
+    pub(super) const FUTURE: Self = Self("it is from the future: the clocks differ");
     pub(super) const KEY: Self = Self("it has a dictionary whose keys are not text");
     pub(super) const LARGE: Self = Self("it is too large");
     pub(super) const MALFORMED_JSON: Self = Self("it is not JSON");
     pub(super) const MALFORMED_MSGPACK: Self = Self("it is not msgpack");
+    pub(super) const MISADDRESSED: Self = Self("it was encrypted for another topic");
+    pub(super) const MANY: Self = Self("it names too many channels");
     pub(super) const NOT_UTF8: Self = Self("it has text that is not UTF-8");
+    pub(super) const OLD: Self = Self("it is too old");
     pub(super) const SURROGATE: Self = Self("it has text that is not Unicode");
     pub(super) const BIG: Self = Self("it has an integer beyond 64 bits, which msgpack cannot say");
     pub(super) const TRAILING: Self = Self("something follows its end");
+}
+
+impl Unreadable {
+    /// The message is authentic, and its time is the only fault: it may be one that was held up.
+    pub(super) fn is_untimely(self) -> bool {
+        matches!(self, Self::OLD | Self::FUTURE)
+    }
 }
 
 /// How deeply arrays and dictionaries may be nested: what `serde_json` decodes at the most.

@@ -14,6 +14,7 @@ use crate::backends::django::health::Health;
 use crate::backends::django::host::Host;
 use crate::backends::django::host::Links;
 use crate::backends::django::names::Names;
+use crate::backends::django::own;
 use crate::error::Error;
 use crate::layer::Sink;
 use crate::metrics::queues_full;
@@ -188,7 +189,10 @@ impl Links for Node {
     }
 
     fn arrived(&self, topic: &str, payload: &Bytes) {
-        self.sent_by_node(topic, payload);
+        match self.names.address_of_own_topic(topic) {
+            Some(to) => own::deliver(&self.sink, &self.codec, topic, to, payload),
+            None => self.sink.skipped("it came by an unknown topic"),
+        }
     }
 
     fn prepare(self: Arc<Self>, part: usize) -> BoxFuture<'static, Result<(), Error>> {

@@ -113,17 +113,6 @@ impl Node {
             .owns(&channel)
             .then_some(Address::Channel(channel))
     }
-
-    /// What another node of strait has sent.
-    pub(super) fn sent_by_node(&self, topic: &str, payload: &Bytes) {
-        let Some(to) = self.names.address_of_own_topic(topic) else {
-            return self.sink.skipped("it came by an unknown topic");
-        };
-        match self.codec.unwrap(to, payload) {
-            Ok(envelope) => drop(self.sink.try_deliver(&envelope)),
-            Err(why) => self.sink.skipped(why.0),
-        }
-    }
 }
 
 /// A queue, and what was in it.

@@ -88,8 +88,9 @@ impl Node {
     /// To the nodes of strait in a group, which need no queues: how many there are.
     async fn to_nodes(&self, group: &GroupName, envelope: &Envelope) -> Result<usize, Error> {
         let host = &self.hosts[self.names.group_host(group)];
-        let bytes = self.codec.wrap(envelope)?;
-        host.publish(&self.names.own_topic(group), &bytes).await
+        let topic = self.names.own_topic(group);
+        let bytes = self.codec.wrap(&topic, envelope)?;
+        host.publish(&topic, &bytes).await
     }
 
     /// To one channel. This process's own are not sent to through Redis.
@@ -102,7 +103,7 @@ impl Node {
         let name = channel.as_str();
         if let Some(topic) = self.names.own_channel_topic(channel) {
             let host = &self.hosts[self.names.host(name)];
-            let bytes = self.codec.wrap(envelope)?;
+            let bytes = self.codec.wrap(&topic, envelope)?;
             return host.publish(&topic, &bytes).await.map(Published::new);
         }
         let mut reserved = Reserved::default();

@@ -14,6 +14,7 @@ use crate::backends::django::health::Health;
 use crate::backends::django::host::Host;
 use crate::backends::django::host::Links;
 use crate::backends::django::names::Names;
+use crate::backends::django::own;
 use crate::error::Error;
 use crate::layer::Address;
 use crate::layer::Envelope;
@@ -39,9 +40,9 @@ impl Node {
     pub(super) async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
         let (host, topic, bytes) = match (&envelope.to, &envelope.payload) {
             (Address::Group(group), Payload::Message(_)) => {
-                let host = self.names.topic_host(group);
-                let bytes = self.codec.wrap(&envelope)?;
-                (host, self.names.own_topic(group), bytes)
+                let topic = self.names.own_topic(group);
+                let bytes = self.codec.wrap(&topic, &envelope)?;
+                (self.names.topic_host(group), topic, bytes)
             }
             (Address::Channel(_), Payload::Message(_)) => {
                 return Err(Error::not_carried(
@@ -96,21 +97,13 @@ impl Node {
             return self.event(Address::Group(group), payload);
         }
         if let Some(to) = self.names.address_of_own_topic(topic) {
-            return self.own(to, payload);
+            return own::deliver(&self.sink, &self.codec, topic, to, payload);
         }
         match ChannelName::try_from(topic) {
             Ok(channel) if self.sink.owns(&channel) => {
                 self.event(Address::Channel(channel), payload);
             }
             _ => self.sink.skipped("it came by an unknown topic"),
-        }
-    }
-
-    /// What another node of strait has broadcast.
-    fn own(&self, to: Address, payload: &Bytes) {
-        match self.codec.unwrap(to, payload) {
-            Ok(envelope) => drop(self.sink.try_deliver(&envelope)),
-            Err(why) => self.sink.skipped(why.0),
         }
     }
 

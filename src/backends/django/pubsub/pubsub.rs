@@ -136,7 +136,7 @@ impl Backend for ChannelsRedisPubSub {
     }
 
     async fn start(&self, sink: Sink) -> Result<(), Error> {
-        let finds = self.options.hosts.clone().map_err(Error::misconfigured)?;
+        let finds = self.options.checked_hosts()?;
         let node = Arc::new(self.make(sink, finds.len()));
         let each = finds
             .iter()

@@ -3,5 +3,6 @@
 mod codec;
 mod fernet;
 mod names;
+mod own;
 mod properties;
 mod values;
