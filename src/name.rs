@@ -112,7 +112,7 @@ impl ChannelName {
 }
 
 /// The parts of a channel's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ChannelAddress {
     pub(crate) node: u128,
     pub(crate) id: u64,

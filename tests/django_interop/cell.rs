@@ -132,6 +132,13 @@ pub(crate) const A_WHILE: Duration = Duration::from_millis(300);
 
 /// A socket in one group, which is sent all that comes, and `gap` where something may be missing.
 pub(crate) async fn socket(layer: &ChannelLayer, group: &str) -> Communicator {
+    let mut socket = watching(layer, group);
+    socket.connect().await.unwrap();
+    socket
+}
+
+/// Such a socket, before it connects.
+pub(crate) fn watching(layer: &ChannelLayer, group: &str) -> Communicator {
     let router = Router::new()
         .path("<str:group>/", |scope| {
             Ok(Watcher {
@@ -140,9 +147,7 @@ pub(crate) async fn socket(layer: &ChannelLayer, group: &str) -> Communicator {
         })
         .channel_layer(layer.clone());
     let path = format!("/{group}/");
-    let mut socket = Communicator::new(router.into_service().0, &path).timeout(SOON);
-    socket.connect().await.unwrap();
-    socket
+    Communicator::new(router.into_service().0, &path).timeout(SOON)
 }
 
 struct Watcher {

@@ -200,6 +200,29 @@ async fn what_django_flushes_is_a_gap() {
     );
 }
 
+/// Evicted, say, or deleted by hand.
+#[tokio::test]
+#[ignore = "needs redis"]
+async fn a_group_that_is_deleted_is_joined_again_and_told_of_a_gap() {
+    let peer = |peer: PeerConfig| peer.group_expiry(8);
+    let world = core().start_with(peer, "&group_expiry=8").await;
+    let mut ours = socket(&world.layer, "room").await;
+    let mut other = socket(&world.layer, "other").await;
+    let event = json!({"type": "order.updated"});
+    // The membership has been renewed once before, which is nothing to be told of.
+    for _ in 0..2 {
+        sleep(Duration::from_secs(5)).await;
+        world.redis[0].command(&["DEL", "shop:group:room"]).await;
+        assert_eq!(ours.receive_text().await.unwrap(), "gap");
+        world.peer.group_send("room", &event).await.unwrap();
+        let got: serde_json::Value = ours.receive_json().await.unwrap();
+        assert_eq!(got, event);
+    }
+    other.expect_nothing().await.unwrap();
+    drop((ours, other));
+    eventually(async || members(&world, "room").await.is_empty()).await;
+}
+
 #[tokio::test]
 #[ignore = "needs redis"]
 async fn what_nobody_takes_expires() {
@@ -319,7 +342,8 @@ fn core() -> Cell {
     Cell::plain(Layer::Core)
 }
 
-async fn members(world: &World, group: &str) -> Vec<String> {
+/// Of strait's nodes and of Django's processes.
+pub(crate) async fn members(world: &World, group: &str) -> Vec<String> {
     let key = format!("shop:group:{group}");
     let members = world.redis[0].command(&["ZRANGE", &key, "0", "-1"]).await;
     members

@@ -1,5 +1,6 @@
 //! [`Codec`]: an event as strait carries it, to and from the bytes that channels_redis puts into Redis.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
@@ -190,7 +191,7 @@ impl Codec {
 #[derive(Clone, Copy)]
 enum Value<'a> {
     Text(&'a str),
-    Names(&'a [String]),
+    Names(&'a BTreeSet<String>),
 }
 
 type Read<O> = fn(&[u8], &mut Fields<O>) -> Result<(), Unreadable>;

@@ -1,9 +1,12 @@
 //! [`Fields`]: what is looked at in an event on its way from one form into another: its `"type"`, and the keys that are not the
 //! event's own.
 
+use std::collections::BTreeSet;
+
 use crate::name::ChannelName;
 use crate::name::Key;
 
+use super::names::is_name;
 use super::output::Container;
 use super::output::Number;
 use super::output::Output;
@@ -31,9 +34,27 @@ pub(super) struct Fields<O> {
 /// What travels beside an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reserved {
-    pub(super) channels: Vec<String>,
+    /// Each once, however often it was named.
+    pub(super) channels: BTreeSet<String>,
+    /// Something else was named among them.
+    pub(super) has_odd_channels: bool,
     pub(super) except: Option<ChannelName>,
     pub(super) latest: Option<Key>,
+}
+
+impl Reserved {
+    /// A group has whatever members it was given, and an entry for it names them all: those that are no channels are passed over.
+    fn add_channel(&mut self, name: &str) -> Result<(), Unreadable> {
+        if !is_name(name) {
+            self.has_odd_channels = true;
+        } else if !self.channels.contains(name) {
+            if self.channels.len() == MAX_CHANNELS {
+                return Err(Unreadable::MANY);
+            }
+            self.channels.insert(name.to_owned());
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,10 +105,7 @@ impl<O: Output> Output for Fields<O> {
                 self.kind = Some(value.to_owned());
                 self.out.text(value)
             }
-            Field::Channels => {
-                self.reserved.channels.push(value.to_owned());
-                Ok(())
-            }
+            Field::Channels => self.reserved.add_channel(value),
             Field::Except => {
                 let name = ChannelName::try_from(value).map_err(|_| RESERVED)?;
                 self.reserved.except = Some(name);
@@ -148,6 +166,9 @@ impl<O: Output> Output for Fields<O> {
         self.out.end(container)
     }
 }
+
+/// How many channels an entry may name: that many sockets of one process in one group.
+const MAX_CHANNELS: usize = 131_072;
 
 const NO_DICTIONARY: Unreadable = Unreadable("it is no dictionary");
 const RESERVED: Unreadable = Unreadable("the value of a reserved key is not what it must be");

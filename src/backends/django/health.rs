@@ -16,38 +16,81 @@ pub(super) struct Health {
 
 #[derive(Debug)]
 struct State {
-    parts: Vec<bool>,
+    parts: Vec<Part>,
     /// How often a part was lost.
     losses: u64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Up,
+    /// There is a connection, but the server refuses to serve: it is loading, has no memory left, cannot save, or is a replica.
+    Refuses,
+    /// There is no connection, or it is not prepared.
+    Away,
+}
+
 impl Health {
-    /// All of so many parts are up.
+    /// This many parts, which are all up.
     pub(super) fn new(sink: Sink, parts: usize) -> Self {
         Self {
             sink,
             state: Mutex::new(State {
-                parts: vec![true; parts],
+                parts: vec![Part::Up; parts],
                 losses: 0,
             }),
         }
     }
 
     pub(super) fn down(&self, part: usize, reason: &str) {
-        let mut state = self.lock();
-        state.parts[part] = false;
-        state.losses += 1;
-        // Within the lock, as below: the sink hears of it in the order in which it happened.
-        self.sink.down(reason);
+        self.lose(&mut self.lock(), part, Part::Away, reason);
     }
 
     /// The part is prepared, if its connection is still there: what is asked last, so that its loss is heard of after this.
     pub(super) fn up(&self, part: usize, is_there: impl Fn() -> bool) {
         let mut state = self.lock();
-        state.parts[part] = is_there();
+        state.parts[part] = if is_there() { Part::Up } else { Part::Away };
         if state.is_up() {
             self.sink.up();
         }
+    }
+
+    /// The server of a part that is up refuses to serve. It is an outage until the server [serves](Self::serves) again.
+    pub(super) fn refuses(&self, part: usize, reason: &str) {
+        let mut state = self.lock();
+        if state.parts[part] == Part::Up {
+            self.lose(&mut state, part, Part::Refuses, reason);
+        }
+    }
+
+    /// The server of a part has served. Returns whether it refused to before.
+    pub(super) fn serves(&self, part: usize) -> bool {
+        let mut state = self.lock();
+        if state.parts[part] != Part::Refuses {
+            return false;
+        }
+        state.parts[part] = Part::Up;
+        if state.is_up() {
+            self.sink.up();
+        }
+        true
+    }
+
+    /// Fails while the server of a part refuses to serve: before a publish that would succeed in part only.
+    pub(super) fn check_serves(&self, part: usize) -> Result<(), Error> {
+        match self.lock().parts[part] {
+            Part::Refuses => Err(Error::unavailable(
+                "redis is connected, but refuses to serve",
+            )),
+            Part::Up | Part::Away => Ok(()),
+        }
+    }
+
+    /// Within the lock: the sink hears of each change in the order in which it happened.
+    fn lose(&self, state: &mut State, part: usize, now: Part, reason: &str) {
+        state.parts[part] = now;
+        state.losses += 1;
+        self.sink.down(reason);
     }
 
     /// What this node is subscribed to was deleted behind its back: subscribes again, as after an outage.
@@ -68,7 +111,9 @@ impl Health {
         let state = self.lock();
         match state.is_up() {
             true => Ok(state.losses),
-            false => Err(Error::unavailable("a Redis host is away")),
+            false => Err(Error::unavailable(
+                "a Redis host is away, or refuses to serve",
+            )),
         }
     }
 
@@ -86,6 +131,6 @@ impl Health {
 
 impl State {
     fn is_up(&self) -> bool {
-        self.parts.iter().all(|part| *part)
+        self.parts.iter().all(|part| *part == Part::Up)
     }
 }

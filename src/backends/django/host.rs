@@ -7,6 +7,7 @@ use std::sync::Weak;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use redis::FromRedisValue;
+use redis::RedisError;
 use redis::Value;
 use tokio::time::Instant;
 use tokio::time::sleep;
@@ -87,21 +88,63 @@ impl Host {
         script: &Script,
         keys: &[String],
         args: &[A],
-    ) -> Result<T, Error> {
+    ) -> Result<T, Failure> {
         let link = self.link()?;
-        let mut commands = link.commands()?;
-        let result = match commands.query(&script.by_hash(keys, args)).await {
-            Err(error) if error.code() == Some("NOSCRIPT") => {
-                commands.query(&script.by_text(keys, args)).await
-            }
-            result => result,
-        };
-        let value: Value = result.map_err(|error| link.failed("a script", &error))?;
+        let result = script.run(&mut link.commands()?, keys, args).await;
+        let value: Value = result.map_err(|error| Failure {
+            is_refusal: is_refusal(&error),
+            error: link.failed("a script", &error),
+        })?;
         redis::from_redis_value(value).map_err(|error| {
-            Error::unavailable(format!("redis gave an unexpected answer: {error}"))
+            Error::unavailable(format!("redis gave an unexpected answer: {error}")).into()
         })
     }
 }
+
+/// Why a script did not run.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// The server is connected, and does not serve for the time being.
+    pub(super) is_refusal: bool,
+    pub(super) error: Error,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            is_refusal: false,
+            error,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// Whether an answer is about the state of the server, and not about the command. Redis 6 has no code for an error within a script, but
+/// quotes it.
+fn is_refusal(error: &RedisError) -> bool {
+    let text = error.detail().unwrap_or_default();
+    REFUSALS.iter().any(|code| {
+        error.code() == Some(code)
+            || text
+                .split_whitespace()
+                .any(|word| word.strip_prefix('-') == Some(code))
+    })
+}
+
+const REFUSALS: &[&str] = &[
+    "BUSY",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+];
 
 /// A layer, as its links see it.
 pub(super) trait Links: Send + Sync + 'static {
@@ -159,5 +202,48 @@ async fn resume<L: Links>(layer: Weak<L>, part: usize) {
         }
         drop(layer);
         sleep(pause(began.elapsed())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
+
+    use super::is_refusal;
+
+    #[test]
+    fn an_answer_about_the_state_of_the_server_is_a_refusal() {
+        let rows = [
+            ("LOADING Redis is loading the dataset in memory", true),
+            ("MISCONF Redis is configured to save RDB snapshots", true),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                true,
+            ),
+            (
+                "READONLY You can't write against a read only replica.",
+                true,
+            ),
+            ("NOREPLICAS Not enough good replicas to write.", true),
+            ("MASTERDOWN Link with MASTER is down", true),
+            ("BUSY Redis is busy running a script.", true),
+            // As Redis 6 says it.
+            (
+                "ERR Error running script (call to f_0a): @user_script:3: @user_script: 3: -OOM command not allowed",
+                true,
+            ),
+            (
+                "ERR Error running script (call to f_0a): @user_script:3: @user_script: 3: -MISCONF Redis is",
+                true,
+            ),
+            ("WRONGTYPE Operation against a key", false),
+            ("NOPERM this user has no permissions", false),
+            ("ERR unknown command 'OOM'", false),
+        ];
+        for (text, expected) in rows {
+            let answer = redis::parse_redis_value(format!("-{text}\r\n").as_bytes());
+            let error = answer.unwrap().extract_error().unwrap_err();
+            assert_eq!(is_refusal(&error), expected, "{text}");
+        }
     }
 }

@@ -106,6 +106,11 @@ pub(super) fn non_local(channel: &str) -> &str {
     }
 }
 
+/// Whether this can be a channel of channels_redis: it has fewer than 100 characters, of any kind behind the `!`.
+pub(super) fn is_name(channel: &str) -> bool {
+    !channel.is_empty() && channel.chars().take(100).count() < 100
+}
+
 /// What stands for itself within a pattern of Redis.
 fn glob_escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -117,6 +122,9 @@ fn glob_escaped(text: &str) -> String {
     }
     escaped
 }
+
+/// How long such a name is at most.
+pub(super) const MAX_NAME_BYTES: usize = 99 * 4;
 
 const GROUP_TOPIC: &str = "__group__";
 const OWN_TOPIC: &str = "__strait__";

@@ -3,10 +3,14 @@
 use std::fmt::Write;
 
 use redis::Cmd;
+use redis::FromRedisValue;
+use redis::RedisResult;
 use sha1::Digest;
 use sha1::Sha1;
 
-/// The text is sent where the server has not seen it yet, else its hash.
+use crate::backends::redis::Commands;
+
+/// The text is sent if the server has not seen it yet, else its hash.
 #[derive(Debug)]
 pub(super) struct Script {
     text: String,
@@ -23,13 +27,21 @@ impl Script {
         Self { text, hash }
     }
 
-    pub(super) fn by_hash<A: AsRef<[u8]>>(&self, keys: &[String], args: &[A]) -> Cmd {
-        with(redis::cmd("EVALSHA").arg(&self.hash), keys, args)
-    }
-
-    /// For a server that has not seen it.
-    pub(super) fn by_text<A: AsRef<[u8]>>(&self, keys: &[String], args: &[A]) -> Cmd {
-        with(redis::cmd("EVAL").arg(&self.text), keys, args)
+    /// Runs it, and returns what it returns.
+    pub(super) async fn run<T: FromRedisValue, A: AsRef<[u8]>>(
+        &self,
+        commands: &mut Commands,
+        keys: &[String],
+        args: &[A],
+    ) -> RedisResult<T> {
+        let by_hash = with(redis::cmd("EVALSHA").arg(&self.hash), keys, args);
+        match commands.query(&by_hash).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                let by_text = with(redis::cmd("EVAL").arg(&self.text), keys, args);
+                commands.query(&by_text).await
+            }
+            result => result,
+        }
     }
 }
 

@@ -44,7 +44,10 @@ pub(super) async fn what_is_for_nobody_is_no_error(nodes: &Nodes<'_>) -> Outcome
     let gone = nodes.there().new_channel();
     let name = gone.name().clone();
     drop(gone);
-    for name in [name.as_str(), "specific.00000000000000000000000000000001!1"] {
+    for name in [
+        name.as_str(),
+        "specific.00000000000000000000000000000001!1-0000000000000002",
+    ] {
         let published = nodes.here().send(name, &note(1)).await?;
         let most = match nodes.here().guarantees().receivers {
             Receivers::Nodes if nodes.all.len() > 1 => 1,

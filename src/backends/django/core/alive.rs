@@ -8,45 +8,54 @@ use tokio::time::MissedTickBehavior;
 use tokio::time::interval;
 use tokio::time::timeout;
 
+use crate::backends::django::host::Failure;
 use crate::error::Error;
 
 use super::node::Node;
 use super::scripts::BEAT;
 use super::scripts::END;
 
-/// Says so to one host, and renews the memberships there. Never ends.
+/// Says so to one host, and looks after the memberships there. Never ends.
 pub(super) async fn stay(node: Arc<Node>, host: usize) {
-    let renew_every = node.limits.group_expiry / 2;
-    // By the times of the beats: by the clock, one that comes a moment early would leave the renewal to the next.
-    let mut renewed = Instant::now();
-    let mut beats = interval(EVERY.min(renew_every));
+    let refresh_every = node.limits.refresh_every();
+    // By the times of the beats: by the clock, one that comes a moment early would leave the refresh to the next.
+    let mut refreshed = Instant::now();
+    let mut beats = interval(EVERY.min(refresh_every));
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let beat = beats.tick().await;
-        // While the host is away, its link says so.
         match node.beat(host).await {
+            // What was refused is over, or everything was deleted: the layer joins all groups again.
+            Ok(_) if node.health.serves(host) => refreshed = beat,
             Ok(true) => {}
-            Ok(false) => node
-                .health
-                .forgotten("this node's memberships were deleted"),
-            Err(error) => tracing::debug!(%error, "could not say that this node is alive"),
+            Ok(false) => {
+                node.health
+                    .forgotten("this node's memberships were deleted");
+                refreshed = beat;
+            }
+            // While the host is away, its link says so.
+            Err(failure) => {
+                let error = node.noted(host, failure);
+                tracing::debug!(%error, "could not say that this node is alive");
+                continue;
+            }
         }
         if let Err(error) = node.take_out(host).await {
             tracing::debug!(%error, "could not leave groups yet");
         }
-        if beat - renewed < renew_every {
+        if beat - refreshed < refresh_every {
             continue;
         }
-        match node.renew_all(host).await {
-            Ok(()) => renewed = beat,
-            Err(error) => tracing::debug!(%error, "could not renew the memberships"),
+        match node.refresh(host).await {
+            Ok(()) => refreshed = beat,
+            Err(error) => tracing::debug!(%error, "could not refresh the memberships"),
         }
     }
 }
 
 impl Node {
     /// Returns whether the node was known to be alive.
-    pub(super) async fn beat(&self, host: usize) -> Result<bool, Error> {
+    pub(super) async fn beat(&self, host: usize) -> Result<bool, Failure> {
         let args = [
             self.id.clone(),
             self.names.prefix.clone(),
@@ -56,13 +65,6 @@ impl Node {
         let keys = [self.nodes_key()];
         let known: u64 = self.hosts[host].run(&BEAT, &keys, &args).await?;
         Ok(known == 1)
-    }
-
-    async fn renew_all(&self, host: usize) -> Result<(), Error> {
-        for members in self.members_on(host).chunks(AT_ONCE) {
-            self.renew(host, members).await?;
-        }
-        Ok(())
     }
 
     /// Before anything else: does of each kind what this node will do, to no effect, so that what it may not do is an error at the start.
@@ -92,6 +94,4 @@ impl Node {
 const EVERY: Duration = Duration::from_secs(5);
 /// Three beats missed.
 const DEAD_AFTER: Duration = Duration::from_secs(15);
-/// How many memberships are renewed at once.
-const AT_ONCE: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(2);

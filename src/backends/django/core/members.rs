@@ -26,7 +26,15 @@ struct Groups {
     /// Never used twice, so that what is late for a group that was left is not taken for another's.
     next: u64,
     numbers: HashMap<GroupName, u64>,
-    names: HashMap<u64, GroupName>,
+    names: HashMap<u64, Joined>,
+}
+
+/// A group that this node is a member of.
+#[derive(Debug)]
+struct Joined {
+    name: GroupName,
+    /// Redis has it, and would still have it if nobody had deleted it.
+    is_confirmed: bool,
 }
 
 impl Members {
@@ -53,11 +61,24 @@ impl Members {
                 let number = groups.next;
                 groups.next += 1;
                 groups.numbers.insert(group.clone(), number);
-                groups.names.insert(number, group.clone());
+                let name = group.clone();
+                let is_confirmed = false;
+                groups.names.insert(number, Joined { name, is_confirmed });
                 number
             }
         };
         self.member(number)
+    }
+
+    /// This node is a member in Redis, too.
+    pub(super) fn confirm(&self, members: &[(GroupName, String)]) {
+        let mut groups = self.lock();
+        for (_, member) in members {
+            let number = self.number(member);
+            if let Some(joined) = number.and_then(|number| groups.names.get_mut(&number)) {
+                joined.is_confirmed = true;
+            }
+        }
     }
 
     /// This node is not a member any more. In Redis it is, until [`left`](Self::left) is seen to.
@@ -83,19 +104,23 @@ impl Members {
         left.extend(members);
     }
 
-    /// All groups, with their members.
-    pub(super) fn all(&self) -> Vec<(GroupName, String)> {
+    /// The groups that this node is a [confirmed](Self::confirm) member of, with their members.
+    pub(super) fn confirmed(&self) -> Vec<(GroupName, String)> {
         let groups = self.lock();
-        let all = groups.numbers.iter();
-        all.map(|(group, number)| (group.clone(), self.member(*number)))
+        let confirmed = groups
+            .names
+            .iter()
+            .filter(|(_, joined)| joined.is_confirmed);
+        confirmed
+            .map(|(number, joined)| (joined.name.clone(), self.member(*number)))
             .collect()
     }
 
-    /// Whose member this is: none, if it is not this node's, or no longer.
+    /// The group of this member: none, if it is not this node's, or no longer.
     pub(super) fn group(&self, member: &str) -> Option<GroupName> {
-        let (_, number) = member.strip_prefix(&self.stem)?.split_once('!')?;
-        let number = u64::from_str_radix(number, 16).ok()?;
-        self.lock().names.get(&number).cloned()
+        let number = self.number(member)?;
+        let groups = self.lock();
+        groups.names.get(&number).map(|joined| joined.name.clone())
     }
 
     /// The groups whose messages come through this lane.
@@ -103,7 +128,14 @@ impl Members {
         let groups = self.lock();
         let of_lane = |number: &u64| self.lane(number % self.lanes) == lane;
         let names = groups.names.iter().filter(|(number, _)| of_lane(number));
-        names.map(|(_, name)| name.clone()).collect()
+        names.map(|(_, joined)| joined.name.clone()).collect()
+    }
+
+    /// Only the very text that [`member`](Self::member) makes: one member has one name.
+    fn number(&self, member: &str) -> Option<u64> {
+        let (_, number) = member.strip_prefix(&self.stem)?.split_once('!')?;
+        let number = u64::from_str_radix(number, 16).ok()?;
+        (self.member(number) == member).then_some(number)
     }
 
     fn member(&self, number: u64) -> String {
@@ -168,9 +200,17 @@ mod tests {
             "what comes late is nobody's"
         );
         assert_ne!(members.add(&groups[3]), names[3]);
-        assert_eq!(members.all().len(), 20);
+        assert!(members.confirmed().is_empty());
+        let joined = [(groups[4].clone(), names[4].clone())];
+        members.confirm(&joined);
+        members.confirm(&left);
+        assert_eq!(members.confirmed(), joined);
 
         for foreign in [
+            "s.0123456789ab.0!04",
+            "s.0123456789ab.0!+4",
+            "s.0123456789ab.1!4",
+            "s.0123456789ab.x!4",
             "s.0123456789ac.3!12",
             "s.0123456789ab.3",
             "s.0123456789ab.3!",

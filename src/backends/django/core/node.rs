@@ -7,14 +7,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::future::try_join_all;
+use redis::FromRedisValue;
 
 use crate::backends::django::codec::Codec;
 use crate::backends::django::guard::Guard;
 use crate::backends::django::health::Health;
+use crate::backends::django::host::Failure;
 use crate::backends::django::host::Host;
 use crate::backends::django::host::Links;
 use crate::backends::django::names::Names;
 use crate::backends::django::own;
+use crate::backends::django::script::Script;
 use crate::error::Error;
 use crate::layer::Sink;
 use crate::metrics::queues_full;
@@ -59,6 +62,12 @@ impl Limits {
     pub(super) fn keep(self) -> Duration {
         self.group_expiry.max(SHORTEST_KEEP)
     }
+
+    /// How often this node looks whether it is still a member of its groups. A membership is renewed by the first look after half of
+    /// `group_expiry`, so that must come before all of it.
+    pub(super) fn refresh_every(self) -> Duration {
+        REFRESH_EVERY.min(self.group_expiry / 4)
+    }
 }
 
 impl Node {
@@ -78,25 +87,74 @@ impl Node {
                 let members = groups
                     .iter()
                     .map(|group| (group.clone(), self.members.add(group)));
-                self.renew(host, &members.collect::<Vec<_>>()).await
+                let members: Vec<_> = members.collect();
+                self.add(host, &members).await?;
+                self.members.confirm(&members);
+                Ok::<_, Error>(())
             });
         try_join_all(each).await?;
         self.health.check(before)
     }
 
-    /// Adds the members, which lie on this host, with the time of now.
-    pub(super) async fn renew(
-        &self,
-        host: usize,
-        members: &[(GroupName, String)],
-    ) -> Result<(), Error> {
+    /// Looks for this node in its groups on this host, and renews what is old. Groups that it is missing from, since their keys were
+    /// evicted or deleted, it joins again, and tells them of a gap.
+    pub(super) async fn refresh(&self, host: usize) -> Result<(), Error> {
+        let mut members = self.members.confirmed();
+        members.retain(|(group, _)| self.names.group_host(group) == host);
+        let mut missing = 0;
+        for members in members.chunks(AT_ONCE) {
+            for number in self.add(host, members).await? {
+                // From 1, as in Lua.
+                let Some((group, member)) = members.get(number.wrapping_sub(1)) else {
+                    continue;
+                };
+                if self.members.group(member).is_some() {
+                    self.sink.gap(group);
+                    missing += 1;
+                }
+            }
+            // Those that were left meanwhile have been added again.
+            let left = members
+                .iter()
+                .filter(|(_, member)| self.members.group(member).is_none());
+            self.members.keep_left(left.cloned());
+        }
+        if missing > 0 {
+            tracing::warn!(
+                groups = missing,
+                "memberships were deleted or evicted in redis; joined the groups again, their members may have missed something"
+            );
+        }
+        Ok(())
+    }
+
+    /// Adds the members, which lie on this host, and renews those that are old. Returns the numbers, from 1, of those that were not there.
+    async fn add(&self, host: usize, members: &[(GroupName, String)]) -> Result<Vec<usize>, Error> {
         let group_expiry = self.limits.group_expiry.as_secs().to_string();
         let keep = self.limits.keep().as_secs().to_string();
         let args = [group_expiry, keep].into_iter().chain(pairs(members));
         let args: Vec<_> = args.collect();
-        self.hosts[host]
-            .run(&JOIN, &self.keys(members), &args)
-            .await
+        self.run(host, &JOIN, &self.keys(members), &args).await
+    }
+
+    /// Runs a script on a host. If the server refuses to serve, that is an outage.
+    pub(super) async fn run<T: FromRedisValue, A: AsRef<[u8]>>(
+        &self,
+        host: usize,
+        script: &Script,
+        keys: &[String],
+        args: &[A],
+    ) -> Result<T, Error> {
+        let result = self.hosts[host].run(script, keys, args).await;
+        result.map_err(|failure| self.noted(host, failure))
+    }
+
+    /// The error, after a refusal has been noted.
+    pub(super) fn noted(&self, host: usize, failure: Failure) -> Error {
+        if failure.is_refusal {
+            self.health.refuses(host, &failure.error.reason());
+        }
+        failure.error
     }
 
     pub(super) async fn leave(&self, groups: &[GroupName]) -> Result<(), Error> {
@@ -127,7 +185,7 @@ impl Node {
             return Ok(());
         }
         let args: Vec<_> = pairs(&left).collect();
-        let result = self.hosts[host].run(&LEAVE, &self.keys(&left), &args).await;
+        let result = self.run(host, &LEAVE, &self.keys(&left), &args).await;
         if result.is_err() {
             self.members.keep_left(left);
         }
@@ -137,13 +195,6 @@ impl Node {
     /// The key under which the peers find who is alive.
     pub(super) fn nodes_key(&self) -> String {
         format!("{}:strait:nodes", self.names.prefix)
-    }
-
-    /// This node's groups on this host, and the members.
-    pub(super) fn members_on(&self, host: usize) -> Vec<(GroupName, String)> {
-        let mut members = self.members.all();
-        members.retain(|(group, _)| self.names.group_host(group) == host);
-        members
     }
 
     /// Counts and logs queues that were over capacity, so that their processes missed something.
@@ -215,3 +266,28 @@ fn pairs(members: &[(GroupName, String)]) -> impl Iterator<Item = String> {
 }
 
 const SHORTEST_KEEP: Duration = Duration::from_secs(60);
+const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// How many memberships one script looks at: it holds up all others.
+const AT_ONCE: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Limits;
+
+    #[test]
+    fn memberships_are_looked_at_once_a_minute_and_before_they_expire() {
+        for (group_expiry, millis) in [(1, 250), (4, 1_000), (120, 30_000), (86_400, 30_000)] {
+            let limits = Limits {
+                capacity: 100,
+                expiry: Duration::from_secs(60),
+                group_expiry: Duration::from_secs(group_expiry),
+            };
+            let every = limits.refresh_every();
+            assert_eq!(every.as_millis(), millis, "{group_expiry} s");
+            assert!(every <= Duration::from_secs(60));
+            assert!(limits.group_expiry / 2 + every < limits.group_expiry);
+        }
+    }
+}

@@ -123,9 +123,9 @@ impl Node {
         let body = self.codec.body(event)?;
         self.guard.check(&envelope.to, &body.kind)?;
         let reserved = Reserved {
-            channels: Vec::new(),
             except: envelope.except.clone(),
             latest: envelope.latest.clone(),
+            ..Reserved::default()
         };
         self.codec.seal(&body, &reserved).map(Bytes::from)
     }

@@ -33,7 +33,7 @@ fn an_event_is_what_channels_redis_makes_of_it() {
         ..pub_sub
     };
     let of_one = Reserved {
-        channels: vec![CHANNEL.to_owned()],
+        channels: [CHANNEL.to_owned()].into(),
         ..Reserved::default()
     };
     let [one, other] = [(); 2].map(|()| core.seal(&body, &of_one).unwrap());
@@ -54,9 +54,10 @@ fn an_event_is_what_channels_redis_makes_of_it() {
 #[test]
 fn what_travels_beside_an_event_is_taken_off() {
     let reserved = Reserved {
-        channels: vec!["s.a!1".to_owned(), "s.a!\"2".to_owned()],
+        channels: ["s.a!1".to_owned(), "s.a!\"2".to_owned()].into(),
         except: Some(ChannelName::try_from(CHANNEL).unwrap()),
         latest: Some(Key::try_from("courier \"7\"").unwrap()),
+        ..Reserved::default()
     };
     let many: Vec<_> = (0..40)
         .map(|number| format!("\"f{number}\":{number}"))
@@ -85,8 +86,10 @@ fn what_travels_beside_an_event_is_taken_off() {
 
 #[test]
 fn the_names_of_all_channels_of_a_large_process_fit() {
+    let process = CHANNEL.split_once('!').unwrap().0;
+    let channels = (0..20_000).map(|local| format!("{process}!{local:032x}"));
     let reserved = Reserved {
-        channels: vec![CHANNEL.to_owned(); 20_000],
+        channels: channels.collect(),
         ..Reserved::default()
     };
     for format in [SerializerFormat::MsgPack, SerializerFormat::Json] {

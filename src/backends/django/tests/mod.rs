@@ -2,6 +2,7 @@
 
 mod codec;
 mod fernet;
+mod hostile;
 mod names;
 mod own;
 mod properties;

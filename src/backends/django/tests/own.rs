@@ -16,13 +16,18 @@ use crate::layer::Address;
 use crate::layer::Envelope;
 use crate::layer::Payload;
 use crate::message::Message;
+use crate::name::ChannelAddress;
 use crate::name::ChannelName;
 use crate::name::GroupName;
 
 #[test]
 fn an_encrypted_message_is_refused_on_any_other_topic() {
     let (names, codec) = (names("asgi"), codec(&["secret"]));
-    let channel = ChannelName::specific(7, 1);
+    let channel = ChannelName::specific(ChannelAddress {
+        node: 7,
+        id: 1,
+        secret: 5,
+    });
     let topics = [
         (names.own_topic(&group("a")), Address::Group(group("a"))),
         (names.own_topic(&group("ab")), Address::Group(group("ab"))),

@@ -23,7 +23,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read(value in values(), names in vec("[a-z!\"]{1,9}", 0..20), codec in select(codecs())) {
         let event = json!({"type": "t", "v": value}).to_string();
-        let reserved = Reserved { channels: names, ..Reserved::default() };
+        let reserved = Reserved { channels: names.into_iter().collect(), ..Reserved::default() };
         let body = codec.body(event.as_bytes()).unwrap();
         let opened = codec.open(&codec.seal(&body, &reserved).unwrap()).unwrap();
         assert_eq!(opened.event, event);
