@@ -267,9 +267,11 @@ const ROWS: &[Row] = &[
 #[tokio::test]
 async fn each_request_gets_the_answer_it_deserves() {
     // No setting of a route keeps a client out.
-    let mut configs = vec![Config::new()];
-    #[cfg(feature = "deflate")]
-    configs.push(Config::new().deflate(strait::config::Deflate::new()));
+    let configs = [
+        Config::new(),
+        #[cfg(feature = "deflate")]
+        Config::new().deflate(strait::config::Deflate::new()),
+    ];
     for config in configs {
         let server = serve(Router::new().path("ws/", echo).config(config)).await;
         for row in ROWS {

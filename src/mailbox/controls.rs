@@ -35,7 +35,12 @@ impl Controls {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.ping && self.pongs.is_empty() && self.wire.is_empty()
+        !self.has_others() && self.wire.is_empty()
+    }
+
+    /// Whether frames wait that are not encoded yet.
+    pub(super) fn has_others(&self) -> bool {
+        self.ping || !self.pongs.is_empty()
     }
 
     /// Encodes what waits, unless an earlier batch is still to be written.
@@ -60,11 +65,15 @@ impl Controls {
     pub(super) fn advance(&mut self, written: usize) -> usize {
         let own = written.min(self.unwritten().len());
         self.written += own;
+        self.end_if_written();
+        written - own
+    }
+
+    fn end_if_written(&mut self) {
         if self.written == self.wire.len() {
             self.wire.clear();
             self.written = 0;
         }
-        written - own
     }
 
     /// Drops every frame that is not begun.
@@ -72,6 +81,7 @@ impl Controls {
         self.ping = false;
         self.pongs.clear();
         self.wire.truncate(self.end_of_begun());
+        self.end_if_written();
     }
 
     /// Drops everything, for the next connection.
@@ -82,14 +92,13 @@ impl Controls {
         self.written = 0;
     }
 
-    /// The end of the encoded frame of which a part is written; the end of those written if there is none.
+    /// The end of the encoded frame of which a part is written, or of what is written if there is none.
     fn end_of_begun(&self) -> usize {
         let mut end = 0;
         while end < self.written {
             // A server's control frame: two bytes of header, the second of which is the payload's length.
             end += 2 + usize::from(self.wire[end + 1]);
         }
-        // `advance` leaves no batch that is written whole.
         end
     }
 }

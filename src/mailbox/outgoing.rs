@@ -225,6 +225,10 @@ impl Outgoing {
         }
         self.controls.encode();
         slices[0] = IoSlice::new(self.controls.unwritten());
+        if self.controls.has_others() {
+            // They go before the next frame, too, in a write of their own.
+            return 1;
+        }
         1 + self.chunks.slices(&mut slices[1..], usize::MAX)
     }
 
