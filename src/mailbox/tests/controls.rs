@@ -18,6 +18,7 @@ fn write(queue: &mut Outgoing, most: usize, wire: &mut Vec<u8>) {
     let before = wire.len();
     let _ = queue.write(&mut |slices| {
         for slice in slices {
+            assert!(!slice.is_empty(), "an empty slice would end the writing");
             let room = most - (wire.len() - before);
             wire.extend_from_slice(&slice[..slice.len().min(room)]);
         }
