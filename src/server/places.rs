@@ -11,11 +11,12 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use crate::handshake::Client;
 use crate::handshake::LATER;
 use crate::handshake::jitter;
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 
 use super::activity::Activity;
 
@@ -24,6 +25,7 @@ use super::activity::Activity;
 pub(super) struct Places {
     connections: usize,
     per_ip: Option<usize>,
+    log: LogSampler,
     open: Mutex<Open>,
 }
 
@@ -34,8 +36,6 @@ struct Open {
     clients: HashMap<Client, usize>,
     /// Where the next search for a place begins.
     next: usize,
-    /// When reaching the limit was last logged.
-    logged: Option<Instant>,
 }
 
 /// Which limit is in the way.
@@ -50,6 +50,7 @@ impl Places {
         Arc::new(Self {
             connections,
             per_ip,
+            log: LogSampler::of_condition(),
             open: Mutex::default(),
         })
     }
@@ -65,7 +66,14 @@ impl Places {
             return Err(Full::PerIp);
         }
         if open.connections.len() >= self.connections {
-            open.log(self.connections);
+            sampled!(
+                self.log,
+                warn,
+                "http_limit_reached",
+                connections = self.connections,
+                "HTTP connection limit reached; closing those that have waited longest for their client. If they are honest \
+                 clients, raise Server::http_connections or lower Server::keep_alive"
+            );
             let longest = open.waits_longest().ok_or(Full::Connections)?;
             open.remove(longest).evict();
         }
@@ -111,18 +119,6 @@ impl Open {
         }
         activity
     }
-
-    fn log(&mut self, connections: usize) {
-        if self.logged.is_some_and(|logged| logged.elapsed() < LOGGED) {
-            return;
-        }
-        self.logged = Some(Instant::now());
-        tracing::warn!(
-            connections,
-            "HTTP connection limit reached; closing those that have waited longest for their client. If they are honest clients, raise \
-             Server::http_connections or lower Server::keep_alive"
-        );
-    }
 }
 
 /// One connection's, until it is dropped.
@@ -166,5 +162,3 @@ pub(super) fn refuse(stream: TcpStream) {
 const LOOKS: usize = 64;
 /// Several round trips: a client that has not answered for less may be an honest one in a storm of many.
 const LONG_ENOUGH: Duration = Duration::from_millis(250);
-/// How often reaching the limit is logged.
-const LOGGED: Duration = Duration::from_secs(10);

@@ -29,6 +29,8 @@ use crate::layer::Address;
 use crate::layer::Envelope;
 use crate::layer::Sink;
 use crate::name::GroupName;
+use crate::sampler::LogSampler;
+use crate::sampler::sampled;
 
 use super::connection::Connection;
 use super::connection::Stream;
@@ -68,7 +70,7 @@ pub(super) struct Driver {
     complaint: Option<String>,
     /// The first subscription that was refused since the last answer to a [`Request::Subscribe`].
     refused: Option<(GroupName, String)>,
-    warnings: Warnings,
+    log: LogSampler,
 }
 
 struct Publish {
@@ -113,7 +115,7 @@ impl Driver {
             errors: Vec::new(),
             complaint: None,
             refused: None,
-            warnings: Warnings::default(),
+            log: LogSampler::of_condition(),
         }
     }
 
@@ -275,7 +277,7 @@ impl Driver {
         Ok(())
     }
 
-    fn settle_publishes(&mut self, publishes: Vec<Publish>, errors: &[String]) {
+    fn settle_publishes(&self, publishes: Vec<Publish>, errors: &[String]) {
         for Publish { subject, done } in publishes {
             let refusal = errors.iter().find_map(|text| match Violation::of(text) {
                 Some(Violation::Publish(refused)) if refused == subject => {
@@ -422,7 +424,7 @@ impl Driver {
         })
     }
 
-    fn refusal(&mut self, what: Refused, subject: &str, text: &str) -> Error {
+    fn refusal(&self, what: Refused, subject: &str, text: &str) -> Error {
         let server = &self.server;
         let remedy = match what {
             Refused::Publish | Refused::Subscription => self.remedy(),
@@ -435,14 +437,13 @@ impl Driver {
             Refused::Subscription | Refused::OneMore => "subscribe to",
         };
         let error = format!("NATS at {server} refused to {verb} {subject:?}: {text}; {remedy}");
-        if self.warnings.is_due(what) {
-            tracing::warn!(
-                error,
-                "NATS refused a request; others of its kind fail, too"
-            );
-        } else {
-            tracing::debug!(error, "NATS refused a request");
-        }
+        sampled!(
+            self.log,
+            warn,
+            "nats_refused",
+            error,
+            "NATS refused a request; others of its kind fail, too"
+        );
         Error::misconfigured(error)
     }
 
@@ -519,22 +520,6 @@ enum Refused {
     OneMore,
 }
 
-/// When the log was last warned of each kind: a refusal may happen with every request.
-#[derive(Default)]
-struct Warnings([Option<Instant>; 3]);
-
-impl Warnings {
-    fn is_due(&mut self, what: Refused) -> bool {
-        let now = Instant::now();
-        let warned = &mut self.0[what as usize];
-        let is_due = warned.is_none_or(|warned| now - warned >= BETWEEN_WARNINGS);
-        if is_due {
-            *warned = Some(now);
-        }
-        is_due
-    }
-}
-
 /// The number of the subscription to this node's channels; the groups have those above it.
 const CHANNELS: u64 = 1;
 /// How many publishes go out together, and how many bytes, at about.
@@ -547,4 +532,3 @@ const READ_BYTES: usize = 16 * 1024;
 const SILENCE: Duration = Duration::from_secs(20);
 /// A server that takes longer to answer is given up.
 const ANSWER: Duration = Duration::from_secs(5);
-const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
