@@ -412,7 +412,7 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     cut(&text, LONGEST_TEXT).into_owned()
 }
 
-/// What a client wrote, or its beginning, for a log.
+/// The beginning of a text of a client's, for a log.
 pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
     cut(text, LONGEST_EXCERPT)
 }

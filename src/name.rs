@@ -83,7 +83,7 @@ impl ChannelName {
         Self(format!("specific.{node:032x}!{id:x}-{secret:016x}").into())
     }
 
-    /// What the name says, if it is of strait's making.
+    /// The parts of the name, if strait made it.
     pub(crate) fn address(&self) -> Option<ChannelAddress> {
         let (node, local) = self.0.strip_prefix("specific.")?.split_once('!')?;
         let (id, secret) = local.split_once('-')?;

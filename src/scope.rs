@@ -466,7 +466,7 @@ mod tests {
         assert_eq!(offered, ["chat", "superchat", "third"]);
     }
 
-    /// What the chapter on defaults says of the memory for it.
+    /// As the chapter on defaults says of the memory for it.
     #[test]
     fn the_copy_of_a_head_exceeds_it_by_4_bytes_a_line_at_most() {
         let long = "x".repeat(61 * 1024);

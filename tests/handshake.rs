@@ -734,7 +734,7 @@ async fn a_refused_upgrade_closes_the_connection() {
     ];
     for (request, status) in rows {
         let mut client = connect(&server).await;
-        // What is sent behind it is no longer answered.
+        // A request behind it is no longer answered.
         let answer = client.ask(&(request.clone() + &handshake(&[]))).await;
         assert_eq!(answer.status, status, "{request}{answer:?}");
         let connection = answer.header("connection").unwrap();

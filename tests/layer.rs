@@ -259,7 +259,7 @@ async fn what_is_sent_to_a_channel_that_is_gone_or_unknown_reaches_nobody() {
     }
 }
 
-/// Who knows the name of one channel knows that one alone.
+/// The name of one channel tells nothing of another's.
 #[tokio::test]
 async fn a_channel_name_cannot_be_derived_from_another() {
     let layer = ChannelLayer::memory();

@@ -49,7 +49,7 @@ fn server() -> Server {
             "/upload",
             post(|body: Bytes| async move { body.len().to_string() }),
         );
-    // What it sends to a client that does not read waits in the server, not in the kernel.
+    // Bytes for a client that does not read wait in the server, not in the kernel.
     let listener = TcpSocket::new_v4().unwrap();
     listener.set_send_buffer_size(16 * 1024).unwrap();
     listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -73,7 +73,7 @@ async fn enter(server: &TestServer) -> Client {
     client
 }
 
-/// What clients that hold a connection send, without reading an answer.
+/// The bytes of clients that hold a connection without reading an answer.
 const HOLDS: [&str; 6] = [
     "",
     "GET / HT",

@@ -15,7 +15,7 @@ pub(crate) struct Poll {
     events: Vec<epoll::Event>,
 }
 
-/// What a socket waits for.
+/// The readiness that a socket waits for.
 #[derive(Clone, Copy)]
 pub(crate) struct Interest {
     pub(crate) reads: bool,

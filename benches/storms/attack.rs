@@ -38,7 +38,7 @@ enum Kind {
     Drip(usize),
 }
 
-/// What the attackers have done.
+/// The work of the attackers.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Done {
     /// Messages, requests or handshakes; of slow ones, bytes.

@@ -71,7 +71,7 @@ pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(
     Ok(())
 }
 
-/// What should not have happened.
+/// Failed checks.
 #[derive(Default)]
 struct Found {
     /// Attacks that could not be measured, and why.
@@ -143,7 +143,7 @@ impl Pair {
     }
 }
 
-/// What was seen during one measurement.
+/// The observations of one measurement.
 struct Cell {
     seen: Seen,
     attackers: Done,
@@ -205,7 +205,7 @@ fn percent(share: f64) -> String {
 }
 
 const EVENT_INTERVALS: [&str; 2] = ["61", "1024"];
-/// What an honest client should not exceed.
+/// The latency that an honest client should not exceed.
 const TOLERABLE: Duration = Duration::from_millis(10);
 /// How long the attackers have to open their sockets.
 const OPENING: Duration = Duration::from_millis(300);

@@ -19,7 +19,7 @@ use crate::honest;
 
 pub(crate) struct Flood {
     pub(crate) opening: Opening,
-    /// What each attacker writes over and over.
+    /// The bytes that each attacker writes over and over.
     pub(crate) bytes: Vec<u8>,
     /// How many messages or requests that is.
     pub(crate) messages: usize,
@@ -110,7 +110,7 @@ fn now(done: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
-/// What a system call reads or writes at most. The honest client has to wait for the end of the call.
+/// The most bytes that a system call reads or writes. The honest client has to wait for the end of the call.
 const CHUNK_BYTES: usize = 32 * 1024;
 /// The longest wait before the flag that ends the attack is read again.
 const LOOK: Duration = Duration::from_millis(10);

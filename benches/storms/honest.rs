@@ -51,7 +51,7 @@ fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// What the client saw.
+/// The observations of the client.
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) echoes: Latencies,

@@ -12,7 +12,7 @@ pub(crate) struct Options {
     pub(crate) attack: String,
     /// Whether the server of `attacks` has the core of the load, too.
     pub(crate) spread: bool,
-    /// What is measured instead of the tree's own hub.
+    /// The program that is measured instead of the tree's own hub.
     pub(crate) hub: Option<PathBuf>,
 }
 

@@ -249,7 +249,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 struct Refusal {
     status: StatusCode,
     sentence: String,
-    /// What the status asks for beside the sentence.
+    /// The header that the status asks for beside the sentence.
     header: Option<(HeaderName, HeaderValue)>,
 }
 

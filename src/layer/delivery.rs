@@ -35,7 +35,7 @@ struct Current {
     taken: Taken,
     /// The position of the next chunk of members.
     next: usize,
-    /// What each member is handed, roughly.
+    /// The bytes that each member is handed, roughly.
     bytes: usize,
     /// All messages joined, for members that relay. Made when the first of them is met.
     relayed: OnceCell<Batch>,

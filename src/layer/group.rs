@@ -255,7 +255,7 @@ impl State {
             || (older.is_some() && message.len() <= freed)
     }
 
-    /// Has deliveries run where they do not depend on what one thread does, once such a runtime is known.
+    /// Has deliveries run on a runtime with workers, once one is known, so that no single thread can hold them up.
     fn prefer_workers(&mut self) {
         if !self.lane.as_ref().is_some_and(Lane::has_workers)
             && let Some(lane) = Lane::of_workers()

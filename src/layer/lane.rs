@@ -51,7 +51,7 @@ impl Lane {
         Handle::try_current().ok().map(Self::of)
     }
 
-    /// Likewise, if that has workers: they run whatever the caller does next.
+    /// As [`here`](Self::here), if the runtime has workers: they run whatever the caller does next.
     pub(super) fn of_workers() -> Option<Self> {
         let runtime = Handle::try_current().ok();
         runtime.filter(has_workers).map(Self::of)

@@ -82,7 +82,7 @@ impl Sink {
         self.registry.owns(channel)
     }
 
-    /// What the names of this node's channels begin with: `specific.` and 32 hexadecimal digits. Behind it they have a `!`, a
+    /// The beginning of the names of this node's channels: `specific.` and 32 hexadecimal digits. Behind it they have a `!`, a
     /// hexadecimal number, a `-` and 16 hexadecimal digits.
     #[must_use]
     pub fn node(&self) -> String {

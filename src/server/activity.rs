@@ -28,7 +28,7 @@ pub(super) struct Timeouts {
     pub(super) transfer: Duration,
 }
 
-/// What a connection waits for, if it is its client's turn.
+/// The reason why a connection waits, if it is its client's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
     Head,

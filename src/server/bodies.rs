@@ -14,7 +14,7 @@ use crate::service::Body;
 
 use super::activity::InHand;
 
-/// What the fallback reads. Only while it waits for more is it the client's turn to send.
+/// The body that the fallback reads. Only while it waits for more is it the client's turn to send.
 pub(super) struct RequestBody {
     body: Incoming,
     in_hand: InHand,
@@ -71,7 +71,7 @@ impl Drop for RequestBody {
     }
 }
 
-/// What the client is answered. As long as it is not dropped, the request is in hand.
+/// The body of the answer. As long as it is not dropped, the request is in hand.
 pub(super) struct AnswerBody {
     body: Body,
     _in_hand: InHand,

@@ -159,7 +159,7 @@ pub(super) async fn serve_stream<S: Stream>(
     }
 }
 
-/// What the requests of one connection have in common.
+/// State that the requests of one connection share.
 struct Site {
     app: App,
     peer: SocketAddr,

@@ -436,7 +436,7 @@ fn default_http_connections() -> usize {
 
 /// The longest timeout, a year: added to the time of day, it must not overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
-/// What bounds the default of [`Server::http_connections`].
+/// The bound of the default of [`Server::http_connections`].
 const HTTP_CONNECTIONS: usize = 10_000;
 /// The pause between two looks for a place, while a client that was accepted has none.
 const NO_PLACE: Duration = Duration::from_millis(10);

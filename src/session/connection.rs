@@ -43,7 +43,7 @@ pub(super) struct Connection {
     pub(super) end: Option<Box<Closed>>,
     /// An event goes before the next message.
     pub(super) event_first: bool,
-    /// What may be done before others have their turn.
+    /// How much may be done before others have their turn.
     pub(super) turn: Turn,
     /// The running hook has waited, so that it may have deadlines.
     pub(super) hook_waited: bool,

@@ -1,6 +1,6 @@
 //! [`Turn`]: how much a session may do before others have their turn.
 
-/// What is left of a session's turn. A peer that always has something to say is served until the turn
+/// The rest of a session's turn. A peer that always has something to say is served until the turn
 /// is over; then the session [yields](crate::yield_now::yield_now).
 ///
 /// A turn is measured by what it costs, with a read of a few bytes as the unit: no clock is read.
@@ -51,7 +51,7 @@ impl Turn {
     }
 }
 
-/// What reading this many bytes costs, some 50 ns, is the unit of all that follows.
+/// The unit of all that follows is the cost of reading this many bytes: some 50 ns.
 const UNIT_BYTES: usize = 64;
 /// A turn: half a megabyte of plain messages, 64 KiB of inflated ones.
 const TURN: u16 = 8192;

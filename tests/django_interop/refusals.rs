@@ -111,7 +111,7 @@ impl Stage {
         self
     }
 
-    /// The members are told of a gap, and the log has one line more.
+    /// Expects that the members get `gap`, and that the log has one line more.
     async fn serves_again(mut self) {
         eventually(async || self.layer.is_available()).await;
         let mut text = self.socket.receive_text().await.unwrap();

@@ -50,7 +50,7 @@ impl Drop for Fake {
     }
 }
 
-/// What a Redis answers to which nobody else is connected.
+/// The answers of a Redis to which nobody else is connected.
 pub(crate) fn as_redis(words: &[String]) -> String {
     let push = |parts: &[&str]| {
         let parts = parts.iter().map(|part| bulk(part)).collect::<String>();

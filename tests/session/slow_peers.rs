@@ -122,7 +122,7 @@ async fn a_close_is_over_in_time_although_the_peer_reads_byte_by_byte() {
     }
 }
 
-/// What the pipe holds for it goes before the close frame: half a minute at this speed.
+/// The bytes in the pipe go before the close frame: half a minute at this speed.
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_that_goes_on_reading_sees_4008() {
     let (pipe, speed) = (8_000, 500);

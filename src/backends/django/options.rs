@@ -179,8 +179,8 @@ macro_rules! shared_options {
 
             /// Sets `symmetric_encryption_keys`, in the same order: the first encrypts, each decrypts. A message that cannot be
             /// decrypted is counted and skipped. Messages that only strait's nodes read are encrypted, too, and bound to their
-            /// topic and to the time: one that is more than 70 s old or 60 s from the future is skipped, and its group is told of
-            /// a gap, so the clocks of the nodes must agree. The format of channels_redis has no such binding: an event that Django
+            /// topic and to the time: one that is more than 70 s old or 60 s from the future is skipped, and its group gets
+            /// `gap`, so the clocks of the nodes must agree. The format of channels_redis has no such binding: an event that Django
             /// reads, too, can be published again by anybody who may write to Redis. Names of groups are never encrypted. An empty
             /// key is an error when the layer starts. Default: none, no encryption.
             #[must_use]

@@ -26,7 +26,7 @@ use super::settings::address;
 
 pub(super) struct Connection {
     pub(super) stream: Box<dyn Stream>,
-    /// What was read and is not taken apart yet.
+    /// Bytes that were read and are not parsed yet.
     pub(super) input: BytesMut,
     /// The server's address, for errors.
     pub(super) server: String,
@@ -151,7 +151,7 @@ enum Failure {
 }
 
 impl Failure {
-    /// What could be wrong, in one sentence.
+    /// Returns the likely cause, in one sentence.
     fn explain(self, server: &str, settings: &Settings) -> Error {
         match self {
             Self::Known(error) => error,

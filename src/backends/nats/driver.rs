@@ -1,6 +1,6 @@
 //! [`Driver`]: what moves the bytes of a [`Link`](super::link::Link), and finds out which of its requests the server refuses.
 //!
-//! A NATS server says nothing about what it takes. What it refuses is an `-ERR` line, without a word on which operation it was; it
+//! A NATS server says nothing about what it takes. A refusal is an `-ERR` line, without a word on which operation it was; it
 //! comes before the `PONG` of the next `PING`. So a `PING` follows each subscription, and each batch of publishes, whose
 //! refusals name their subjects.
 
@@ -78,7 +78,7 @@ struct Publish {
     done: Done,
 }
 
-/// What a `PONG` settles, in the order of the `PING`s.
+/// The requests that a `PONG` settles, in the order of the `PING`s.
 enum Awaited {
     Publishes(Vec<Publish>),
     Subscription(GroupName, u64),
@@ -162,7 +162,7 @@ impl Driver {
                 Ok(count) => {
                     self.receive()?;
                     if count >= READ_BYTES {
-                        // More is waiting. What was read is delivered by other tasks, which must not wait for the end of it.
+                        // More is waiting. Other tasks deliver the messages that were read, and must not wait for the end of it.
                         yield_now().await;
                     }
                     Ok(())
@@ -511,7 +511,7 @@ impl Subscriptions {
     }
 }
 
-/// What a server can refuse.
+/// The kinds of requests that a server can refuse.
 #[derive(Clone, Copy)]
 enum Refused {
     Publish,

@@ -99,7 +99,7 @@ fn read_message(buffer: &mut BytesMut, line: usize) -> Result<Option<Operation>,
     }))
 }
 
-/// What the client sends: operations that are not written yet.
+/// Operations of the client that are not written yet.
 #[derive(Debug, Default)]
 pub(super) struct Output(pub(super) BytesMut);
 

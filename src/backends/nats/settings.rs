@@ -39,7 +39,7 @@ impl Settings {
         Ok(self)
     }
 
-    /// The authorities are read anew with each connection.
+    /// The authorities are read again for each connection.
     pub(super) fn authorities(&self) -> Result<Tls, Error> {
         Tls::new(self.ca.as_ref()).map_err(Error::misconfigured)
     }

@@ -41,7 +41,7 @@ impl Subjects {
         format!("{}.n.{}.*", self.prefix, self.node)
     }
 
-    /// What this node sends to itself. It is among [its channels](Self::channels), and no name of one.
+    /// The subject of messages from this node to itself. It is among [its channels](Self::channels), and no name of one.
     pub(super) fn echo(&self) -> String {
         format!("{}.n.{}.echo", self.prefix, self.node)
     }

@@ -235,7 +235,7 @@ impl Link {
         ))
     }
 
-    /// The number of the connection: what was subscribed to at a smaller one is not any more. `None` while there is none.
+    /// The number of the connection: subscriptions that were made at a smaller one are gone. `None` while there is none.
     pub(crate) fn epoch(&self) -> Option<u64> {
         let epoch = self.shared.epoch.load(Ordering::Acquire);
         (epoch % 2 == 1).then_some(epoch)

@@ -127,7 +127,7 @@ impl RedisUrl {
         self.query.quote(value)
     }
 
-    /// What is wrong with a URL in an option of this one, or only that something is, if it may be secret.
+    /// Says what is wrong with a URL in an option of this one, or only that something is, if it may be secret.
     pub(crate) fn hide(&self, why: String) -> String {
         if self.query.may_quote() {
             why

@@ -97,7 +97,7 @@ fn a_long_message_is_compressed_in_steps_to_the_same_frame() {
     let frame = compressed_frame(OpCode::Binary, &text, compression).unwrap();
     assert!(matches!(&message, Outbound::Ready(ready) if *ready.wire() == frame));
     assert_eq!(count, text.len().div_ceil(64 * 1024));
-    // What would not be shorter goes as it is.
+    // A message that would not be shorter goes as it is.
     let mut state = 1_u32;
     let noise = (0..200_000).map(|_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

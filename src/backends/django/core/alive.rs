@@ -25,7 +25,7 @@ pub(super) async fn stay(node: Arc<Node>, host: usize) {
     loop {
         let beat = beats.tick().await;
         match node.beat(host).await {
-            // What was refused is over, or everything was deleted: the layer joins all groups again.
+            // The server's refusal is over, or everything was deleted: the layer joins all groups again.
             Ok(_) if node.health.serves(host) => refreshed = beat,
             Ok(true) => {}
             Ok(false) => {

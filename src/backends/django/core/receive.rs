@@ -78,7 +78,7 @@ impl Node {
         }
         // With the first.
         if waiting + 1 >= self.limits.capacity {
-            // Whoever found it full has said so in its own log, if at all.
+            // The process that found it full says so in its own log, if at all.
             let lane = queue.strip_prefix(&self.names.prefix).unwrap_or_default();
             self.tell_full(1, lane);
             for group in self.members.groups_of(lane) {

@@ -184,7 +184,7 @@ const TRY: &str = "local function try(...)
   return redis.call(...)
 end";
 
-/// What a node leaves behind: at most this many times about a thousand groups, and then the node itself. Its queues end by themselves,
+/// Removes what a node leaves behind: at most this many times about a thousand groups, and then the node itself. Its queues end by themselves,
 /// within `expiry`.
 const BURY: &str = "local function bury(node, times)
   local groups, cursor = ARGV[2] .. ':strait:groups:' .. node, '0'
