@@ -75,6 +75,8 @@ impl Demotion {
     async fn hand_over(self, old: &Redis, new: &Redis) {
         match self {
             Self::Failover => {
+                // The master counts a replica as online a moment after the replica has its data.
+                replication_of(old, "state=online").await;
                 let port = new.port.to_string();
                 let words = ["failover", "to", "127.0.0.1", &port];
                 old.command(&words).await;
@@ -160,7 +162,8 @@ async fn demote(kind: Layer, demotion: Demotion, is_proxied: bool) {
         &new
     } else {
         if let Demotion::Failover = demotion {
-            old_follows(&old).await;
+            // A failover back needs a replica that is up to date.
+            replication_of(&old, "master_link_status:up").await;
         }
         demotion.hand_over(&new, &old).await;
         &old
@@ -177,12 +180,12 @@ async fn demote(kind: Layer, demotion: Demotion, is_proxied: bool) {
     assert_eq!(number(&mut channel).await, 7, "{cell}");
 }
 
-/// A failover back needs a replica that is up to date.
-async fn old_follows(old: &Redis) {
-    while !old
+/// Waits until the server says this of its replication.
+async fn replication_of(redis: &Redis, state: &str) {
+    while !redis
         .command(&["info", "replication"])
         .await
-        .contains("master_link_status:up")
+        .contains(state)
     {
         sleep(Duration::from_millis(20)).await;
     }
