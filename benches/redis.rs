@@ -1,29 +1,23 @@
-//! What Redis costs: publishing by one node beside the bare client, in turn, and the way of a message from node to node.
+//! What Redis costs: publishing by one node beside the bare client, in turn, and the way of a
+//! message from node to node.
 //!
-//! `cargo bench --features redis --bench redis` starts a server of its own. Publishing is over when all answers are there; each
-//! message is of 200 bytes.
+//! `cargo bench --features redis --bench redis` starts a server of its own. Publishing is over when
+//! all answers are there; each message is of 200 bytes.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails should panic")]
 #![allow(clippy::print_stdout, reason = "it prints what it measures")]
 
 use std::io::Read;
 use std::net::TcpListener;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use redis::AsyncConnectionConfig;
-use redis::Client;
-use redis::PushInfo;
 use redis::aio::MultiplexedConnection;
-use serde::Deserialize;
-use serde::Serialize;
+use redis::{AsyncConnectionConfig, Client, PushInfo};
+use serde::{Deserialize, Serialize};
 use strait::ChannelLayer;
 use strait::backends::Redis;
 

@@ -1,24 +1,25 @@
-//! What it costs to join a group and to leave it, by the size of the group and by the number of groups.
+//! What it costs to join a group and to leave it, by the size of the group and by the number of
+//! groups.
 //!
 //! ```sh
 //! cargo bench --bench registry
 //! ```
 //!
-//! Through the public interface: channels of a memory layer, `group_add` and `group_discard`, each awaited. A batch is a thousand channels
-//! that join, spread over the groups, and leave again; the number is the time of a batch divided by a thousand. *Filling* is the same for
-//! all members as they join empty groups one after the other, growth of the tables included. One thread, no socket.
+//! Through the public interface: channels of a memory layer, `group_add` and `group_discard`, each
+//! awaited. A batch is a thousand channels that join, spread over the groups, and leave again; the
+//! number is the time of a batch divided by a thousand. *Filling* is the same for all members as
+//! they join empty groups one after the other, growth of the tables included. One thread, no
+//! socket.
 
 use std::error::Error;
 use std::hint::black_box;
 use std::io;
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use strait::ChannelLayer;
-use strait::layer::Channel;
-use strait::layer::GroupName;
+use strait::layer::{Channel, GroupName};
 
 fn main() -> ExitCode {
     // Whatever else runs all targets, a test for one, should not wait for this.

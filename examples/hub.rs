@@ -1,25 +1,30 @@
-//! What the benchmarks measure: echo, and groups in each of the three ways an event reaches a socket.
+//! What the benchmarks measure: echo, and groups in each of the three ways an event reaches a
+//! socket.
 //!
 //! ```sh
 //! cargo run --release --example hub -- [--listen ADDR] [--max-message BYTES] [--outgoing BYTES] [--send-buffer BYTES] \
 //!     [--drain-window SECONDS] [--threads N|current] [--event-interval N] [--deflate] [--backend URL]
 //! ```
 //!
-//! `--deflate` compresses for clients that offer to; it takes a build with `--features deflate`. `--backend` is a URL for
-//! `ChannelLayer::from_url`, by default `memory:`; for `redis://127.0.0.1:6379` it takes a build with `--features redis`.
+//! `--deflate` compresses for clients that offer to; it takes a build with `--features deflate`.
+//! `--backend` is a URL for `ChannelLayer::from_url`, by default `memory:`; for
+//! `redis://127.0.0.1:6379` it takes a build with `--features redis`.
 //!
 //! - `/echo` sends every message back.
-//! - `/group/<name>/` joins the group; a text message is broadcast to it as it is, its sender included. A binary one is read and goes
-//!   nowhere.
-//! - `/events/<name>/` joins the group; a text message that is a JSON object with a `"type"` is sent to it as an event, and the `event` hook of
-//!   every member forwards it.
+//! - `/group/<name>/` joins the group; a text message is broadcast to it as it is, its sender
+//!   included. A binary one is read and goes nowhere.
+//! - `/events/<name>/` joins the group; a text message that is a JSON object with a `"type"` is
+//!   sent to it as an event, and the `event` hook of every member forwards it.
 //! - `/relay/<name>/` is the same, joined with `.relay()`: no hook runs.
-//! - `/stats` answers every message with the ends so far, by close code and cause: `{"1000 Client":2,"4008 SlowReader":10}`.
+//! - `/stats` answers every message with the ends so far, by close code and cause:
+//!   `{"1000 Client":2,"4008 SlowReader":10}`.
 //!
-//! On SIGTERM or Ctrl-C it closes every socket, spread over `--drain-window` (default none). Its last line, on the standard output, is
-//! the ends once more. `--send-buffer` is what the kernel may hold for each socket before anything waits in `--outgoing`; its own measure
-//! grows to some megabytes. `--threads current` is a runtime without workers; else it has `N`, by default one for each core.
-//! `--event-interval` is how many tasks a worker runs, 1024 by default, before it looks for sockets that became ready.
+//! On SIGTERM or Ctrl-C it closes every socket, spread over `--drain-window` (default none). Its
+//! last line, on the standard output, is the ends once more. `--send-buffer` is what the kernel may
+//! hold for each socket before anything waits in `--outgoing`; its own measure grows to some
+//! megabytes. `--threads current` is a runtime without workers; else it has `N`, by default one for
+//! each core. `--event-interval` is how many tasks a worker runs, 1024 by default, before it looks
+//! for sockets that became ready.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,31 +32,19 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::net::sockopt;
-use strait::Accept;
-use strait::BoxError;
-use strait::ChannelLayer;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
-use strait::Server;
 use strait::config::Config;
 use strait::handshake::Origins;
 use strait::layer::GroupName;
 use strait::service::Drain;
-use tokio::runtime::Builder;
-use tokio::runtime::Runtime;
+use strait::{
+    Accept, BoxError, ChannelLayer, Closed, Consumer, Context, Event, Message, Reject, Router,
+    Scope, Server,
+};
+use tokio::runtime::{Builder, Runtime};
 
 struct Echo;
 
@@ -199,7 +192,8 @@ impl Options {
             config: Config::new(),
             drain: Drain::new(),
             threads: Threads::OnePerCore,
-            // With thousands of busy groups on one worker the default of 61 lets sockets wait behind a full queue of deliveries.
+            // With thousands of busy groups on one worker the default of 61 lets sockets wait
+            // behind a full queue of deliveries.
             event_interval: 1024,
             backend: "memory:".to_owned(),
         };

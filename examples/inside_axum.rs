@@ -1,4 +1,5 @@
-//! Sockets inside an axum application: one port, one state, one middleware that knows the users, one shutdown.
+//! Sockets inside an axum application: one port, one state, one middleware that knows the users,
+//! one shutdown.
 //!
 //! ```sh
 //! cargo run --release --example inside_axum -- [--listen 127.0.0.1:8000]
@@ -22,44 +23,26 @@
 //! Who connects afterwards is shown the last announcement. Ctrl-C: the socket is closed with 1012.
 
 use std::collections::HashMap;
-use std::env;
-use std::io;
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{env, io};
 
-use axum::Extension;
-use axum::Json;
-use axum::extract::DefaultBodyLimit;
-use axum::extract::Path;
-use axum::extract::Request;
-use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::StatusCode;
-use axum::http::header;
-use axum::middleware;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::get;
-use axum::routing::post;
-use serde::Deserialize;
-use serde::Serialize;
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Error;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
+use axum::routing::{get, post};
+use axum::{Extension, Json, middleware};
+use serde::{Deserialize, Serialize};
 use strait::layer::GroupName;
 use strait::server::shutdown_signal;
 use strait::service::Drain;
+use strait::{Accept, ChannelLayer, Consumer, Context, Error, Reject, Router, Scope};
 use tokio::net::TcpListener;
 
-/// What the application shares; axum's handlers and the consumers have the same one. Cheap to clone.
+/// What the application shares; axum's handlers and the consumers have the same one. Cheap to
+/// clone.
 #[derive(Clone)]
 struct App {
     layer: ChannelLayer,
@@ -108,8 +91,8 @@ impl Room {
 
 impl Consumer<Announcement> for Room {
     async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
-        // First join, then look: what is announced between the two is met twice, and `event` knows it again. The other way round it would be
-        // met by nobody.
+        // First join, then look: what is announced between the two is met twice, and `event` knows
+        // it again. The other way round it would be met by nobody.
         ctx.group_add(&self.group).await?;
         if let Some(latest) = ctx.state::<App>().latest(&self.group) {
             ctx.send_json(&latest).await?;
@@ -190,7 +173,8 @@ fn group(room: &str) -> Result<GroupName, Error> {
     GroupName::try_from(format!("room_{room}"))
 }
 
-/// Finds out who asks, for every route: by a header, as programs do, or by a cookie, since a browser's WebSocket can set no headers.
+/// Finds out who asks, for every route: by a header, as programs do, or by a cookie, since a
+/// browser's WebSocket can set no headers.
 async fn identify(mut request: Request, next: Next) -> Response {
     if let Some(user) = token(request.headers()).and_then(user) {
         request.extensions_mut().insert(user);
@@ -239,8 +223,9 @@ async fn serve(address: &str) -> io::Result<()> {
     axum::serve(listener, http)
         .with_graceful_shutdown(async move {
             shutdown_signal().await;
-            // Axum waits for requests only; a socket's is over with its handshake. So it is strait that ends the sockets: each `disconnect` has
-            // run when this returns, and only then axum stops accepting.
+            // Axum waits for requests only; a socket's is over with its handshake. So it is strait
+            // that ends the sockets: each `disconnect` has run when this returns, and only then
+            // axum stops accepting.
             let drained = sockets.drain(Drain::new()).await;
             tracing::info!(closed = drained.closed, "drained");
         })

@@ -6,7 +6,8 @@ use std::fmt;
 ///
 /// The registered codes a server has use for are constants here. Codes of an application's own live
 /// between 4000 and 4999: 4000–4499 mean "come back", 4500–4999 "do not", and 4000–4019 and
-/// 4500–4519 are strait's. When each code is sent is listed in [the book](crate::docs::close_codes).
+/// 4500–4519 are strait's. When each code is sent is listed in [the
+/// book](crate::docs::close_codes).
 ///
 /// ```
 /// use strait::close::CloseCode;
@@ -100,7 +101,8 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// A number that may not be sent as a close code. [`strait::Error`](crate::Error) can be made of it.
+/// A number that may not be sent as a close code. [`strait::Error`](crate::Error) can be made of
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} may not be sent as a close code: use 1000–1003, 1007–1014 or 3000–4999")]
 pub struct InvalidCloseCode(u16);
@@ -168,17 +170,19 @@ pub enum Cause {
     Panic,
     /// The peer broke the protocol: 1002, 1007 or 1009.
     Protocol,
-    /// The peer sent more than [`Config::inbound_rate`](crate::config::Config::inbound_rate) allows (1008).
+    /// The peer sent more than [`Config::inbound_rate`](crate::config::Config::inbound_rate) allows
+    /// (1008).
     RateLimit,
     /// No answer to a ping, or no progress in writing, within the deadline.
     TimeOut,
     /// The queue of outgoing frames was full, or the longest when the
     /// [node's budget](crate::ChannelLayer::budget) was used up (4008).
     SlowReader,
-    /// The queue of events waiting for the hook was full; or that of events or messages was the longest when the
-    /// [node's budget](crate::ChannelLayer::budget) was used up (1013).
+    /// The queue of events waiting for the hook was full; or that of events or messages was the
+    /// longest when the [node's budget](crate::ChannelLayer::budget) was used up (1013).
     SlowHook,
-    /// A hook ran longer than [`Config::hook_limit`](crate::config::Config::hook_limit) and was dropped (1011).
+    /// A hook ran longer than [`Config::hook_limit`](crate::config::Config::hook_limit) and was
+    /// dropped (1011).
     HookLimit,
     /// The server is shutting down (1012).
     Drain,

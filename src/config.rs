@@ -76,10 +76,12 @@ impl Config {
         }
     }
 
-    /// The longest message that is accepted, in bytes, fragments together; a longer one closes with 1009 when
-    /// its header arrives. Memory: one such message per connection while it arrives. Default: 64 KiB.
+    /// The longest message that is accepted, in bytes, fragments together; a longer one closes with
+    /// 1009 when its header arrives. Memory: one such message per connection while it arrives.
+    /// Default: 64 KiB.
     ///
-    /// A limit that answers instead of closing is yours: in `receive`, by [`Message::len`](crate::Message::len).
+    /// A limit that answers instead of closing is yours: in `receive`, by
+    /// [`Message::len`](crate::Message::len).
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
         self
@@ -91,8 +93,9 @@ impl Config {
         self
     }
 
-    /// How much may wait to be written to a peer that does not read, in frames and bytes, whichever is first.
-    /// Memory: that many bytes and the frame that overshoots. Default: 1,024 frames, 1 MiB.
+    /// How much may wait to be written to a peer that does not read, in frames and bytes, whichever
+    /// is first. Memory: that many bytes and the frame that overshoots. Default: 1,024 frames, 1
+    /// MiB.
     pub fn outgoing(mut self, frames: usize, bytes: usize) -> Self {
         self.outgoing = Bound::of(frames, bytes);
         self
@@ -113,14 +116,16 @@ impl Config {
         self
     }
 
-    /// How many messages a second a peer may send, and how many at once after a quiet time; one that sends more is closed with
-    /// 1008 and a reason that names both numbers. Pings and pongs of the peer count as messages, and so do fragments of less than
-    /// 1 KiB but for the last of a message; the close frame does not.
-    /// Neither number is below 1. Memory: 64 bytes. Default: no limit.
+    /// How many messages a second a peer may send, and how many at once after a quiet time; one
+    /// that sends more is closed with 1008 and a reason that names both numbers. Pings and pongs of
+    /// the peer count as messages, and so do fragments of less than 1 KiB but for the last of a
+    /// message; the close frame does not. Neither number is below 1. Memory: 64 bytes. Default: no
+    /// limit.
     ///
-    /// Choose the second number for what a network holds back when it stalls: a page that sends ten a second over a phone may
-    /// well deliver fifty together. What waits because a hook of this side is behind is no fault of the peer's. Messages from
-    /// before that still wait for the hook are dropped with the connection.
+    /// Choose the second number for what a network holds back when it stalls: a page that sends ten
+    /// a second over a phone may well deliver fifty together. What waits because a hook of this
+    /// side is behind is no fault of the peer's. Messages from before that still wait for the hook
+    /// are dropped with the connection.
     pub fn inbound_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.inbound_rate = Some(Rate::new(per_second, burst));
         self
@@ -139,8 +144,8 @@ impl Config {
         self
     }
 
-    /// How long `connect` may take; then it is dropped and the client is answered 503. The checks before it have as long,
-    /// together. Default: 10 s.
+    /// How long `connect` may take; then it is dropped and the client is answered 503. The checks
+    /// before it have as long, together. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -152,41 +157,46 @@ impl Config {
         self
     }
 
-    /// How long a hook may still run after its connection has ended, by either side; then it is dropped
-    /// at an `.await`. Default: 10 s.
+    /// How long a hook may still run after its connection has ended, by either side; then it is
+    /// dropped at an `.await`. Default: 10 s.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// How long a `receive` or `event` may take, together with the `error` behind it; then it is dropped at an
-    /// `.await`, and the connection is closed with 1011 and [`Cause::HookLimit`](crate::close::Cause::HookLimit).
-    /// `self` may be half-changed when `disconnect` runs. The time counts from the first wait of the hook on, and
-    /// waiting for room in [`Context::send`](crate::Context::send) is part of it. A hook that never waits pays
-    /// nothing for it, and cannot be dropped. Default: none; a hook may run as long as its connection.
+    /// How long a `receive` or `event` may take, together with the `error` behind it; then it is
+    /// dropped at an `.await`, and the connection is closed with 1011 and
+    /// [`Cause::HookLimit`](crate::close::Cause::HookLimit). `self` may be half-changed when
+    /// `disconnect` runs. The time counts from the first wait of the hook on, and waiting for room
+    /// in [`Context::send`](crate::Context::send) is part of it. A hook that never waits pays
+    /// nothing for it, and cannot be dropped. Default: none; a hook may run as long as its
+    /// connection.
     pub fn hook_limit(mut self, limit: Duration) -> Self {
         self.hook_limit = Some(limit);
         self
     }
 
-    /// How long writing may stand still before the peer counts as gone; also how long `ctx.send` waits for
-    /// room. Once the connection closes, progress is not enough: all that waits has three times this to go out, and
-    /// [`close_timeout`](Self::close_timeout) more until the connection is reset. Default: 10 s.
+    /// How long writing may stand still before the peer counts as gone; also how long `ctx.send`
+    /// waits for room. Once the connection closes, progress is not enough: all that waits has three
+    /// times this to go out, and [`close_timeout`](Self::close_timeout) more until the connection
+    /// is reset. Default: 10 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
         self
     }
 
-    /// How long to wait for the peer's close frame after ours was written; then the connection is reset. A slow reader (4008) has
-    /// the time of the whole close for both, since the kernel holds megabytes for it that go before the close frame. Default: 2 s.
+    /// How long to wait for the peer's close frame after ours was written; then the connection is
+    /// reset. A slow reader (4008) has the time of the whole close for both, since the kernel holds
+    /// megabytes for it that go before the close frame. Default: 2 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
     }
 
-    /// Compresses messages to and from clients that offer to (permessage-deflate); browsers do. With the
-    /// crate's feature `deflate`; whether it pays is told in [the book](crate::docs::deflate). Memory: none for an idle
-    /// connection, see [`Deflate`]. Default: no compression.
+    /// Compresses messages to and from clients that offer to (permessage-deflate); browsers do.
+    /// With the crate's feature `deflate`; whether it pays is told in [the
+    /// book](crate::docs::deflate). Memory: none for an idle connection, see [`Deflate`]. Default:
+    /// no compression.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, deflate: Deflate) -> Self {
         self.deflate = Some(deflate);
@@ -202,8 +212,9 @@ impl Default for Config {
 
 /// How messages are compressed, with [`Config::deflate`].
 ///
-/// Each message stands alone, in both directions (`no_context_takeover`), so that compressors belong to
-/// the worker threads and not to connections, and a broadcast is compressed once for all who use the same window.
+/// Each message stands alone, in both directions (`no_context_takeover`), so that compressors
+/// belong to the worker threads and not to connections, and a broadcast is compressed once for all
+/// who use the same window.
 ///
 /// Memory: about 380 KB for each worker thread and window in use, and 50 KB for each message that
 /// has arrived in part.
@@ -233,21 +244,23 @@ impl Deflate {
         }
     }
 
-    /// From 1, the fastest, to 9, the smallest; what is beyond counts as the nearer of the two. Default: 1.
+    /// From 1, the fastest, to 9, the smallest; what is beyond counts as the nearer of the two.
+    /// Default: 1.
     pub fn level(mut self, level: u8) -> Self {
         self.level = level.clamp(1, 9);
         self
     }
 
-    /// From how many bytes on a message is compressed; a shorter one goes as it is, and so does one that compressing would not
-    /// make shorter. Default: 256.
+    /// From how many bytes on a message is compressed; a shorter one goes as it is, and so does one
+    /// that compressing would not make shorter. Default: 256.
     pub fn min_len(mut self, bytes: usize) -> Self {
         self.min_len = bytes;
         self
     }
 
-    /// The largest window that is compressed with, as a power of two: from 9, 512 bytes, to 15, 32 KiB; what is beyond counts
-    /// as the nearer of the two. A client may ask for less. A smaller one takes less memory and finds fewer repetitions. Default: 15.
+    /// The largest window that is compressed with, as a power of two: from 9, 512 bytes, to 15, 32
+    /// KiB; what is beyond counts as the nearer of the two. A client may ask for less. A smaller
+    /// one takes less memory and finds fewer repetitions. Default: 15.
     pub fn max_window_bits(mut self, bits: u8) -> Self {
         self.max_window_bits = bits.clamp(9, 15);
         self
@@ -261,7 +274,8 @@ impl Default for Deflate {
     }
 }
 
-/// What happens to a member of a group whose queue is full when a frame or event of that group arrives.
+/// What happens to a member of a group whose queue is full when a frame or event of that group
+/// arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {

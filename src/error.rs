@@ -2,11 +2,9 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
-use crate::close::CloseCode;
-use crate::close::InvalidCloseCode;
+use crate::close::{CloseCode, InvalidCloseCode};
 
 /// Any error: what a hook may return with `?`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -17,7 +15,8 @@ pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 /// An error of strait's own.
 ///
 /// It is opaque: ask it the `is_` questions. Its text names the offender (the group, the route, the
-/// parameter, the limit) and says what to do about it; it is meant for logs and is never sent to a client.
+/// parameter, the limit) and says what to do about it; it is meant for logs and is never sent to a
+/// client.
 pub struct Error {
     kind: Box<Kind>,
 }
@@ -111,15 +110,16 @@ impl Error {
         }
     }
 
-    /// An error for a backend to return: the other side cannot be reached, and why: a text, or the error of the client library.
-    /// Asked by [`is_unavailable`](Self::is_unavailable).
+    /// An error for a backend to return: the other side cannot be reached, and why: a text, or the
+    /// error of the client library. Asked by [`is_unavailable`](Self::is_unavailable).
     pub fn unavailable(reason: impl Into<BoxError>) -> Self {
         Self::new(Kind::Unavailable {
             reason: reason.into(),
         })
     }
 
-    /// Why it is [unavailable](Self::unavailable), without saying that it is; of any other error, its text.
+    /// Why it is [unavailable](Self::unavailable), without saying that it is; of any other error,
+    /// its text.
     #[cfg(any(feature = "redis", feature = "nats"))]
     pub(crate) fn reason(&self) -> String {
         match &*self.kind {
@@ -128,15 +128,16 @@ impl Error {
         }
     }
 
-    /// An error for a backend to return when it starts: an address that makes no sense, a refused login, a server that cannot
-    /// do what is needed; also when it refuses a group. One sentence that names the offender and says what to do, and no password. Asked by
+    /// An error for a backend to return when it starts: an address that makes no sense, a refused
+    /// login, a server that cannot do what is needed; also when it refuses a group. One sentence
+    /// that names the offender and says what to do, and no password. Asked by
     /// [`is_misconfigured`](Self::is_misconfigured).
     pub fn misconfigured(what: impl Into<String>) -> Self {
         Self::new(Kind::Misconfigured { what: what.into() })
     }
 
-    /// An error for a backend to return: it cannot carry a message of this size, and what its limit is called. Asked by
-    /// [`is_too_large`](Self::is_too_large).
+    /// An error for a backend to return: it cannot carry a message of this size, and what its limit
+    /// is called. Asked by [`is_too_large`](Self::is_too_large).
     pub fn too_large(bytes: usize, limit: impl Into<String>) -> Self {
         Self::new(Kind::TooLarge {
             bytes,
@@ -150,13 +151,15 @@ impl Error {
         matches!(*self.kind, Kind::TooLarge { .. })
     }
 
-    /// A backend cannot work as it is configured, or its server refuses a group: trying again does not help before somebody changes that.
+    /// A backend cannot work as it is configured, or its server refuses a group: trying again does
+    /// not help before somebody changes that.
     #[must_use]
     pub fn is_misconfigured(&self) -> bool {
         matches!(*self.kind, Kind::Misconfigured { .. })
     }
 
-    /// A group that the [`Channel`](crate::layer::Channel) is in may have missed something. What comes next is complete again.
+    /// A group that the [`Channel`](crate::layer::Channel) is in may have missed something. What
+    /// comes next is complete again.
     #[must_use]
     pub fn is_gap(&self) -> bool {
         matches!(*self.kind, Kind::Gap { .. })
@@ -175,7 +178,8 @@ impl Error {
         matches!(*self.kind, Kind::Unavailable { .. })
     }
 
-    /// A group or channel name with forbidden characters, or a name or [key](crate::layer::Key) that is empty or too long.
+    /// A group or channel name with forbidden characters, or a name or [key](crate::layer::Key)
+    /// that is empty or too long.
     #[must_use]
     pub fn is_invalid_name(&self) -> bool {
         matches!(*self.kind, Kind::Name { .. })
@@ -210,7 +214,8 @@ impl Error {
         matches!(*self.kind, Kind::Route { .. })
     }
 
-    /// The backend does not carry this event: its type would end a consumer of Django's, or a value of it has no form there.
+    /// The backend does not carry this event: its type would end a consumer of Django's, or a value
+    /// of it has no form there.
     #[cfg(feature = "redis")]
     #[must_use]
     pub fn is_refused(&self) -> bool {
@@ -236,8 +241,8 @@ impl Error {
         }
     }
 
-    /// A wanted end, made by [`Error::close`]: an [`error`](crate::Consumer::error) hook that keeps the connection whatever fails
-    /// returns such a one all the same.
+    /// A wanted end, made by [`Error::close`]: an [`error`](crate::Consumer::error) hook that keeps
+    /// the connection whatever fails returns such a one all the same.
     #[must_use]
     pub fn is_close(&self) -> bool {
         matches!(*self.kind, Kind::Close { .. })
@@ -400,7 +405,8 @@ impl From<Infallible> for Error {
     }
 }
 
-/// An error with its causes on one line, for a log. What a client wrote may be quoted in it, so it has an end.
+/// An error with its causes on one line, for a log. What a client wrote may be quoted in it, so it
+/// has an end.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

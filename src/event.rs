@@ -5,22 +5,16 @@ use std::cell::Cell;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde::de::Error as _;
-use serde::de::MapAccess;
-use serde::de::Visitor;
-use serde_json::Map;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 
 /// An untyped event: a dictionary with a `"type"`, as in Channels.
 ///
-/// It is the default of [`Consumer`](crate::Consumer)'s parameter. A consumer that knows its events names a
-/// `#[serde(tag = "type")]` enum instead; both travel alike, as JSON objects.
+/// It is the default of [`Consumer`](crate::Consumer)'s parameter. A consumer that knows its events
+/// names a `#[serde(tag = "type")]` enum instead; both travel alike, as JSON objects.
 ///
 /// ```
 /// use strait::Event;
@@ -46,8 +40,8 @@ impl Event {
         }
     }
 
-    /// The same event with one field more; a field of that name is replaced. So is the `"type"`, by a text; by anything
-    /// else it makes an event that cannot be published.
+    /// The same event with one field more; a field of that name is replaced. So is the `"type"`, by
+    /// a text; by anything else it makes an event that cannot be published.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         match (name.into(), value.into()) {
@@ -164,7 +158,8 @@ struct Kind<'a> {
 
 /// The event as JSON, after a look that it is an object with one `"type"`, a string.
 ///
-/// It is written into a buffer of the thread's, and copied: two allocations less than a buffer that grows, and none too long.
+/// It is written into a buffer of the thread's, and copied: two allocations less than a buffer that
+/// grows, and none too long.
 pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Bytes, Error> {
     // Taken, since an event may publish another while it is written.
     let mut buffer = BUFFER.take();
@@ -182,8 +177,9 @@ pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Bytes, Error> {
 fn check(json: &[u8]) -> Result<(), Error> {
     // serde_json writes nothing else, but its types do not say so.
     let json = str::from_utf8(json).map_err(|_| Error::untyped("what is not UTF-8"))?;
-    // What serde's internally tagged enums and `Event` begin with: no second look needed, but where a flattened field, or JSON
-    // that was published as it is, may say it again. Readers disagree on which of two counts.
+    // What serde's internally tagged enums and `Event` begin with: no second look needed, but where
+    // a flattened field, or JSON that was published as it is, may say it again. Readers disagree on
+    // which of two counts.
     let is_plain = json
         .strip_prefix(r#"{"type":""#)
         .is_some_and(|rest| !rest.contains(r#""type""#) && !rest.contains(r"\u"));
@@ -207,15 +203,11 @@ mod tests {
 
     use std::collections::BTreeMap;
 
-    use serde::Serialize;
-    use serde::Serializer;
+    use serde::{Serialize, Serializer};
     use serde_json::json;
     use serde_json::value::RawValue;
 
-    use super::BUFFER;
-    use super::Event;
-    use super::KEPT;
-    use super::encode;
+    use super::{BUFFER, Event, KEPT, encode};
 
     #[test]
     fn an_event_is_an_object_with_a_string_type() {

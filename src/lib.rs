@@ -8,8 +8,10 @@
 //!   end with the connection.
 //! - **Nothing is unbounded.** Every queue has a limit, and what happens at it is written down: see
 //!   [the table below](#what-happens-when).
-//! - **Events are typed.** They decode into your enum; one that does not is ignored and closes nobody.
-//! - **Tests need no socket.** A [`Communicator`](testing::Communicator) drives the same session in memory.
+//! - **Events are typed.** They decode into your enum; one that does not is ignored and closes
+//!   nobody.
+//! - **Tests need no socket.** A [`Communicator`](testing::Communicator) drives the same session in
+//!   memory.
 //!
 //! # A whole program
 //!
@@ -114,11 +116,11 @@
 //! # Consumers
 //!
 //! A consumer implements up to six hooks: `connect` lets a client in or refuses it, `receive` gets
-//! its messages, `event` gets what groups and channels send, `gap` hears that a group may have missed
-//! something, `error` decides about a hook that failed, `disconnect` is the end. Each has a default, so `impl Consumer for Echo {}` is a
-//! consumer that accepts and ignores. The hooks of one connection never run at the same time;
-//! messages keep their order, events keep theirs. While a hook waits, the connection goes on
-//! writing, answering pings and noticing a close. → [`Consumer`]
+//! its messages, `event` gets what groups and channels send, `gap` hears that a group may have
+//! missed something, `error` decides about a hook that failed, `disconnect` is the end. Each has a
+//! default, so `impl Consumer for Echo {}` is a consumer that accepts and ignores. The hooks of one
+//! connection never run at the same time; messages keep their order, events keep theirs. While a
+//! hook waits, the connection goes on writing, answering pings and noticing a close. → [`Consumer`]
 //!
 //! # Context
 //!
@@ -139,8 +141,8 @@
 //! [`path`](Router::path) takes Django's `"ws/couriers/<int:id>/"`, [`re_path`](Router::re_path) a
 //! regular expression with named groups. The first declared route that matches the whole path wins.
 //! A route names a factory, `Fn(&Scope) -> Result<C, Reject>`: a closure, or a `new` of that form.
-//! Routers [`nest`](Router::nest), and checks, state, `Config` and allowed origins belong to a router
-//! and all below it, or to [one route](router::path). → [`Router`]
+//! Routers [`nest`](Router::nest), and checks, state, `Config` and allowed origins belong to a
+//! router and all below it, or to [one route](router::path). → [`Router`]
 //!
 //! # Groups and channels
 //!
@@ -192,15 +194,16 @@
 //! # Serving
 //!
 //! [`Server`] binds, serves and stops in good order at SIGTERM or Ctrl-C, with an axum router as
-//! [`fallback`](Server::fallback) for plain HTTP on the same port. In a program that has a server already,
-//! [`Router::into_service`] makes a `tower` service, with a handle that counts and drains its sockets; there,
-//! wait for [`shutdown_signal`](server::shutdown_signal) and drain. → [`service`], [`server`]
+//! [`fallback`](Server::fallback) for plain HTTP on the same port. In a program that has a server
+//! already, [`Router::into_service`] makes a `tower` service, with a handle that counts and drains
+//! its sockets; there, wait for [`shutdown_signal`](server::shutdown_signal) and drain. →
+//! [`service`], [`server`]
 //!
-//! strait logs through `tracing`: errors at ERROR, refused origins at WARN, other refusals at DEBUG. Lines that clients can cause are
-//! [sampled](docs::metrics#what-the-log-samples). Without a subscriber nothing is logged: begin `main` with
-//! `tracing_subscriber::fmt::init()`, and look with
-//! `RUST_LOG=strait=debug` when something does not arrive. With `tracing-subscriber`'s feature `env-filter`,
-//! start with `RUST_LOG=info`, since the default there is errors only.
+//! strait logs through `tracing`: errors at ERROR, refused origins at WARN, other refusals at
+//! DEBUG. Lines that clients can cause are [sampled](docs::metrics#what-the-log-samples). Without a
+//! subscriber nothing is logged: begin `main` with `tracing_subscriber::fmt::init()`, and look with
+//! `RUST_LOG=strait=debug` when something does not arrive. With `tracing-subscriber`'s feature
+//! `env-filter`, start with `RUST_LOG=info`, since the default there is errors only.
 //!
 //! # Testing
 //!
@@ -246,15 +249,17 @@
 //! - After a panic, or a hook cut off by its time limit, `self` may be half-changed when
 //!   `disconnect` runs. A program built with `panic = "abort"` has no isolation between
 //!   connections.
-//! - The wording of errors and log lines is no promise, and a default may change with a minor version.
-//! - Several processes need a backend: Redis, also beside a Django on the same Redis, or NATS: see [the chapter](docs::backends).
-//!   The [`Backend`](layer::Backend) trait still grows. Not there yet: history and resume, presence, TLS, the client's address
-//!   behind a proxy.
+//! - The wording of errors and log lines is no promise, and a default may change with a minor
+//!   version.
+//! - Several processes need a backend: Redis, also beside a Django on the same Redis, or NATS: see
+//!   [the chapter](docs::backends). The [`Backend`](layer::Backend) trait still grows. Not there
+//!   yet: history and resume, presence, TLS, the client's address behind a proxy.
 //!
 //! # Cargo features
 //!
 //! - `deflate` (off by default): [compression](docs::deflate), permessage-deflate.
-//! - `metrics` (off by default): what happens to connections is [counted](docs::metrics) through the `metrics` facade.
+//! - `metrics` (off by default): what happens to connections is [counted](docs::metrics) through
+//!   the `metrics` facade.
 //! - `nats` (off by default): the [backend](docs::backends) over NATS.
 //! - `redis` (off by default): the [backends](docs::backends) over Redis, those beside Django, too.
 //!
@@ -262,16 +267,20 @@
 //!
 //! - [From Django Channels](docs::from_channels): the same consumer in both, a table of names,
 //!   every difference.
-//! - [Backends](docs::backends): which one for several processes, what happens while it is away, how to write another.
-//! - [Beside Django](docs::django): Django keeps its pages, strait holds the sockets, on the same Redis.
+//! - [Backends](docs::backends): which one for several processes, what happens while it is away,
+//!   how to write another.
+//! - [Beside Django](docs::django): Django keeps its pages, strait holds the sockets, on the same
+//!   Redis.
 //! - [Close codes](docs::close_codes): when each is sent, and what a client should do.
 //! - [Compression](docs::deflate): whether it pays, what it costs.
-//! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, what to look at before you go live, and what meets
-//!   all clients after a restart.
+//! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, what to look at
+//!   before you go live, and what meets all clients after a restart.
 //! - [Metrics](docs::metrics): what is counted, and by which names.
-//! - [Architecture](docs::architecture): the floors of the source, the way of a message, who owns what.
+//! - [Architecture](docs::architecture): the floors of the source, the way of a message, who owns
+//!   what.
 //!
-//! The examples: `echo`, `chat`, `order_tracking`, `beside_django`, `inside_axum`, and `hub`, which the benchmarks measure.
+//! The examples: `echo`, `chat`, `order_tracking`, `beside_django`, `inside_axum`, and `hub`, which
+//! the benchmarks measure.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -305,14 +314,10 @@ mod websocket;
 mod yield_now;
 
 pub use close::Closed;
-pub use consumer::Consumer;
-pub use consumer::Context;
-pub use error::BoxError;
-pub use error::Error;
-pub use error::Result;
+pub use consumer::{Consumer, Context};
+pub use error::{BoxError, Error, Result};
 pub use event::Event;
-pub use handshake::Accept;
-pub use handshake::Reject;
+pub use handshake::{Accept, Reject};
 pub use layer::ChannelLayer;
 pub use message::Message;
 pub use router::Router;

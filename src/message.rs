@@ -33,7 +33,8 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// When the value does not encode as JSON (a map whose keys are not strings, a failing `Serialize`).
+    /// When the value does not encode as JSON (a map whose keys are not strings, a failing
+    /// `Serialize`).
     pub fn from_json<T: Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         serde_json::to_string(value)
             .map(Self::Text)
@@ -44,7 +45,8 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// When the text does not decode (from a hook it closes with 1007) or the message is binary (1003).
+    /// When the text does not decode (from a hook it closes with 1007) or the message is binary
+    /// (1003).
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match self {
             Self::Text(text) => serde_json::from_str(text)

@@ -1,7 +1,8 @@
-//! What is counted, by fixed names, for the recorder that the program has installed; without the feature `metrics`, nothing.
+//! What is counted, by fixed names, for the recorder that the program has installed; without the
+//! feature `metrics`, nothing.
 //!
-//! Each function is called where something ends or goes wrong, never for each message, and never under a lock, since the
-//! recorder is the program's.
+//! Each function is called where something ends or goes wrong, never for each message, and never
+//! under a lock, since the recorder is the program's.
 
 #[cfg(feature = "metrics")]
 use metrics::Unit;
@@ -20,7 +21,8 @@ use http::StatusCode;
 use crate::close::Cause;
 use crate::close::Closed;
 
-/// Tells the recorder what each name means. It keeps the last it is told, so this may be called again.
+/// Tells the recorder what each name means. It keeps the last it is told, so this may be called
+/// again.
 pub(crate) fn describe() {
     #[cfg(feature = "metrics")]
     {
@@ -75,8 +77,8 @@ pub(crate) fn frames_dropped(frames: u32) {
     let _ = frames;
 }
 
-/// Events found a full queue, in a group whose policy is to drop or at a channel without a socket; or waited at such a channel
-/// when the node's budget was used up.
+/// Events found a full queue, in a group whose policy is to drop or at a channel without a socket;
+/// or waited at such a channel when the node's budget was used up.
 pub(crate) fn events_dropped(events: u32) {
     #[cfg(feature = "metrics")]
     counter!(EVENTS_DROPPED).increment(events.into());

@@ -1,11 +1,11 @@
-//! Names of groups and channels, and keys of values within a group: checked once, when they are made.
+//! Names of groups and channels, and keys of values within a group: checked once, when they are
+//! made.
 
 use std::fmt;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use sha1::Digest;
-use sha1::Sha1;
+use sha1::{Digest, Sha1};
 
 use crate::error::Error;
 
@@ -33,8 +33,8 @@ impl GroupName {
     /// would have 100 characters or more is cut to 57, followed by `..` and the SHA-1 of the text.
     ///
     /// If a user chooses the text, **always put it behind a prefix of your own**, as in
-    /// `GroupName::encode(&format!("room_{room}"))`. Otherwise the user can name any of your groups:
-    /// the text `staff` is the group `staff`.
+    /// `GroupName::encode(&format!("room_{room}"))`. Otherwise the user can name any of your
+    /// groups: the text `staff` is the group `staff`.
     #[must_use]
     pub fn encode(text: &str) -> Self {
         let mut name = String::with_capacity(text.len());
@@ -71,9 +71,10 @@ impl GroupName {
 /// The name of one channel: a consumer's, or one made by
 /// [`ChannelLayer::new_channel`](crate::ChannelLayer::new_channel).
 ///
-/// It is `specific.<node>!<number>-<secret>`, all parts hexadecimal: the node that made it, the channel there, and 64 bits that
-/// cannot be guessed from other names. So who knows one channel's name can send to that one alone. As in Channels the alphabet
-/// is a group's and one `!`, and there are fewer than 100 characters.
+/// It is `specific.<node>!<number>-<secret>`, all parts hexadecimal: the node that made it, the
+/// channel there, and 64 bits that cannot be guessed from other names. So who knows one channel's
+/// name can send to that one alone. As in Channels the alphabet is a group's and one `!`, and there
+/// are fewer than 100 characters.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
 
@@ -121,8 +122,8 @@ pub(crate) struct ChannelAddress {
 
 /// What [`latest`](crate::layer::Publish::latest) goes by: 1 to 99 bytes of any text.
 ///
-/// Strings convert into it. It names a value within a group, so it is never part of a backend's topic, and has no alphabet. A clone
-/// shares the text.
+/// Strings convert into it. It names a value within a group, so it is never part of a backend's
+/// topic, and has no alphabet. A clone shares the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
 
@@ -238,15 +239,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::any;
-    use proptest::prop_assert;
-    use proptest::prop_assert_eq;
-    use proptest::prop_oneof;
     use proptest::test_runner::TestRunner;
+    use proptest::{prop_assert, prop_assert_eq, prop_oneof};
 
-    use super::ChannelAddress;
-    use super::ChannelName;
-    use super::GroupName;
-    use super::Key;
+    use super::{ChannelAddress, ChannelName, GroupName, Key};
 
     #[test]
     fn keys_are_short_and_of_any_text() {

@@ -34,8 +34,9 @@ impl Rate {
     }
 }
 
-/// A token bucket, kept as the moment at which it is full again: each token taken moves that moment by one interval, and
-/// there is none left where it is more than a whole burst away. Nothing has to be refilled.
+/// A token bucket, kept as the moment at which it is full again: each token taken moves that moment
+/// by one interval, and there is none left where it is more than a whole burst away. Nothing has to
+/// be refilled.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     interval: Duration,
@@ -77,8 +78,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// From now until [`caught_up`](Self::caught_up), tokens are kept beyond the burst: what arrives at the agreed rate while
-    /// nobody looks is found all at once.
+    /// From now until [`caught_up`](Self::caught_up), tokens are kept beyond the burst: what
+    /// arrives at the agreed rate while nobody looks is found all at once.
     pub(crate) fn rest(&mut self, now: Instant) {
         if !self.rests {
             self.full_at = self.full_at.max(now);
@@ -100,12 +101,10 @@ mod tests {
 
     use proptest::prelude::any;
     use proptest::prop_assert;
-    use proptest::test_runner::Config;
-    use proptest::test_runner::TestRunner;
+    use proptest::test_runner::{Config, TestRunner};
     use tokio::time::Instant;
 
-    use super::Bucket;
-    use super::Rate;
+    use super::{Bucket, Rate};
 
     /// How many tokens there are at this moment.
     fn taken(bucket: &mut Bucket, now: Instant) -> usize {
@@ -154,7 +153,8 @@ mod tests {
         assert_eq!(taken(&mut bucket, end + Duration::from_secs(120)), 5);
     }
 
-    /// An hour at exactly the rate, each a little early or late as networks are: within the burst nobody is over.
+    /// An hour at exactly the rate, each a little early or late as networks are: within the burst
+    /// nobody is over.
     #[test]
     fn an_hour_at_the_rate_is_never_over_it() {
         let mut runner = TestRunner::new(Config::with_cases(64));

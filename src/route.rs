@@ -8,23 +8,17 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
-use crate::consumer::Consumer;
-use crate::consumer::DynConsumer;
-use crate::consumer::erase;
-use crate::handshake::Check;
-use crate::handshake::Origins;
-use crate::handshake::Reject;
-use crate::handshake::check;
+use crate::consumer::{Consumer, DynConsumer, erase};
+use crate::handshake::{Check, Origins, Reject, check};
 use crate::layer::ChannelLayer;
-use crate::scope::Scope;
-use crate::scope::State;
-use crate::urls::Converters;
-use crate::urls::Pattern;
-use crate::urls::PatternError;
+use crate::scope::{Scope, State};
+use crate::urls::{Converters, Pattern, PatternError};
 
-/// A route that is not on a router yet: [`path`] and [`re_path`] make one, [`Router::route`](crate::Router::route) takes it.
+/// A route that is not on a router yet: [`path`] and [`re_path`] make one,
+/// [`Router::route`](crate::Router::route) takes it.
 ///
-/// Each option holds for this route alone and goes before the router's own; checks run after the router's.
+/// Each option holds for this route alone and goes before the router's own; checks run after the
+/// router's.
 #[must_use = "a route leads nowhere until a router has it"]
 pub struct Route {
     spec: Spec,
@@ -32,7 +26,8 @@ pub struct Route {
     pub(crate) options: Options,
 }
 
-/// A pattern as it was written. It is read when a router takes it, since the converters are the router's.
+/// A pattern as it was written. It is read when a router takes it, since the converters are the
+/// router's.
 #[derive(Debug)]
 enum Spec {
     Path(String),
@@ -49,7 +44,8 @@ pub(crate) struct Options {
     pub(crate) layer: Option<ChannelLayer>,
 }
 
-/// A route for paths of this form, as [`Router::path`](crate::Router::path) declares one, with options of its own.
+/// A route for paths of this form, as [`Router::path`](crate::Router::path) declares one, with
+/// options of its own.
 ///
 /// ```
 /// use strait::{Consumer, Reject, Router};
@@ -77,8 +73,8 @@ where
     Route::new(Spec::Path(pattern.to_owned()), factory)
 }
 
-/// A route for paths that match this regular expression, as [`Router::re_path`](crate::Router::re_path) declares one, with
-/// options of its own. See [`path`].
+/// A route for paths that match this regular expression, as
+/// [`Router::re_path`](crate::Router::re_path) declares one, with options of its own. See [`path`].
 pub fn re_path<F, C, E>(pattern: &str, factory: F) -> Route
 where
     F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
@@ -112,14 +108,15 @@ impl Route {
         self
     }
 
-    /// The channel layer of this route. See [`Router::channel_layer`](crate::Router::channel_layer).
+    /// The channel layer of this route. See
+    /// [`Router::channel_layer`](crate::Router::channel_layer).
     pub fn channel_layer(mut self, layer: ChannelLayer) -> Self {
         self.options.layer = Some(layer);
         self
     }
 
-    /// Limits and deadlines of this route's connections, in place of the router's, all together. See
-    /// [`Router::config`](crate::Router::config).
+    /// Limits and deadlines of this route's connections, in place of the router's, all together.
+    /// See [`Router::config`](crate::Router::config).
     pub fn config(mut self, config: Config) -> Self {
         self.options.config = Some(config);
         self
@@ -131,7 +128,8 @@ impl Route {
         self
     }
 
-    /// Adds a check for this route; it runs after the router's. See [`Router::check`](crate::Router::check).
+    /// Adds a check for this route; it runs after the router's. See
+    /// [`Router::check`](crate::Router::check).
     pub fn check<F, Fut>(mut self, function: F) -> Self
     where
         F: Fn(Scope) -> Fut + Send + Sync + 'static,

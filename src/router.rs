@@ -7,28 +7,16 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
-use crate::consumer::Consumer;
-use crate::consumer::DynConsumer;
+use crate::consumer::{Consumer, DynConsumer};
 use crate::error::Error;
-use crate::handshake::Check;
-use crate::handshake::Limits;
-use crate::handshake::Origins;
-use crate::handshake::Reject;
-use crate::handshake::check;
+use crate::handshake::{Check, Limits, Origins, Reject, check};
 use crate::layer::ChannelLayer;
 use crate::mailbox::Terms;
-use crate::route::Endpoint;
-use crate::route::Options;
-use crate::scope::Mount;
-use crate::scope::Scope;
-use crate::urls::Converters;
-use crate::urls::Params;
-use crate::urls::Pattern;
-use crate::urls::Table;
+use crate::route::{Endpoint, Options};
+use crate::scope::{Mount, Scope};
+use crate::urls::{Converters, Params, Pattern, Table};
 
-pub use crate::route::Route;
-pub use crate::route::path;
-pub use crate::route::re_path;
+pub use crate::route::{Route, path, re_path};
 pub use crate::urls::Converter;
 
 /// Maps URLs to consumers, as Django's `websocket_urlpatterns` do.
@@ -195,7 +183,8 @@ impl Router {
     ///
     /// # Panics
     ///
-    /// On a bad prefix, or a router with [`limits`](Self::limits), at the caller's line. See [`try_nest`](Self::try_nest).
+    /// On a bad prefix, or a router with [`limits`](Self::limits), at the caller's line. See
+    /// [`try_nest`](Self::try_nest).
     #[track_caller]
     pub fn nest(self, prefix: &str, router: Self) -> Self {
         or_panic(self.try_nest(prefix, router))
@@ -205,7 +194,8 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// Names the prefix, the place in it, and what to do; also where the nested router has [`limits`](Self::limits).
+    /// Names the prefix, the place in it, and what to do; also where the nested router has
+    /// [`limits`](Self::limits).
     pub fn try_nest(mut self, prefix: &str, router: Self) -> Result<Self, Error> {
         if router.limits.is_some() {
             return Err(Error::route(format!(
@@ -220,8 +210,8 @@ impl Router {
         Ok(self)
     }
 
-    /// Registers a converter for `<name:parameter>` in the `path` patterns that are declared after it on
-    /// this router; a nested router has converters of its own.
+    /// Registers a converter for `<name:parameter>` in the `path` patterns that are declared after
+    /// it on this router; a nested router has converters of its own.
     ///
     /// # Panics
     ///
@@ -250,18 +240,19 @@ impl Router {
         self
     }
 
-    /// The channel layer of all consumers. Who publishes from elsewhere keeps a clone of the same layer.
-    /// Default: a [memory](ChannelLayer::memory) layer of the router's own, which only its consumers reach.
+    /// The channel layer of all consumers. Who publishes from elsewhere keeps a clone of the same
+    /// layer. Default: a [memory](ChannelLayer::memory) layer of the router's own, which only its
+    /// consumers reach.
     ///
-    /// Where a publish reaches 0 [`receivers`](crate::layer::Published::receivers) although somebody is in
-    /// the group, it went to another layer.
+    /// Where a publish reaches 0 [`receivers`](crate::layer::Published::receivers) although
+    /// somebody is in the group, it went to another layer.
     pub fn channel_layer(mut self, layer: ChannelLayer) -> Self {
         self.options.layer = Some(layer);
         self
     }
 
-    /// Limits and deadlines of the connections. A nested router's take the place of these, all together.
-    /// Default: [`Config::new`].
+    /// Limits and deadlines of the connections. A nested router's take the place of these, all
+    /// together. Default: [`Config::new`].
     pub fn config(mut self, config: Config) -> Self {
         self.options.config = Some(config);
         self
@@ -269,9 +260,10 @@ impl Router {
 
     /// Limits on the connections of the whole service that this router becomes. Default: none.
     ///
-    /// They hold wherever the router goes: in a [`Server`](crate::Server), a [service](Self::into_service), a
-    /// [`Communicator`](crate::testing::Communicator). Only the outermost router may have them, since a limit that counts a
-    /// part of the connections protects nothing: [`nest`](Self::nest) refuses a router that has some.
+    /// They hold wherever the router goes: in a [`Server`](crate::Server), a
+    /// [service](Self::into_service), a [`Communicator`](crate::testing::Communicator). Only the
+    /// outermost router may have them, since a limit that counts a part of the connections protects
+    /// nothing: [`nest`](Self::nest) refuses a router that has some.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
@@ -288,8 +280,8 @@ impl Router {
     }
 
     /// Adds a check that runs before a consumer is made: an asynchronous function of the scope that
-    /// may reject. What it finds out (a user) it hands on with [`Scope::insert_extension`]; [the chapter
-    /// on Channels](crate::docs::from_channels#authentication) has an example.
+    /// may reject. What it finds out (a user) it hands on with [`Scope::insert_extension`]; [the
+    /// chapter on Channels](crate::docs::from_channels#authentication) has an example.
     ///
     /// It holds for every route of this router and of those nested in it, wherever they were
     /// declared. For a check on one route only, give it to that [`route`](Self::route); on some,

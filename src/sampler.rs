@@ -1,8 +1,7 @@
 //! [`LogSampler`]: rate-limited logging, for whatever a client can cause without bound.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,10 +9,12 @@ use tokio::time::Instant;
 use crate::metrics::log_event;
 use crate::rate::Bucket;
 
-/// Decides which occurrences of an event are logged: a burst at once, then one in each [`INTERVAL`]. The metric counts all.
+/// Decides which occurrences of an event are logged: a burst at once, then one in each
+/// [`INTERVAL`]. The metric counts all.
 ///
-/// Each owner (a route, a service, a layer) has its own, so that a flood on one route does not hide the errors of another.
-/// Events are named by literals, so it holds a few entries at most. It is used through [`sampled!`].
+/// Each owner (a route, a service, a layer) has its own, so that a flood on one route does not hide
+/// the errors of another. Events are named by literals, so it holds a few entries at most. It is
+/// used through [`sampled!`].
 #[derive(Debug)]
 pub(crate) struct LogSampler {
     burst: u32,
@@ -63,10 +64,11 @@ impl LogSampler {
     }
 }
 
-/// Logs as the macros of `tracing` do, if the sampler admits it: `sampled!(log, warn, "bad_message", path, "a message …")`.
+/// Logs as the macros of `tracing` do, if the sampler admits it:
+/// `sampled!(log, warn, "bad_message", path, "a message …")`.
 ///
-/// The line has the event's name, by which the metric counts it, and how many were suppressed since the last line. The
-/// values of the line are evaluated only if it is logged.
+/// The line has the event's name, by which the metric counts it, and how many were suppressed since
+/// the last line. The values of the line are evaluated only if it is logged.
 macro_rules! sampled {
     ($log:expr, $level:ident, $event:literal, $($line:tt)+) => {
         if let Some(suppressed) = $log.admit($event) {
@@ -84,9 +86,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 mod tests {
     use tokio::time::advance;
 
-    use super::BURST;
-    use super::INTERVAL;
-    use super::LogSampler;
+    use super::{BURST, INTERVAL, LogSampler};
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_logged_then_one_per_interval_with_the_number_suppressed() {

@@ -1,30 +1,21 @@
 //! [`Scope`]: what is known of a connection from its request, its route and the checks before it.
 
-use std::any::Any;
-use std::any::TypeId;
-use std::any::type_name;
+use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
-use std::net::SocketAddrV6;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::PoisonError;
-use std::sync::RwLock;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use http::Extensions;
-use http::HeaderMap;
-use http::HeaderName;
-use http::Uri;
-use http::header;
+use http::{Extensions, HeaderMap, HeaderName, Uri, header};
 use percent_encoding::percent_decode_str;
 
 use crate::error::Error;
 use crate::urls::Params;
 
-/// What is known of a connection: its request, the parameters of its route, and the application's state.
+/// What is known of a connection: its request, the parameters of its route, and the application's
+/// state.
 ///
 /// A clone is cheap and shows the same scope, so that an asynchronous check takes it by value. The
 /// request is kept as a compact copy, since the server's own would pin its whole read buffer for as
@@ -36,7 +27,8 @@ struct Inner {
     head: Head,
     params: Params,
     mount: Arc<Mount>,
-    /// What middleware put on the request and what checks add; written before `connect`, then only read.
+    /// What middleware put on the request and what checks add; written before `connect`, then only
+    /// read.
     extensions: RwLock<Extensions>,
 }
 
@@ -109,16 +101,17 @@ impl Scope {
         })
     }
 
-    /// The first header of this name, in any case; `None` when there is none or it is not UTF-8. All of
-    /// them are among [`headers`](Self::headers).
+    /// The first header of this name, in any case; `None` when there is none or it is not UTF-8.
+    /// All of them are among [`headers`](Self::headers).
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.header_values(name).next()?;
         str::from_utf8(value).ok()
     }
 
-    /// The headers in the order of arrival of their names, names in lower case. Those that only made the
-    /// handshake (`Connection`, `Upgrade`, `Sec-WebSocket-Key`, `Sec-WebSocket-Version`) are not kept.
+    /// The headers in the order of arrival of their names, names in lower case. Those that only
+    /// made the handshake (`Connection`, `Upgrade`, `Sec-WebSocket-Key`, `Sec-WebSocket-Version`)
+    /// are not kept.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.head.headers()
     }
@@ -202,7 +195,8 @@ impl Scope {
     ///
     /// # Panics
     ///
-    /// When the router has no state of this type. [`try_state`](Self::try_state) answers `None` instead.
+    /// When the router has no state of this type. [`try_state`](Self::try_state) answers `None`
+    /// instead.
     #[must_use]
     #[track_caller]
     pub fn state<T: Send + Sync + 'static>(&self) -> &T {
@@ -262,7 +256,8 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// Values of the application's own types, one of each: what [`Router::state`](crate::Router::state) collects.
+/// Values of the application's own types, one of each: what [`Router::state`](crate::Router::state)
+/// collects.
 #[derive(Clone, Default)]
 pub(crate) struct State(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
@@ -289,8 +284,8 @@ impl fmt::Debug for State {
     }
 }
 
-/// The request's head in one allocation: the peer's address, the path as it was sent, the query, the path decoded where
-/// that changed it, then each header as two lengths, name and value.
+/// The request's head in one allocation: the peer's address, the path as it was sent, the query,
+/// the path decoded where that changed it, then each header as two lengths, name and value.
 struct Head {
     bytes: Box<[u8]>,
     peer_len: u8,
@@ -428,11 +423,7 @@ mod tests {
 
     use std::sync::Arc;
 
-    use super::Params;
-    use super::Scope;
-    use super::decode_path;
-    use super::read_address;
-    use super::written_address;
+    use super::{Params, Scope, decode_path, read_address, written_address};
 
     fn scope(uri: &str) -> Scope {
         let request = http::Request::builder()

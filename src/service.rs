@@ -27,12 +27,14 @@
 //! # }
 //! ```
 //!
-//! While the drain runs, axum goes on accepting HTTP; only handshakes are answered 503. It stops when the drain has ended.
+//! While the drain runs, axum goes on accepting HTTP; only handshakes are answered 503. It stops
+//! when the drain has ended.
 //!
 //! # The client's address
 //!
-//! It is axum that knows it. [`Scope::peer`] and [`Limits::per_ip`](crate::handshake::Limits::per_ip) see it where a middleware
-//! puts it on the request:
+//! It is axum that knows it. [`Scope::peer`] and
+//! [`Limits::per_ip`](crate::handshake::Limits::per_ip) see it where a middleware puts it on the
+//! request:
 //!
 //! ```no_run
 //! use std::net::SocketAddr;
@@ -64,25 +66,17 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::HeaderValue;
-use http::Request;
-use http::Response;
-use http::StatusCode;
-use http::header;
 use http::request::Parts;
-use http_body::Frame;
-use http_body::SizeHint;
-use http_body_util::BodyExt;
-use http_body_util::Full;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::upgrade::OnUpgrade;
-use hyper::upgrade::Upgraded;
+use http_body_util::{BodyExt, Full};
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
 use serde::de::DeserializeOwned;
@@ -91,43 +85,24 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use crate::consumer::Consumer;
-use crate::consumer::DynConsumer;
-use crate::error::BoxError;
-use crate::error::Error;
-use crate::error::chain;
-use crate::error::excerpt;
-use crate::handshake::Opening;
-use crate::handshake::Refusal;
-use crate::handshake::Reject;
-use crate::handshake::agree_on_extensions;
-use crate::handshake::switching_protocols;
-use crate::metrics::describe;
-use crate::metrics::handshake_refused;
-use crate::router::Router;
-use crate::router::Routes;
-use crate::router::Settled;
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
-use crate::scope::Peer;
-use crate::scope::Scope;
-use crate::scope::decode_path;
-use crate::session::Admission;
-use crate::session::Handover;
-use crate::session::Transport;
-use crate::session::open;
+use crate::consumer::{Consumer, DynConsumer};
+use crate::error::{BoxError, Error, chain, excerpt};
+use crate::handshake::{Opening, Refusal, Reject, agree_on_extensions, switching_protocols};
+use crate::metrics::{describe, handshake_refused};
+use crate::router::{Router, Routes, Settled};
+use crate::sampler::{LogSampler, sampled};
+use crate::scope::{Peer, Scope, decode_path};
+use crate::session::{Admission, Handover, Transport, open};
 
-pub use crate::session::Drain;
-pub use crate::session::Drained;
-pub use crate::session::Sockets;
+pub use crate::session::{Drain, Drained, Sockets};
 
 /// A router that serves. Made by [`Router::into_service`]; a clone serves the same.
 ///
 /// Any request is answered: a handshake with 101 and a session, an unknown path with 404, another
-/// request to a known path with 426, a refused one as its [`Reject`] says. The answer to a refused upgrade has
-/// `Connection: close`. It is mounted where its
-/// routes' paths arrive: under axum's `route_service` or `fallback_service` they arrive whole,
-/// under `nest_service` without the prefix.
+/// request to a known path with 426, a refused one as its [`Reject`] says. The answer to a refused
+/// upgrade has `Connection: close`. It is mounted where its routes' paths arrive: under axum's
+/// `route_service` or `fallback_service` they arrive whole, under `nest_service` without the
+/// prefix.
 #[derive(Clone)]
 pub struct WebSocketService {
     routes: Arc<Routes>,
@@ -135,7 +110,8 @@ pub struct WebSocketService {
 }
 
 impl Router {
-    /// The router as a service, for axum or hyper, and the handle that counts and drains its connections.
+    /// The router as a service, for axum or hyper, and the handle that counts and drains its
+    /// connections.
     ///
     /// # Panics
     ///
@@ -168,8 +144,9 @@ impl Router {
 
 /// One consumer as a service, for any path: what another router has matched already.
 ///
-/// The scope has no route parameters; what the other router found travels in the request's extensions
-/// ([`Scope::extension`]) or in the path. State, limits, origins and a channel layer that others publish on belong to a router:
+/// The scope has no route parameters; what the other router found travels in the request's
+/// extensions ([`Scope::extension`]) or in the path. State, limits, origins and a channel layer
+/// that others publish on belong to a router:
 /// `Router::new().re_path("(?s).*", factory).channel_layer(layer).into_service()` is this with one.
 pub fn endpoint<F, C, E>(factory: F) -> (WebSocketService, Sockets)
 where
@@ -187,8 +164,8 @@ impl WebSocketService {
         decode_path(raw_path).is_some_and(|path| self.routes.find(&path).is_some())
     }
 
-    /// Whether this request is for the routes rather than for what stands beside them: by its path; where that is not UTF-8,
-    /// by whether it is a handshake.
+    /// Whether this request is for the routes rather than for what stands beside them: by its path;
+    /// where that is not UTF-8, by whether it is a handshake.
     pub(crate) fn is_for_routes<B>(&self, request: &Request<B>) -> bool {
         let path = request.uri().path();
         self.has_route(path)
@@ -209,7 +186,8 @@ impl WebSocketService {
             handshake_refused(response.status());
             self.tell_refusal(request.uri.path(), response.status());
             if request.headers.contains_key(header::UPGRADE) {
-                // A client that wanted a WebSocket has no other use for the connection, and some would wait on it.
+                // A client that wanted a WebSocket has no other use for the connection, and some
+                // would wait on it.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().append(header::CONNECTION, close);
             }
@@ -253,7 +231,8 @@ impl WebSocketService {
         if matches!(stream, Incoming::Nowhere) {
             return Err(no_upgrade(&path, route.terms.log()));
         }
-        // Nothing before this counts against the limits; nothing of the application's runs before it.
+        // Nothing before this counts against the limits; nothing of the application's runs before
+        // it.
         let address = request
             .extensions
             .get::<Peer>()

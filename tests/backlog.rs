@@ -1,4 +1,5 @@
-//! A storm of connections before the server has come round to the first: all are let in by the kernel at once.
+//! A storm of connections before the server has come round to the first: all are let in by the
+//! kernel at once.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
@@ -7,10 +8,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use rustix::process::Resource;
-use rustix::process::Rlimit;
-use rustix::process::getrlimit;
-use rustix::process::setrlimit;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use strait::Server;
 
 #[tokio::test]

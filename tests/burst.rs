@@ -1,7 +1,9 @@
-//! A burst to many sockets: every delivery counted, each publisher's order kept, and one order for all members.
+//! A burst to many sockets: every delivery counted, each publisher's order kept, and one order for
+//! all members.
 //!
-//! The thousand are in memory, so that no limit of file descriptors stands in the way; fewer are over TCP, where whoever delivers writes
-//! to the socket itself. Readers drain while the burst goes on.
+//! The thousand are in memory, so that no limit of file descriptors stands in the way; fewer are
+//! over TCP, where whoever delivers writes to the socket itself. Readers drain while the burst goes
+//! on.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -12,8 +14,7 @@ mod servers;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "redis")]
@@ -25,23 +26,12 @@ use rustix::process::getrlimit;
 #[cfg(feature = "redis")]
 use rustix::process::setrlimit;
 use serde_json::json;
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
 use strait::service::WebSocketService;
-use strait::testing::Communicator;
-use strait::testing::TestServer;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::io::DuplexStream;
+use strait::testing::{Communicator, TestServer};
+use strait::{Accept, ChannelLayer, Consumer, Context, Event, Message, Reject, Router};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::task::yield_now;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use client::Client;
@@ -71,7 +61,8 @@ async fn sockets_over_tcp_get_all_of_a_burst_in_one_order() {
     server.stop().await;
 }
 
-/// Published at one node, read at another. Nobody waits there: what was too much would be a gap, and missing in the count.
+/// Published at one node, read at another. Nobody waits there: what was too much would be a gap,
+/// and missing in the count.
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis"]
@@ -204,7 +195,8 @@ impl Sent {
     }
 }
 
-/// Four publishers at once: 300 broadcasts and 300 events together, each taking turns between the two. Ten messages cost a permit.
+/// Four publishers at once: 300 broadcasts and 300 events together, each taking turns between the
+/// two. Ten messages cost a permit.
 async fn burst(layer: &ChannelLayer, receivers: RangeInclusive<usize>, pace: &Arc<Semaphore>) {
     let mut publishers = JoinSet::new();
     for publisher in 0..PUBLISHERS {

@@ -1,12 +1,11 @@
-//! The conformance suite: on the memory backend, on one whose deliveries never wait, and on backends that are wrong in one thing
-//! each, which it must find.
+//! The conformance suite: on the memory backend, on one whose deliveries never wait, and on
+//! backends that are wrong in one thing each, which it must find.
 
 mod bus;
 
 use std::panic::AssertUnwindSafe;
 
-use bus::Bus;
-use bus::Fault;
+use bus::{Bus, Fault};
 use futures::FutureExt;
 use strait::ChannelLayer;
 use strait::backends::Memory;

@@ -1,4 +1,5 @@
-//! permessage-deflate as a client sees it: the answer to its offer, frames both ways, groups with members of every kind, bombs.
+//! permessage-deflate as a client sees it: the answer to its offer, frames both ways, groups with
+//! members of every kind, bombs.
 
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
@@ -9,41 +10,19 @@ use std::fs;
 use std::future::poll_fn;
 use std::pin::pin;
 
-use flate2::Compress;
-use flate2::Compression;
-use flate2::Decompress;
-use flate2::FlushCompress;
-use flate2::FlushDecompress;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use serde_json::json;
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::config::Config;
-use strait::config::Deflate;
+use strait::config::{Config, Deflate};
 use strait::service::WebSocketService;
-use strait::testing::Communicator;
-use strait::testing::TestServer;
+use strait::testing::{Communicator, TestServer};
+use strait::{Accept, ChannelLayer, Consumer, Context, Event, Message, Reject, Router};
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 
-use client::BINARY;
-use client::CLOSE;
-use client::CONTINUATION;
-use client::Client;
-use client::FIN;
-use client::Frame;
-use client::PING;
-use client::PONG;
-use client::RSV1;
-use client::TEXT;
-use client::fragment;
-use client::frame;
-use client::request;
+use client::{
+    BINARY, CLOSE, CONTINUATION, Client, FIN, Frame, PING, PONG, RSV1, TEXT, fragment, frame,
+    request,
+};
 
 const EXTENSIONS: &str = "sec-websocket-extensions";
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
@@ -299,7 +278,8 @@ async fn the_queue_counts_what_is_really_queued() {
 async fn a_bomb_over_tcp_is_refused_with_1009_in_bounded_memory() {
     let server = TestServer::spawn(Router::new().path("", |_| Ok(Echo)).config(deflating()));
     let server = server.await.unwrap();
-    // As long as a frame's header may declare it, 132 KB, of 130 MB: a megabyte of nothing, again and again.
+    // As long as a frame's header may declare it, 132 KB, of 130 MB: a megabyte of nothing, again
+    // and again.
     let mut megabyte = compressed(&vec![0; 1 << 20]);
     megabyte.extend([0, 0, 0xFF, 0xFF]);
     let bomb = megabyte.repeat(132_000 / megabyte.len());

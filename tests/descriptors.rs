@@ -1,40 +1,25 @@
-//! A process that runs out of file descriptors: clients wait, nobody is disturbed, and they are served when others have left.
+//! A process that runs out of file descriptors: clients wait, nobody is disturbed, and they are
+//! served when others have left.
 //!
-//! The limit is the process's, so the server runs in a child: this program again, told by a variable to be the server.
+//! The limit is the process's, so the server runs in a child: this program again, told by a
+//! variable to be the server.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
-use std::env;
-use std::fs;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Read;
-use std::net::SocketAddr;
-use std::net::TcpStream;
-use std::process::Child;
-use std::process::ChildStderr;
-use std::process::Command;
-use std::process::Stdio;
-use std::thread;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
-use rustix::process::Resource;
-use rustix::process::Rlimit;
-use rustix::process::getrlimit;
-use rustix::process::setrlimit;
-use tungstenite::Message as Frame;
-use tungstenite::WebSocket;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tungstenite::{Message as Frame, WebSocket};
 
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Router;
-use strait::Server;
 use strait::handshake::Limits;
 use strait::testing::TestServer;
+use strait::{Consumer, Context, Message, Router, Server};
 
 struct Echo;
 

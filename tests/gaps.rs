@@ -1,4 +1,5 @@
-//! What a layer does about the outages of its backend: it subscribes again, and tells each member what it may have missed.
+//! What a layer does about the outages of its backend: it subscribes again, and tells each member
+//! what it may have missed.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -6,38 +7,21 @@ mod bus;
 mod log;
 
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bus::Bus;
 use futures::FutureExt;
 use log::Log;
-use serde::Deserialize;
-use serde::Serialize;
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
+use serde::{Deserialize, Serialize};
 use strait::close::CloseCode;
-use strait::layer::Address;
-use strait::layer::Channel;
-use strait::layer::Envelope;
-use strait::layer::GroupName;
-use strait::layer::Payload;
+use strait::layer::{Address, Channel, Envelope, GroupName, Payload};
 use strait::service::WebSocketService;
 use strait::testing::Communicator;
+use strait::{Accept, ChannelLayer, Consumer, Context, Event, Message, Reject, Router};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::sleep_until;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "note")]

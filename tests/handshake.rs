@@ -1,4 +1,5 @@
-//! The opening handshake over TCP, byte by byte: which request gets which answer, what goes into the 101, and how long a client may take.
+//! The opening handshake over TCP, byte by byte: which request gets which answer, what goes into
+//! the 101, and how long a client may take.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
@@ -6,31 +7,19 @@ mod client;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use strait::Accept;
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
-use strait::Server;
 use strait::config::Config;
 use strait::handshake::Origins;
 use strait::testing::TestServer;
+use strait::{Accept, Consumer, Context, Message, Reject, Router, Scope, Server};
 
-use client::Client;
-use client::TEXT;
-use client::frame;
+use client::{Client, TEXT, frame};
 
 struct Echo;
 
@@ -118,7 +107,8 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 /// Less than any limit by which a server would end a connection by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The example of RFC 6455, with the request line and the headers of `changes` in place of its own; `-Name` leaves one out.
+/// The example of RFC 6455, with the request line and the headers of `changes` in place of its own;
+/// `-Name` leaves one out.
 fn request(line: &str, changes: &[&str]) -> String {
     let own = [
         "Host: server.example",
@@ -594,7 +584,8 @@ async fn the_refusal_of_a_consumer_is_the_answer() {
             assert_eq!(answer.header("content-type"), Some("application/json"));
         }
     }
-    // A page can read only a close code, and none where it offered subprotocols and was given no one of them.
+    // A page can read only a close code, and none where it offered subprotocols and was given no
+    // one of them.
     for (offer, chosen) in [
         (None, None),
         (

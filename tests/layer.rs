@@ -1,59 +1,35 @@
 //! Groups and channels: what a layer promises to publishers and members, on one node and on two.
 //!
-//! The rows are those that Django Channels' own tests assert of its layers. What differs here: there is no expiry and no cache of
-//! layers, so nothing of either is tested; names are types, refused when they are made; a full channel is an error that is asked for by
-//! `is_full`; the capacity is 1,024 events or 1 MiB instead of 100 messages; publishing says how many it addressed.
+//! The rows are those that Django Channels' own tests assert of its layers. What differs here:
+//! there is no expiry and no cache of layers, so nothing of either is tested; names are types,
+//! refused when they are made; a full channel is an error that is asked for by `is_full`; the
+//! capacity is 1,024 events or 1 MiB instead of 100 messages; publishing says how many it
+//! addressed.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::IntoFuture;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::task::Context as TaskContext;
-use std::task::Poll;
-use std::task::Wake;
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Error;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
 use strait::backends::Memory;
-use strait::layer::Address;
-use strait::layer::Backend;
-use strait::layer::Channel;
-use strait::layer::Envelope;
-use strait::layer::GroupName;
-use strait::layer::Guarantees;
-use strait::layer::Overflow;
-use strait::layer::Payload;
-use strait::layer::Published;
-use strait::layer::Sink;
+use strait::layer::{
+    Address, Backend, Channel, Envelope, GroupName, Guarantees, Overflow, Payload, Published, Sink,
+};
 use strait::service::WebSocketService;
 use strait::testing::Communicator;
-use tokio::sync::Barrier;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::task::yield_now;
+use strait::{Accept, ChannelLayer, Consumer, Context, Error, Event, Message, Reject, Router};
+use tokio::sync::{Barrier, Semaphore};
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -414,7 +390,8 @@ async fn except_leaves_out_that_channel_and_no_other() {
             .iter()
             .map(|channel| channel.name().clone())
             .collect();
-        // Without a pause, so that they are delivered in one batch that differs from member to member.
+        // Without a pause, so that they are delivered in one batch that differs from member to
+        // member.
         for (n, name) in (0..).zip(&names) {
             let publish = nodes.publisher.group_send("room", &Note { n });
             publish.except(name).await.unwrap();
@@ -461,7 +438,8 @@ async fn leaving_a_group_that_one_is_not_in_is_silent() {
 async fn who_joins_after_a_publish_does_not_get_it() {
     for nodes in one_node_and_two().await {
         let mut early = members(&nodes.members, "room", 1).await;
-        // Nothing yields in between on this one thread: the first is published and not delivered yet when the second joins.
+        // Nothing yields in between on this one thread: the first is published and not delivered
+        // yet when the second joins.
         nodes
             .publisher
             .group_send("room", &Note { n: 1 })
@@ -510,7 +488,8 @@ async fn leaving_and_rejoining_during_a_delivery_neither_skips_nor_doubles() {
                 continue;
             }
             let got = take_until(channel, 19).await;
-            // What was published while it was out, or before it came back, may be missing as a whole; nothing else.
+            // What was published while it was out, or before it came back, may be missing as a
+            // whole; nothing else.
             let whole: Vec<u64> = (0..19).collect();
             let since_then: Vec<u64> = (10..19).collect();
             let may_miss = rejoining.contains(&place) && got == since_then;
@@ -822,7 +801,8 @@ async fn the_first_pattern_that_matches_a_group_decides_what_overflow_does() {
             layer.group_send(row.group, &Note { n }).await.unwrap();
         }
         if row.drops {
-            // The gate stays shut until the last was handed over: the fence of who joined later has come.
+            // The gate stays shut until the last was handed over: the fence of who joined later has
+            // come.
             let mut fence = members(&layer, row.group, 1).await;
             layer
                 .group_send(row.group, &Note { n: 1501 })
@@ -864,7 +844,8 @@ fn a_plain_thread_publishes_to_members_that_live_in_a_runtime() {
             ask(&mut socket, "relay room").await;
             let publisher = thread::spawn(move || {
                 assert!(tokio::runtime::Handle::try_current().is_err());
-                // More than may be pending: it waits for the deliverer, without a runtime to wait in.
+                // More than may be pending: it waits for the deliverer, without a runtime to wait
+                // in.
                 for n in 0..900 {
                     let published = block_on(layer.group_send("room", &Note { n }).into_future());
                     assert_eq!(published.unwrap().receivers, 4);
@@ -1197,7 +1178,8 @@ async fn what_a_backend_guarantees_can_be_asked() {
     assert_eq!(layer.guarantees(), Guarantees::new());
 }
 
-/// Delivers, as a server would, only for what is subscribed; notes every call, and can be slow or down.
+/// Delivers, as a server would, only for what is subscribed; notes every call, and can be slow or
+/// down.
 #[derive(Clone)]
 struct Recording(Arc<Record>);
 

@@ -1,4 +1,5 @@
-//! The limits of a whole service: how many connections, how many of one client, how fast new ones come; and that every place is given back.
+//! The limits of a whole service: how many connections, how many of one client, how fast new ones
+//! come; and that every place is given back.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
@@ -8,38 +9,20 @@ mod log;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::Request;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
-use tokio::time::Instant;
-use tokio::time::advance;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use http::{HeaderMap, Request};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, advance, sleep, timeout};
 use tower_service::Service;
 
-use strait::Accept;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
-use strait::handshake::Limits;
-use strait::handshake::Peer;
-use strait::service::Drain;
-use strait::service::Sockets;
-use strait::service::WebSocketService;
-use strait::testing::Communicator;
-use strait::testing::TestServer;
+use strait::handshake::{Limits, Peer};
+use strait::service::{Drain, Sockets, WebSocketService};
+use strait::testing::{Communicator, TestServer};
+use strait::{Accept, Closed, Consumer, Context, Message, Reject, Router, Scope};
 
-use client::Client;
-use client::request;
+use client::{Client, request};
 use log::Log;
 
 /// Does in each hook what the query says.
@@ -253,7 +236,8 @@ async fn more_than_a_minute_holds_are_told_a_random_time() {
     assert!(told.values().all(|&count| count < 20), "{told:?}");
 }
 
-/// A storm that is refused runs nothing of the application's, and what is no handshake is answered as ever.
+/// A storm that is refused runs nothing of the application's, and what is no handshake is answered
+/// as ever.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_comes_before_checks_and_what_is_no_handshake_needs_no_place() {
     let ran = Arc::new(AtomicUsize::new(0));
@@ -424,7 +408,8 @@ async fn a_place_is_held_from_the_first_check_to_the_end_of_disconnect() {
     assert_eq!((seconds, sockets.count()), (9, 0));
 }
 
-/// A check that hangs, for a database that does not answer, holds its client's place for no longer than `connect` may.
+/// A check that hangs, for a database that does not answer, holds its client's place for no longer
+/// than `connect` may.
 #[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_is_dropped_and_gives_its_place_back() {
     let (service, _) = service(Limits::new().connections(1));

@@ -11,47 +11,24 @@ mod servers;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bus::Bus;
 use futures::future::join_all;
 use log::Log;
-use metrics::Counter;
-use metrics::CounterFn;
-use metrics::Gauge;
-use metrics::GaugeFn;
-use metrics::Histogram;
-use metrics::Key;
-use metrics::KeyName;
-use metrics::LocalRecorderGuard;
-use metrics::Metadata;
-use metrics::Recorder;
-use metrics::SharedString;
-use metrics::Unit;
-use metrics::set_default_local_recorder;
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, LocalRecorderGuard, Metadata,
+    Recorder, SharedString, Unit, set_default_local_recorder,
+};
 use tokio::time::sleep;
 
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::config::Config;
-use strait::config::Overflow;
+use strait::config::{Config, Overflow};
 use strait::handshake::Limits;
-use strait::layer::Address;
-use strait::layer::Envelope;
-use strait::layer::Payload;
-use strait::service::Drain;
-use strait::service::Sockets;
-use strait::service::WebSocketService;
+use strait::layer::{Address, Envelope, Payload};
+use strait::service::{Drain, Sockets, WebSocketService};
 use strait::testing::Communicator;
+use strait::{Accept, ChannelLayer, Closed, Consumer, Context, Event, Message, Reject, Router};
 
 /// Adds up by name and labels, written as Prometheus does.
 #[derive(Clone, Default)]

@@ -1,4 +1,5 @@
-//! Where a router can stand: inside axum, as a service for one consumer, and behind [`Server`] with other HTTP beside it on the same port.
+//! Where a router can stand: inside axum, as a service for one consumer, and behind [`Server`] with
+//! other HTTP beside it on the same port.
 //!
 //! The client is tungstenite's, over a real port.
 
@@ -7,46 +8,28 @@
 use std::error::Error as _;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::ConnectInfo;
-use axum::extract::Path;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Path, Request};
 use axum::http::StatusCode;
-use axum::middleware;
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::get;
-use axum::routing::post;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
+use axum::routing::{get, post};
+use axum::{Extension, middleware};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tokio::task::spawn_blocking;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
-use tungstenite::Message as Frame;
-use tungstenite::WebSocket;
 use tungstenite::handshake::HandshakeError;
+use tungstenite::{Message as Frame, WebSocket};
 
-use strait::Accept;
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
-use strait::Server;
 use strait::handshake::Peer;
-use strait::service::Drain;
-use strait::service::Sockets;
-use strait::service::endpoint;
+use strait::service::{Drain, Sockets, endpoint};
 use strait::testing::TestServer;
+use strait::{Accept, Consumer, Context, Message, Reject, Router, Scope, Server};
 
 /// Greets with what a function finds in the scope, then echoes.
 struct Echo(fn(&Scope) -> String);
@@ -532,7 +515,8 @@ async fn a_refused_upgrade_closes_the_connection_inside_axum() {
     serving.abort();
 }
 
-/// A server that answers before it has read everything must not reset the connection over its answer.
+/// A server that answers before it has read everything must not reset the connection over its
+/// answer.
 #[tokio::test]
 async fn an_answer_given_early_reaches_a_client_that_is_still_sending() {
     let refuse = axum::Router::new().fallback(|| async { StatusCode::PAYLOAD_TOO_LARGE });

@@ -1,4 +1,5 @@
-//! The NATS backend with a private server: the conformance suite, outages, and what is refused at the start.
+//! The NATS backend with a private server: the conformance suite, outages, and what is refused at
+//! the start.
 
 #![cfg(feature = "nats")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
@@ -6,35 +7,24 @@
 mod log;
 mod servers;
 
-use std::env;
-use std::fs;
 use std::future::IntoFuture;
-use std::process;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use std::{env, fs, process};
 
 use futures::future::join_all;
 use log::Log;
-use serde::Deserialize;
-use serde::Serialize;
-use servers::Nats;
-use servers::NatsOptions;
-use strait::ChannelLayer;
-use strait::Error;
-use strait::layer::Channel;
-use strait::layer::Receivers;
+use serde::{Deserialize, Serialize};
+use servers::{Nats, NatsOptions};
+use strait::layer::{Channel, Receivers};
 use strait::testing::conformance;
-use tokio::io::AsyncBufReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::BufReader;
+use strait::{ChannelLayer, Error};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "note")]
@@ -103,8 +93,8 @@ async fn a_server_that_is_killed_and_comes_back_costs_a_gap_and_nothing_twice() 
             sorted.is_sorted() && sorted.len() == seen.numbers.len(),
             "twice, or out of order"
         );
-        // What was taken is there, but for what was on its way when the server was killed, and what was taken while this node was
-        // not subscribed again: both are what the gap tells of.
+        // What was taken is there, but for what was on its way when the server was killed, and what
+        // was taken while this node was not subscribed again: both are what the gap tells of.
         let before: Vec<_> = published
             .iter()
             .filter(|taken| taken.at + ON_THE_WAY < killed)
@@ -185,7 +175,8 @@ async fn watch(mut channel: Channel) -> Seen {
     }
 }
 
-/// The server takes one client: neither what the library makes of a lost connection nor a layer that was dropped stays.
+/// The server takes one client: neither what the library makes of a lost connection nor a layer
+/// that was dropped stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs nats"]
 async fn no_connection_outlives_its_use() {
@@ -494,7 +485,8 @@ async fn a_join_beyond_the_limit_of_subscriptions_fails_until_there_is_room() {
     hears(&layer, "g1", &mut members[1], 3).await;
 }
 
-/// The server comes back with less permission: the groups that are left are subscribed to again, and the denied one is not said to be.
+/// The server comes back with less permission: the groups that are left are subscribed to again,
+/// and the denied one is not said to be.
 #[tokio::test]
 #[ignore = "needs nats"]
 async fn a_group_that_is_denied_after_an_outage_keeps_no_other_deaf() {
@@ -525,7 +517,8 @@ async fn a_group_that_is_denied_after_an_outage_keeps_no_other_deaf() {
     );
 }
 
-/// A server that is reconfigured takes subscriptions away, or the login, while the connection stays.
+/// A server that is reconfigured takes subscriptions away, or the login, while the connection
+/// stays.
 #[tokio::test]
 #[ignore = "needs nats"]
 async fn a_subscription_and_a_login_that_a_reload_takes_away_are_outages() {
@@ -712,7 +705,8 @@ async fn a_server_that_answers_and_delivers_nothing_is_of_no_use() {
     assert!(text.contains("does not come back"), "{text}");
 }
 
-/// The first join is dropped before the server refuses it. The second finds the subscription asked for, and must not trust it.
+/// The first join is dropped before the server refuses it. The second finds the subscription asked
+/// for, and must not trust it.
 #[tokio::test]
 async fn a_join_does_not_trust_a_subscription_that_is_refused_to_another() {
     let fake = Fake::start(true).await;
@@ -772,7 +766,8 @@ async fn tls_is_spoken_with_a_server_whose_authority_is_trusted() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
-/// One thread has the connection, the tasks of the groups, the deliveries, and the member: all that is read at once waits for its turn.
+/// One thread has the connection, the tasks of the groups, the deliveries, and the member: all that
+/// is read at once waits for its turn.
 #[tokio::test]
 #[ignore = "needs nats"]
 async fn a_burst_to_a_member_that_receives_is_delivered() {
@@ -803,7 +798,8 @@ async fn a_burst_to_a_member_that_receives_is_delivered() {
     assert_eq!(channel.dropped(), 0);
 }
 
-/// The node is blocked while 60,000 events come. It then reads no more at a time than can be delivered.
+/// The node is blocked while 60,000 events come. It then reads no more at a time than can be
+/// delivered.
 #[test]
 #[ignore = "needs nats"]
 fn a_node_that_was_blocked_misses_nothing() {

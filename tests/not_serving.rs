@@ -1,7 +1,8 @@
-//! Servers that answer, but do not serve: demoted ones, and those that refuse what is asked of them.
+//! Servers that answer, but do not serve: demoted ones, and those that refuse what is asked of
+//! them.
 //!
-//! The node must notice, say so once in the log and by [`ChannelLayer::is_available`], fail what is published meanwhile, and come back
-//! with a gap.
+//! The node must notice, say so once in the log and by [`ChannelLayer::is_available`], fail what is
+//! published meanwhile, and come back with a gap.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 #![allow(clippy::print_stdout, reason = "what was measured is shown")]
@@ -10,28 +11,17 @@
 mod log;
 mod servers;
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use serde_json::json;
-use strait::ChannelLayer;
-use strait::Error;
-use strait::layer::Channel;
-use strait::layer::Published;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use serde_json::{Value, json};
+use strait::layer::{Channel, Published};
+use strait::{ChannelLayer, Error};
+use tokio::time::{sleep, timeout};
 
 use log::Log;
-use servers::Cluster;
-use servers::Fake;
-use servers::Proxy;
-use servers::Redis;
-use servers::Sentinels;
-use servers::as_redis;
+use servers::{Cluster, Fake, Proxy, Redis, Sentinels, as_redis};
 
 /// The layers over one Redis, and within which time each must notice that it was demoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +199,8 @@ async fn a_planned_failover_by_sentinels_is_followed() {
     assert_eq!(number(&mut channel).await, 7);
 }
 
-/// The master that was replaced is cut off from all but this node, which goes on publishing to itself.
+/// The master that was replaced is cut off from all but this node, which goes on publishing to
+/// itself.
 #[tokio::test]
 #[ignore = "needs redis"]
 async fn a_master_that_sentinels_have_replaced_is_left_though_it_is_not_silent() {

@@ -1,25 +1,15 @@
-//! A mistake in the program's own routes panics at the line that made it; the `try_` forms return an error that names the pattern.
+//! A mistake in the program's own routes panics at the line that made it; the `try_` forms return
+//! an error that names the pattern.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-use std::panic;
-use std::panic::AssertUnwindSafe;
-use std::panic::Location;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::thread;
+use std::panic::{AssertUnwindSafe, Location};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{panic, thread};
 
-use strait::Consumer;
-use strait::Error;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
-use strait::handshake::Limits;
-use strait::handshake::Origins;
-use strait::router::Converter;
-use strait::router::path;
-use strait::router::re_path;
+use strait::handshake::{Limits, Origins};
+use strait::router::{Converter, path, re_path};
+use strait::{Consumer, Error, Reject, Router, Scope};
 
 struct Nobody;
 

@@ -1,4 +1,5 @@
-//! Plain HTTP beside WebSockets, over TCP: clients that hold connections, the limits of the server, and a stop in the midst of it.
+//! Plain HTTP beside WebSockets, over TCP: clients that hold connections, the limits of the server,
+//! and a stop in the midst of it.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -8,28 +9,17 @@ mod log;
 use std::future::Future;
 use std::time::Duration;
 
-use axum::routing::get;
-use axum::routing::post;
+use axum::routing::{get, post};
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpSocket;
-use tokio::net::TcpStream;
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
 
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Router;
-use strait::Server;
 use strait::service::Drain;
 use strait::testing::TestServer;
+use strait::{Consumer, Context, Message, Router, Server};
 
-use client::Client;
-use client::PATIENCE;
-use client::request;
+use client::{Client, PATIENCE, request};
 use log::Log;
 
 struct Echo;
@@ -188,7 +178,8 @@ async fn a_client_that_sends_requests_and_reads_no_answer_is_cut_off() {
     }
 }
 
-/// The stop takes no longer than the drain and the five seconds for requests in hand, and closes all connections.
+/// The stop takes no longer than the drain and the five seconds for requests in hand, and closes
+/// all connections.
 #[tokio::test(start_paused = true)]
 async fn a_stop_is_not_held_up_by_clients_that_hang() {
     let hour = Duration::from_secs(3600);

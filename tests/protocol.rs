@@ -9,38 +9,19 @@ mod client;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::mpsc::unbounded_channel;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{sleep, timeout};
 
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Router;
 use strait::close::Cause;
 use strait::config::Config;
 use strait::testing::TestServer;
+use strait::{Closed, Consumer, Context, Message, Router};
 
-use client::BINARY;
-use client::CLOSE;
-use client::CONTINUATION;
-use client::Client;
-use client::FIN;
-use client::Frame;
-use client::MASK;
-use client::PING;
-use client::PONG;
-use client::TEXT;
-use client::close_payload;
-use client::fragment;
-use client::frame;
-use client::header;
-use client::masked;
+use client::{
+    BINARY, CLOSE, CONTINUATION, Client, FIN, Frame, MASK, PING, PONG, TEXT, close_payload,
+    fragment, frame, header, masked,
+};
 
 /// Sends back what it gets, but `big N` (N bytes) and `close CODE REASON`; tells how it ended.
 struct Echo(UnboundedSender<Closed>);
@@ -113,7 +94,8 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 /// Less than any limit by which a server would end a connection by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Long enough for what was written to be read by itself; nothing depends on it but how often two reads are one.
+/// Long enough for what was written to be read by itself; nothing depends on it but how often two
+/// reads are one.
 async fn apart() {
     sleep(Duration::from_millis(1)).await;
 }

@@ -7,28 +7,15 @@
 mod servers;
 
 use std::future::Future;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use strait::ChannelLayer;
-use strait::Error;
-use strait::Event;
-use strait::backends;
-use strait::layer::Channel;
-use strait::layer::Published;
-use strait::layer::Receivers;
+use strait::layer::{Channel, Published, Receivers};
 use strait::testing::conformance;
-use tokio::io::AsyncBufReadExt;
-use tokio::io::BufReader;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use strait::{ChannelLayer, Error, Event, backends};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::{sleep, timeout};
 
-use servers::Cluster;
-use servers::Fake;
-use servers::Proxy;
-use servers::Redis;
-use servers::RedisOptions;
-use servers::Sentinels;
+use servers::{Cluster, Fake, Proxy, Redis, RedisOptions, Sentinels};
 
 #[tokio::test]
 #[ignore = "needs redis"]
@@ -139,7 +126,8 @@ async fn a_restart_is_survived_and_told() {
     until_ok(|| send(&layer, 0)).await;
     println!("published {:?} after the restart", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(2));
-    // What was published as soon as the group was subscribed to again may come before the word of the gap.
+    // What was published as soon as the group was subscribed to again may come before the word of
+    // the gap.
     let error = loop {
         if let Err(error) = next(&mut channel).await {
             break error;
@@ -328,7 +316,8 @@ async fn a_server_that_will_not_do_fails_at_the_start() {
     );
 }
 
-/// Redis 5, one whose `HELLO` was renamed, a proxy without RESP3, and two that answer by something else.
+/// Redis 5, one whose `HELLO` was renamed, a proxy without RESP3, and two that answer by something
+/// else.
 #[tokio::test]
 async fn a_server_without_resp3_is_misconfigured_and_the_error_names_redis_6() {
     let answers = [

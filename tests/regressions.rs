@@ -1,67 +1,39 @@
-//! Faults that were there once, one test for each: what a session must do when a hook fails, a deadline has no end, a peer floods or is
-//! gone, a waker polls at once, and a server stops.
+//! Faults that were there once, one test for each: what a session must do when a hook fails, a
+//! deadline has no end, a peer floods or is gone, a waker polls at once, and a server stops.
 //!
-//! In memory and with the clock paused wherever the fault can be seen there; over TCP where it was one of the socket's.
+//! In memory and with the clock paused wherever the fault can be seen there; over TCP where it was
+//! one of the socket's.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
 mod client;
 
-use std::fmt;
-use std::future::pending;
-use std::future::ready;
-use std::panic::panic_any;
-use std::panic::resume_unwind;
+use std::future::{pending, ready};
+use std::panic::{panic_any, resume_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::mpsc;
-use std::task;
-use std::task::Wake;
-use std::task::Waker;
-use std::thread;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Wake, Waker};
 use std::time::Duration;
+use std::{fmt, task, thread};
 
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Error;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::Server;
 use strait::close::Cause;
 use strait::config::Config;
 use strait::layer::Overflow;
-use strait::service::Drain;
-use strait::service::Sockets;
-use strait::service::WebSocketService;
-use strait::testing::Communicator;
-use strait::testing::TestServer;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::DuplexStream;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio::task::yield_now;
-use tokio::time::Instant;
-use tokio::time::advance;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use strait::service::{Drain, Sockets, WebSocketService};
+use strait::testing::{Communicator, TestServer};
+use strait::{
+    Accept, ChannelLayer, Closed, Consumer, Context, Error, Event, Message, Reject, Router, Server,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{Instant, advance, sleep, timeout};
 
-use client::CLOSE;
-use client::Client;
-use client::PATIENCE;
-use client::TEXT;
-use client::frame;
-use client::request;
+use client::{CLOSE, Client, PATIENCE, TEXT, frame, request};
 
-/// Six messages came in one write, events wait, and the second message's hook fails or closes: at once, or after a wait in which the rest
-/// was read ahead. The third message and the events are nobody's business any more.
+/// Six messages came in one write, events wait, and the second message's hook fails or closes: at
+/// once, or after a wait in which the rest was read ahead. The third message and the events are
+/// nobody's business any more.
 #[tokio::test(start_paused = true)]
 async fn after_a_hook_that_fails_or_closes_no_other_runs_but_disconnect() {
     let rows = [
@@ -100,8 +72,8 @@ async fn after_a_hook_that_fails_or_closes_no_other_runs_but_disconnect() {
     }
 }
 
-/// While a hook waits, the client's own close is read; then the hook closes, too. It is the client's close that counts, but the messages
-/// before it are not for a consumer that has closed.
+/// While a hook waits, the client's own close is read; then the hook closes, too. It is the
+/// client's close that counts, but the messages before it are not for a consumer that has closed.
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_closes_after_the_client_did_is_the_last_all_the_same() {
     let stage = Stage::new(Config::new());
@@ -144,8 +116,9 @@ async fn after_an_event_hook_that_fails_or_closes_no_other_runs_but_disconnect()
     }
 }
 
-/// The session's first work is a message that came with the handshake, and its hook spends the task's whole budget: the timer is armed
-/// in a poll in which tokio lets nothing happen. The peer says nothing more and answers no ping.
+/// The session's first work is a message that came with the handshake, and its hook spends the
+/// task's whole budget: the timer is armed in a poll in which tokio lets nothing happen. The peer
+/// says nothing more and answers no ping.
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_found_although_the_first_hook_spent_the_budget() {
     for orders in ["nothing", "spend", "nap spend", "spend nap spend"] {
@@ -162,8 +135,9 @@ async fn a_silent_peer_is_found_although_the_first_hook_spent_the_budget() {
     }
 }
 
-/// A life in which every deadline begins to run: pings, a peer that does not read for a while, a hook that is still busy when the peer
-/// closes, a close frame that is answered late. With one of the deadlines set to "never" it goes as without.
+/// A life in which every deadline begins to run: pings, a peer that does not read for a while, a
+/// hook that is still busy when the peer closes, a close frame that is answered late. With one of
+/// the deadlines set to "never" it goes as without.
 #[tokio::test(start_paused = true)]
 async fn no_deadline_is_too_long() {
     const NEVER: Duration = Duration::MAX;
@@ -212,9 +186,10 @@ async fn no_deadline_is_too_long() {
     }
 }
 
-/// A drain whose window or deadline is "never" still tells everybody whom it can, and ends when they have gone; so does one that has to cut
-/// a hook of a consumer whose `disconnect` may take for ever. Where the window is "never", clients are not told for ages; these say nothing,
-/// are found by the heartbeat at the latest, and with that the drain is over.
+/// A drain whose window or deadline is "never" still tells everybody whom it can, and ends when
+/// they have gone; so does one that has to cut a hook of a consumer whose `disconnect` may take for
+/// ever. Where the window is "never", clients are not told for ages; these say nothing, are found
+/// by the heartbeat at the latest, and with that the drain is over.
 #[tokio::test(start_paused = true)]
 async fn no_drain_is_too_long() {
     const NEVER: Duration = Duration::MAX;
@@ -273,8 +248,9 @@ async fn no_timeout_of_the_server_is_too_long() {
     }
 }
 
-/// Code of the application's panics where none is expected: a local of a hook that is dropped at its grace's end, an error when it is
-/// logged, an error when it is dropped, what a panic threw when it is dropped. `disconnect` runs once all the same, and the session ends.
+/// Code of the application's panics where none is expected: a local of a hook that is dropped at
+/// its grace's end, an error when it is logged, an error when it is dropped, what a panic threw
+/// when it is dropped. `disconnect` runs once all the same, and the session ends.
 #[tokio::test(start_paused = true)]
 async fn disconnect_runs_once_whatever_else_panics() {
     let rows = [
@@ -296,7 +272,8 @@ async fn disconnect_runs_once_whatever_else_panics() {
     }
 }
 
-/// What panics is a local of `disconnect`, which is dropped at its limit. The close frame is out, and its answer is still waited for.
+/// What panics is a local of `disconnect`, which is dropped at its limit. The close frame is out,
+/// and its answer is still waited for.
 #[tokio::test(start_paused = true)]
 async fn the_closing_handshake_goes_on_although_disconnect_panics_when_it_is_dropped() {
     let config = Config::new()
@@ -315,8 +292,8 @@ async fn the_closing_handshake_goes_on_although_disconnect_panics_when_it_is_dro
     assert_eq!(farewell.as_deref(), Some("disconnect 4100 Server"));
 }
 
-/// A hook makes a `Sending` and hands it to a task of its own, which awaits it when the session sleeps: nothing else would wake the session
-/// before the next ping.
+/// A hook makes a `Sending` and hands it to a task of its own, which awaits it when the session
+/// sleeps: nothing else would wake the session before the next ping.
 #[tokio::test(start_paused = true)]
 async fn what_a_spawned_task_sends_is_written_at_once() {
     let stage = Stage::new(Config::new());
@@ -329,8 +306,8 @@ async fn what_a_spawned_task_sends_is_written_at_once() {
     assert!(expected.contains(&passed), "after {passed:?}");
 }
 
-/// A client that never reads while frames wait for it, and whose messages never cease, so that the session always has a next hook and never
-/// waits. Its write timeout passes all the same.
+/// A client that never reads while frames wait for it, and whose messages never cease, so that the
+/// session always has a next hook and never waits. Its write timeout passes all the same.
 #[tokio::test(start_paused = true)]
 async fn who_floods_and_never_reads_is_ended_by_the_write_timeout() {
     let config = Config::new().write_timeout(Duration::from_millis(500));
@@ -341,7 +318,8 @@ async fn who_floods_and_never_reads_is_ended_by_the_write_timeout() {
         let published = stage.layer.group_broadcast("relay", frame).await;
         assert_eq!(published.unwrap().receivers, 1);
     }
-    // More than the session deals with between two turns of this task (64 messages, 61 times), so that it never has to wait for the next.
+    // More than the session deals with between two turns of this task (64 messages, 61 times), so
+    // that it never has to wait for the next.
     let chunk = frame(TEXT, "a").repeat(8000);
     let begin = Instant::now();
     while stream.write_all(&chunk).await.is_ok() {
@@ -354,8 +332,9 @@ async fn who_floods_and_never_reads_is_ended_by_the_write_timeout() {
     assert_eq!(stage.log.lines(), ["disconnect 1006 TimeOut"]);
 }
 
-/// A limit of nothing, in time or in number, is a mistake of somebody who wanted it short or off. Messages and events get through,
-/// `disconnect` runs once, and no task runs in circles: the paused clock would stand still.
+/// A limit of nothing, in time or in number, is a mistake of somebody who wanted it short or off.
+/// Messages and events get through, `disconnect` runs once, and no task runs in circles: the paused
+/// clock would stand still.
 #[test]
 fn zero_is_no_trap() {
     const ZERO: Duration = Duration::ZERO;
@@ -399,7 +378,8 @@ fn zero_is_no_trap() {
     });
 }
 
-/// A limit of nothing on what a client may do is one that every client exceeds: it is told so, and that is all.
+/// A limit of nothing on what a client may do is one that every client exceeds: it is told so, and
+/// that is all.
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_is_exceeded_by_everybody() {
     let stage = Stage::new(Config::new().max_message(0));
@@ -416,8 +396,8 @@ async fn a_limit_of_zero_is_exceeded_by_everybody() {
     assert_eq!(stage.sockets.count(), 0);
 }
 
-/// With a ping interval of nothing a peer that does not answer gets one ping and is then waited for; one that is not read, since a hook
-/// hangs and its backlog is full, gets none.
+/// With a ping interval of nothing a peer that does not answer gets one ping and is then waited
+/// for; one that is not read, since a hook hangs and its backlog is full, gets none.
 #[test]
 fn a_ping_interval_of_zero_does_not_flood_the_peer() {
     within_patience(|| async {
@@ -449,8 +429,9 @@ fn a_ping_interval_of_zero_does_not_flood_the_peer() {
     });
 }
 
-/// The peer resets its connection while a hook hangs and the backlog is full, so that nothing is read; broadcasts never cease, so that the
-/// session's queue never holds anything for long. The failed writes are noticed, and the hook has its grace, not for ever.
+/// The peer resets its connection while a hook hangs and the backlog is full, so that nothing is
+/// read; broadcasts never cease, so that the session's queue never holds anything for long. The
+/// failed writes are noticed, and the hook has its grace, not for ever.
 #[tokio::test]
 async fn a_broken_peer_is_noticed_under_a_hanging_hook() {
     let config = Config::new()
@@ -502,9 +483,10 @@ async fn one_failed_write_is_enough_to_notice_a_broken_peer() {
     assert_eq!(stage.log.lines(), ["receive hang", "disconnect 1006 Lost"]);
 }
 
-/// A task of the hook's, with a waker that polls where it is woken (as executors with an inline scheduler have), waits for room to send, and
-/// the session makes room or ends, in each way there is. The waker would run into the mailbox's lock if it were woken under it. Nor does it
-/// wait for the connection's end, once nothing more will be sent.
+/// A task of the hook's, with a waker that polls where it is woken (as executors with an inline
+/// scheduler have), waits for room to send, and the session makes room or ends, in each way there
+/// is. The waker would run into the mailbox's lock if it were woken under it. Nor does it wait for
+/// the connection's end, once nothing more will be sent.
 #[test]
 fn a_waker_that_polls_at_once_does_not_deadlock() {
     for how in [
@@ -566,8 +548,8 @@ fn a_waker_that_polls_at_once_does_not_deadlock() {
     }
 }
 
-/// Clients stand in line when the server is told to stop: the stop goes first. Where they never cease to come, it would have no turn
-/// otherwise.
+/// Clients stand in line when the server is told to stop: the stop goes first. Where they never
+/// cease to come, it would have no turn otherwise.
 #[tokio::test]
 async fn a_stop_goes_before_clients_that_keep_connecting() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -600,7 +582,8 @@ async fn a_stop_goes_before_clients_that_keep_connecting() {
     }
 }
 
-/// Closings are spread over a quarter of an hour, and after a second all clients have gone by themselves: nobody is left to wait for.
+/// Closings are spread over a quarter of an hour, and after a second all clients have gone by
+/// themselves: nobody is left to wait for.
 #[tokio::test(start_paused = true)]
 async fn a_drain_with_a_long_window_ends_when_nobody_is_left() {
     let stage = Stage::new(Config::new());
@@ -665,7 +648,8 @@ impl Stage {
         client
     }
 
-    /// A client that answers nothing by itself. What it writes before it waits, the session finds when it begins.
+    /// A client that answers nothing by itself. What it writes before it waits, the session finds
+    /// when it begins.
     async fn stream(&self) -> DuplexStream {
         self.client().await.into_stream().unwrap()
     }
@@ -809,7 +793,8 @@ async fn hang_with_a_bomb() -> strait::Result {
     pending().await
 }
 
-/// Hundreds of channel operations, each of which is ready: tokio makes the task wait when its budget is spent.
+/// Hundreds of channel operations, each of which is ready: tokio makes the task wait when its
+/// budget is spent.
 async fn spend_the_budget() {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
     for number in 0..300 {
@@ -884,7 +869,8 @@ impl Wake for Inline {
     }
 }
 
-/// Runs the test on a thread and a paused clock of its own: one that hangs or runs in circles fails.
+/// Runs the test on a thread and a paused clock of its own: one that hangs or runs in circles
+/// fails.
 fn within_patience<F>(test: impl FnOnce() -> F + Send + 'static)
 where
     F: Future<Output = ()>,
@@ -930,7 +916,8 @@ fn close_frame(code: u16) -> Vec<u8> {
 }
 
 const PATH: &str = "ws/";
-/// How many messages of 1,000 bytes are more than a pipe between a client in memory and its session takes.
+/// How many messages of 1,000 bytes are more than a pipe between a client in memory and its session
+/// takes.
 const FLOOD: usize = 200;
 /// One message that is more than that.
 const LARGE: usize = 100_000;

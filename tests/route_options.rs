@@ -2,26 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
 use strait::close::CloseCode;
 use strait::config::Config;
 use strait::handshake::Origins;
-use strait::router::Converter;
-use strait::router::Route;
-use strait::router::path;
-use strait::router::re_path;
+use strait::router::{Converter, Route, path, re_path};
 use strait::testing::Communicator;
+use strait::{Accept, ChannelLayer, Consumer, Context, Event, Message, Reject, Router, Scope};
 
 /// Says in which state it finds itself, and what its group is sent.
 struct Guest {

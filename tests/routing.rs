@@ -1,43 +1,40 @@
-//! Routing as an application sees it: which consumer a path leads to, with which parameters, behind which checks, with which state, layer and limits.
+//! Routing as an application sees it: which consumer a path leads to, with which parameters, behind
+//! which checks, with which state, layer and limits.
 //!
-//! The rows follow what Django Channels' own tests ask of `URLRouter`. What differs from Django, each with a row below:
+//! The rows follow what Django Channels' own tests ask of `URLRouter`. What differs from Django,
+//! each with a row below:
 //!
-//! - There is no router by connection kind: a [`Router`] routes WebSockets only, other HTTP is the fallback's. Nor is there one for workers.
+//! - There is no router by connection kind: a [`Router`] routes WebSockets only, other HTTP is the
+//!   fallback's. Nor is there one for workers.
 //! - `re_path` is about the whole path, never a search in it, and `\d` is an ASCII digit.
-//! - A prefix is a `path` pattern, and a prefix and what is behind it meet at one slash, written or not.
+//! - A prefix is a `path` pattern, and a prefix and what is behind it meet at one slash, written or
+//!   not.
 //! - `int` ends at the largest `u64`.
-//! - Constants (`kwargs` of a route) are the factory's: a closure has them. `include()` is not needed, since `nest` takes a router and nothing else.
+//! - Constants (`kwargs` of a route) are the factory's: a closure has them. `include()` is not
+//!   needed, since `nest` takes a router and nothing else.
 //! - A path that leads nowhere is answered 404, where Channels raises and the client sees 500.
-//! - What a factory or `connect` refuses stays refused; Channels takes a "not found" of the application's for a miss and tries the next route.
+//! - What a factory or `connect` refuses stays refused; Channels takes a "not found" of the
+//!   application's for a miss and tries the next route.
 //!
-//! That the table of routes answers as a loop over them would is tested beside it, against such a loop.
+//! That the table of routes answers as a loop over them would is tested beside it, against such a
+//! loop.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
 mod log;
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
 
 use log::Log;
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
 use strait::close::CloseCode;
 use strait::config::Config;
 use strait::handshake::Origins;
 use strait::router::Converter;
 use strait::service::WebSocketService;
-use strait::testing::Communicator;
-use strait::testing::Rejected;
+use strait::testing::{Communicator, Rejected};
+use strait::{Accept, ChannelLayer, Consumer, Context, Event, Message, Reject, Router, Scope};
 
 /// Greets with its label, then parameters and arguments: `order id=5 [x, -]`.
 struct Probe {

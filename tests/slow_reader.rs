@@ -1,8 +1,9 @@
-//! A member that stops reading, over real TCP: it is bounded and told, the others and the publisher are not held up by it; and a publisher
-//! that outruns delivery waits for delivery.
+//! A member that stops reading, over real TCP: it is bounded and told, the others and the publisher
+//! are not held up by it; and a publisher that outruns delivery waits for delivery.
 //!
-//! The kernel's buffers are made small on both sides, so that little fits beside the queue whose bound is looked at. All runs on one
-//! thread: what was published is delivered when this side waits for its own sockets.
+//! The kernel's buffers are made small on both sides, so that little fits beside the queue whose
+//! bound is looked at. All runs on one thread: what was published is delivered when this side waits
+//! for its own sockets.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -13,31 +14,17 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use futures::FutureExt;
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
 use strait::close::Cause;
 use strait::config::Config;
 use strait::layer::Overflow;
 use strait::testing::TestServer;
+use strait::{Accept, ChannelLayer, Closed, Consumer, Context, Message, Reject, Router};
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use client::Client;
-use client::Frame;
-use client::KERNEL;
-use client::PATIENCE;
-use client::TEXT;
-use client::serve;
+use client::{Client, Frame, KERNEL, PATIENCE, TEXT, serve};
 
 /// A queue's bound is 1,024 frames or 1 MiB, whichever is first.
 struct Row {
@@ -81,7 +68,8 @@ async fn a_slow_reader_is_bounded_and_closed_with_4008_and_the_others_get_everyt
         assert_eq!(closed.cause(), Cause::SlowReader, "{} bytes", row.payload);
         assert!(!closed.by_client() && closed.reason().contains("too slow"));
 
-        // It reads again, in time: whole messages from the first on, then why it was closed, then the end.
+        // It reads again, in time: whole messages from the first on, then why it was closed, then
+        // the end.
         let mut written = 0;
         let (code, reason) = loop {
             let frame = slow.frame().await.unwrap();
@@ -96,8 +84,8 @@ async fn a_slow_reader_is_bounded_and_closed_with_4008_and_the_others_get_everyt
         let after = slow.try_frame().await;
         assert!(!matches!(after, Ok(Some(_))), "{after:?} after the close");
 
-        // What was held for it at the most: what the kernel had taken, the queue, the one that found it full; then a few that were published
-        // before its end was noticed here.
+        // What was held for it at the most: what the kernel had taken, the queue, the one that
+        // found it full; then a few that were published before its end was noticed here.
         let frame = row.payload + if row.payload < 126 { 2 } else { 4 };
         assert!(written * frame <= 6 * KERNEL, "{written} of {frame} bytes");
         let held = sent - written;
@@ -240,7 +228,8 @@ async fn a_publisher_that_outruns_delivery_waits_and_everything_arrives() {
             let given_up = publish(pending).now_or_never();
             assert!(given_up.is_none(), "{payload} bytes: no bound");
         }
-        // Those were given up and never sent. The rest waits its turn; in all it is no more than a reader's queue takes.
+        // Those were given up and never sent. The rest waits its turn; in all it is no more than a
+        // reader's queue takes.
         let (mut reading, total) = (JoinSet::new(), 3 * pending);
         for mut reader in readers.drain(..) {
             reading.spawn(async move {
@@ -303,7 +292,8 @@ impl Stage {
         readers
     }
 
-    /// The number of receivers. Returns when all readers have the message; the slow client, who joined before them, was then served too.
+    /// The number of receivers. Returns when all readers have the message; the slow client, who
+    /// joined before them, was then served too.
     async fn publish_and_read(&self, n: usize, payload: usize, readers: &mut [Client]) -> usize {
         let publish = self.layer.group_broadcast("room", numbered(n, payload));
         let published = timeout(PATIENCE, publish.into_future()).await;

@@ -1,15 +1,15 @@
-//! The tree checks itself: imports point down, every file says what it is for, a crate is named in its place only, and
-//! nothing lies about.
+//! The tree checks itself: imports point down, every file says what it is for, a crate is named in
+//! its place only, and nothing lies about.
 //!
-//! The floors and the places of crates are read from `src/docs/architecture.md`, so that the chapter stays true.
+//! The floors and the places of crates are read from `src/docs/architecture.md`, so that the
+//! chapter stays true.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a tree that cannot be read should panic"
 )]
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -209,9 +209,9 @@ fn mixed_imports(file: &File) -> Vec<String> {
             .map(|(before, tree)| (before.trim_end(), tree));
         if import.contains('*') {
             findings.push(file.finding(at, "a glob import"));
-        } else if tree
-            .is_some_and(|(before, tree)| before.ends_with("crate::") || tree.contains("::"))
-        {
+        } else if tree.is_some_and(|(before, tree)| {
+            before.ends_with("crate::") && file.path.starts_with("src/") || tree.contains("::")
+        }) {
             findings.push(file.finding(at, "a tree of several modules: one module per `use`"));
         }
     }
@@ -354,7 +354,8 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Links to files and headings that do not exist, and to chapters: their own links to items work in the rendered book only.
+/// Links to files and headings that do not exist, and to chapters: their own links to items work in
+/// the rendered book only.
 fn dead_links(file: &File) -> Vec<String> {
     let mut findings = Vec::new();
     for (at, _) in file.text.match_indices("](") {
@@ -404,7 +405,8 @@ fn is_known_at_top(name: &str) -> bool {
     name.starts_with('.') || known.contains(&name)
 }
 
-/// Blanks out comments, strings and characters, so that a scan meets code only. Line breaks and lengths stay.
+/// Blanks out comments, strings and characters, so that a scan meets code only. Line breaks and
+/// lengths stay.
 fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -582,9 +584,7 @@ const LOGGED_ONCE: &[&str] = &["src/handshake/origin.rs", "src/session/sockets.r
 
 /// The scanners on small texts: each finds what it is for, and lets the like of it be.
 mod scanners {
-    use super::File;
-    use super::Floors;
-    use super::Places;
+    use super::{File, Floors, Places};
 
     const FLOORS: &str =
         "lib.rs docs/   the face, in lib.rs\nrouter.rs\nlayer/ scope.rs\nerror.rs\n";

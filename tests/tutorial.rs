@@ -1,6 +1,8 @@
-//! Django's order-tracking tutorial in Rust: its consumer (accept, parse JSON, send a response) and its route, verbatim.
+//! Django's order-tracking tutorial in Rust: its consumer (accept, parse JSON, send a response) and
+//! its route, verbatim.
 //!
-//! What stands between the two `[tutorial]` lines corresponds line by line to the tutorial's `consumers.py` and `routing.py`.
+//! What stands between the two `[tutorial]` lines corresponds line by line to the tutorial's
+//! `consumers.py` and `routing.py`.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
@@ -11,14 +13,10 @@ use serde_json::json;
 use tungstenite::Message as Frame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use strait::testing::Communicator;
-use strait::testing::TestServer;
+use strait::testing::{Communicator, TestServer};
 
 // [tutorial]
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Router;
+use strait::{Consumer, Context, Message, Router};
 
 struct OrderConsumer;
 

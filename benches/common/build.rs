@@ -1,8 +1,7 @@
 //! Builds what is measured, as it is published: the release profile.
 
 use std::ffi::OsStr;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Builds `examples/hub` with these features of the crate, separated by commas.

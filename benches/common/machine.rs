@@ -1,18 +1,12 @@
-//! The cores that server and load are pinned to, the limit of descriptors, and what a table should say of both.
+//! The cores that server and load are pinned to, the limit of descriptors, and what a table should
+//! say of both.
 
-use std::fs;
-use std::io;
 use std::process::Command;
 use std::time::Duration;
+use std::{fs, io};
 
-use rustix::process::Resource;
-use rustix::process::Rlimit;
-use rustix::process::getrlimit;
-use rustix::process::setrlimit;
-use rustix::thread::CpuSet;
-use rustix::thread::gettid;
-use rustix::thread::sched_getaffinity;
-use rustix::thread::sched_setaffinity;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
 /// One core for the server, one for the load.
 #[derive(Clone, Copy)]
@@ -54,8 +48,8 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &cores)?)
 }
 
-/// Makes this thread, and those that it starts from now on, run only while no other wants its core. A low priority would not do: the
-/// scheduler lets it finish its slice of some milliseconds.
+/// Makes this thread, and those that it starts from now on, run only while no other wants its core.
+/// A low priority would not do: the scheduler lets it finish its slice of some milliseconds.
 pub(crate) fn be_idle() -> io::Result<()> {
     let thread = gettid().as_raw_nonzero().to_string();
     let status = Command::new("chrt")

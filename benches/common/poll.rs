@@ -4,10 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
-use rustix::event::epoll;
-use rustix::fd::AsFd;
-use rustix::fd::OwnedFd;
+use rustix::event::{Timespec, epoll};
+use rustix::fd::{AsFd, OwnedFd};
 
 /// Readiness, told once for each time that bytes come.
 pub(crate) struct Poll {
@@ -35,7 +33,8 @@ impl Poll {
         Ok(epoll::add(&self.epoll, source, data(token), readable())?)
     }
 
-    /// Reports the socket as long as it has something to read or room to write, whichever it waits for.
+    /// Reports the socket as long as it has something to read or room to write, whichever it waits
+    /// for.
     pub(crate) fn add_level(
         &self,
         source: impl AsFd,

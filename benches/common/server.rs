@@ -1,24 +1,13 @@
 //! A running server: its start, its end, and what `/proc` says of it in between.
 
-use std::fs;
-use std::io;
 use std::io::Read;
-use std::net::SocketAddr;
-use std::net::TcpListener;
-use std::net::TcpStream;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Child;
-use std::process::Command;
-use std::process::ExitStatus;
-use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
-use rustix::process::Pid;
-use rustix::process::Signal;
-use rustix::process::kill_process;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::machine;
 use super::machine::Cores;
@@ -30,8 +19,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it on its core, with `--listen ADDR` behind the other arguments, and waits until it listens. Its standard error goes to
-    /// the log.
+    /// Starts it on its core, with `--listen ADDR` behind the other arguments, and waits until it
+    /// listens. Its standard error goes to the log.
     pub(crate) fn start(mut command: Command, log: &Path, cores: &Cores) -> Result<Self, String> {
         let address = free_address().map_err(|error| error.to_string())?;
         command.args(["--listen", &address.to_string()]);

@@ -1,18 +1,13 @@
 //! Sockets in groups that keep messages going round, and compare whatever comes.
 
 use std::io;
-use std::io::ErrorKind;
-use std::io::Read;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::net::TcpStream;
-use std::time::Duration;
-use std::time::Instant;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::common::poll::Poll;
-use crate::common::request;
 use crate::common::request::Headers;
-use crate::common::wire;
+use crate::common::{request, wire};
 use crate::rows::Shape;
 
 pub(crate) struct Fleet {

@@ -1,18 +1,13 @@
 //! A burst of connections, each opened, its first message answered.
 
 use std::io;
-use std::io::ErrorKind;
-use std::io::Read;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 
 use crate::common::poll::Poll;
-use crate::common::request;
 use crate::common::request::Headers;
-use crate::common::wire;
-use crate::fleet::Expected;
-use crate::fleet::PATIENCE;
+use crate::common::{request, wire};
+use crate::fleet::{Expected, PATIENCE};
 
 /// Opens so many, and returns them open: closing is no part of it.
 pub(crate) fn burst(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>, String> {

@@ -1,20 +1,24 @@
-//! What an operation costs the server, in CPU time: `hub` beside a bare epoll loop and beside what one would write by hand.
+//! What an operation costs the server, in CPU time: `hub` beside a bare epoll loop and beside what
+//! one would write by hand.
 //!
 //! ```sh
 //! cargo bench --bench end_to_end -- [--rounds N] [--quick] [--only TEXT] [--sizes] [--strace]
 //! ```
 //!
-//! - Builds `examples/hub` and the peers of `benches/peers/`, then lets them take turns, `N` rounds (default 5). `--quick` is one short
-//!   round, to see that everything works; its numbers mean little.
-//! - The floor is there twice: writing together what came together, which is what the others are compared with, and frame by frame, where
-//!   more than one is in flight. So is `hub`: on a runtime with workers, and on one without.
+//! - Builds `examples/hub` and the peers of `benches/peers/`, then lets them take turns, `N` rounds
+//!   (default 5). `--quick` is one short round, to see that everything works; its numbers mean
+//!   little.
+//! - The floor is there twice: writing together what came together, which is what the others are
+//!   compared with, and frame by frame, where more than one is in flight. So is `hub`: on a runtime
+//!   with workers, and on one without.
 //! - `--only TEXT`: the rows whose name contains the text.
 //! - `--sizes`: other rows, the cost of a delivery by the number of members and of groups.
 //! - `--strace`: system calls too, counted by strace in an extra run after the timed one.
 //!
-//! The server is pinned to one core and the load to another, so Linux and two cores are needed. CPU time is the scheduler's own count
-//! (`/proc/PID/task/*/schedstat`), read while the server rests. Each payload is compared; a lost, repeated or reordered one is an error
-//! that says how many. What happens in bad weather is `storms`, and the registry by itself `registry`.
+//! The server is pinned to one core and the load to another, so Linux and two cores are needed. CPU
+//! time is the scheduler's own count (`/proc/PID/task/*/schedstat`), read while the server rests.
+//! Each payload is compared; a lost, repeated or reordered one is an error that says how many. What
+//! happens in bad weather is `storms`, and the registry by itself `registry`.
 
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "each benchmark uses a part of it")]

@@ -1,7 +1,6 @@
 //! One row of one server, once: a fresh process, a warm-up, a measurement between two rests.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::common::machine::Cores;
 use crate::common::request::Headers;
@@ -10,11 +9,7 @@ use crate::fleet::Fleet;
 use crate::handshakes;
 use crate::options::Options;
 use crate::programs::Program;
-use crate::rows::BURST;
-use crate::rows::Route;
-use crate::rows::Row;
-use crate::rows::Shape;
-use crate::rows::Work;
+use crate::rows::{BURST, Route, Row, Shape, Work};
 use crate::strace::Strace;
 
 #[derive(Clone, Copy)]
@@ -105,7 +100,8 @@ fn idle(
         groups: shape.groups / 50,
         ..shape
     };
-    // What the first connections bring with them belongs to no member. They stay, or the members would use their memory again.
+    // What the first connections bring with them belongs to no member. They stay, or the members
+    // would use their memory again.
     let first = Fleet::connect(server.address, few, headers, path)?;
     cpu_at_rest(server)?;
     let resident = || server.resident().map_err(|error| error.to_string());

@@ -6,8 +6,7 @@ use std::process::Command;
 use crate::common::build;
 use crate::common::machine::Cores;
 use crate::common::server::Server;
-use crate::rows::Route;
-use crate::rows::Row;
+use crate::rows::{Route, Row};
 
 pub(crate) struct Program {
     pub(crate) name: &'static str,

@@ -8,11 +8,8 @@ use crate::common::machine::Cores;
 use crate::common::spread::Spread;
 use crate::measure::Sample;
 use crate::options::Options;
-use crate::programs::Kind;
-use crate::programs::Program;
-use crate::rows::Goal;
-use crate::rows::Row;
-use crate::rows::Work;
+use crate::programs::{Kind, Program};
+use crate::rows::{Goal, Row, Work};
 
 pub(crate) struct Report {
     rounds: usize,

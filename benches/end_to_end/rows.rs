@@ -92,7 +92,8 @@ impl Row {
             Work::Steady { shape, .. } | Work::Idle { shape, .. } => shape.sockets(),
             Work::Handshakes => BURST,
         };
-        // The first ones of an idle row, standard streams, epoll, the listener, and whatever a runtime opens.
+        // The first ones of an idle row, standard streams, epoll, the listener, and whatever a
+        // runtime opens.
         sockets + sockets / 50 + 64
     }
 }
@@ -189,7 +190,8 @@ pub(crate) fn works() -> Vec<Row> {
     ]
 }
 
-/// The cost of a delivery should hardly depend on how many members there are, nor on how many groups.
+/// The cost of a delivery should hardly depend on how many members there are, nor on how many
+/// groups.
 pub(crate) fn sizes() -> Vec<Row> {
     let members = [10, 100, 1000, 5000, 15_000].map(|members| {
         let name = format!("one group of {members}");

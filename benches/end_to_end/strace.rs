@@ -1,17 +1,11 @@
 //! System calls of a process, counted by strace.
 
-use std::fs;
-use std::io;
-use std::io::BufRead;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
+use std::{fs, io};
 
-use rustix::process::Pid;
-use rustix::process::Signal;
-use rustix::process::kill_process;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// strace attached to a server.
 pub(crate) struct Strace {

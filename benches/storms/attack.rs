@@ -1,27 +1,19 @@
 //! Kinds of attack, each by [`ATTACKERS`] clients.
 
 use std::collections::VecDeque;
-use std::io;
-use std::io::Read;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use rustix::net::sockopt;
 
-use crate::common::machine;
-use crate::common::request;
 use crate::common::request::Headers;
-use crate::common::wire;
-use crate::flood::Flood;
-use crate::flood::Opening;
-use crate::frames;
-use crate::honest;
+use crate::common::{machine, request, wire};
+use crate::flood::{Flood, Opening};
 use crate::slow_handshakes::Drip;
+use crate::{frames, honest};
 
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
@@ -202,10 +194,12 @@ fn fragments(count: usize) -> Vec<u8> {
     (0..count).flat_map(fragment).collect()
 }
 
-/// A compressed message of almost [`LARGE`] zeros: a literal and copies of it, in the fixed code of RFC 1951, 3.2.6.
+/// A compressed message of almost [`LARGE`] zeros: a literal and copies of it, in the fixed code of
+/// RFC 1951, 3.2.6.
 fn bomb() -> Vec<u8> {
     let mut bits = Bits::default();
-    // Not the last block; the fixed code. Then the byte 0, the copies, the end of the block, and an empty stored one, less its length.
+    // Not the last block; the fixed code. Then the byte 0, the copies, the end of the block, and an
+    // empty stored one, less its length.
     bits.push("0 10");
     bits.push("00110000");
     for _ in 0..(LARGE - 1) / 258 {

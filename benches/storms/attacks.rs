@@ -1,15 +1,10 @@
 //! An honest client beside eight attackers of each kind, and alone.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::attack::ATTACKERS;
-use crate::attack::Attack;
-use crate::attack::Done;
-use crate::attack::LARGE;
+use crate::attack::{ATTACKERS, Attack, Done, LARGE};
 use crate::common::server::Server;
 use crate::honest::Seen;
 use crate::hub::Hub;

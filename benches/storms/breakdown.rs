@@ -1,21 +1,18 @@
 //! What a resting member has on the heap, block by block.
 
 use std::collections::BTreeMap;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
 use crate::common::request::Headers;
-use crate::crowd::Crowd;
-use crate::crowd::Opening;
-use crate::dhat;
+use crate::crowd::{Crowd, Opening};
 use crate::dhat::Place;
-use crate::groups;
 use crate::groups::TEN;
 use crate::hub::Hub;
 use crate::options::Options;
 use crate::report::Report;
+use crate::{dhat, groups};
 
 pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(), String> {
     let valgrind = Command::new("valgrind")
@@ -163,7 +160,8 @@ fn without_paths(name: &str) -> String {
     short
 }
 
-/// What glibc's malloc takes for a block: eight bytes more, in steps of 16, at least 32. More where the block is aligned.
+/// What glibc's malloc takes for a block: eight bytes more, in steps of 16, at least 32. More where
+/// the block is aligned.
 fn taken(size: f64) -> f64 {
     let size = size.round() as u64;
     ((size + 8).next_multiple_of(16)).max(32) as f64

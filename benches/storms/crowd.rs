@@ -1,15 +1,9 @@
 //! Many sockets at once: opened, written to, and read frame by frame; pings are answered.
 
-use std::fmt;
-use std::io;
-use std::io::ErrorKind;
-use std::io::Read;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::net::TcpStream;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+use std::{fmt, io, thread};
 
 use rustix::io::Errno;
 use rustix::net;
@@ -98,7 +92,8 @@ impl Crowd {
         Self::open_timed(address, paths, opening).map(|(crowd, _)| crowd)
     }
 
-    /// Opens them, and says for each when it was open, counted from the beginning, the earliest first.
+    /// Opens them, and says for each when it was open, counted from the beginning, the earliest
+    /// first.
     pub(crate) fn open_timed(
         address: SocketAddr,
         mut paths: impl Iterator<Item = String>,
@@ -161,8 +156,9 @@ impl Crowd {
 
     /// From now on this socket does not read.
     ///
-    /// Its buffer in the kernel stays as it is: made smaller now, it would drop what is on its way, and the server's kernel, which takes
-    /// that for a bad network, would send it again after ever longer pauses only.
+    /// Its buffer in the kernel stays as it is: made smaller now, it would drop what is on its way,
+    /// and the server's kernel, which takes that for a bad network, would send it again after ever
+    /// longer pauses only.
     pub(crate) fn pause(&mut self, token: usize) {
         self.sockets[token].is_paused = true;
     }
@@ -289,7 +285,8 @@ impl Crowd {
                 bytes = rest;
                 if frame.opcode == frames::PING {
                     let pong = frames::request(frames::PONG, frame.payload);
-                    // Short, and on a connection that is read; where it has ended, that shows at the next look.
+                    // Short, and on a connection that is read; where it has ended, that shows at
+                    // the next look.
                     let _ = socket.stream.write(&pong);
                     continue;
                 }

@@ -1,28 +1,17 @@
 //! A server that stops while somebody publishes.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::common::spread::Spread;
-use crate::crowd::Came;
-use crate::crowd::Crowd;
-use crate::crowd::Go;
-use crate::crowd::Opening;
-use crate::crowd::PATIENCE;
-use crate::frames;
-use crate::frames::CLOSE;
-use crate::frames::Frame;
-use crate::frames::Numbered;
-use crate::frames::TEXT;
-use crate::groups;
-use crate::hub;
-use crate::hub::Ends;
-use crate::hub::Hub;
+use crate::crowd::{Came, Crowd, Go, Opening, PATIENCE};
+use crate::frames::{CLOSE, Frame, Numbered, TEXT};
+use crate::hub::{Ends, Hub};
 use crate::latency::milliseconds;
 use crate::options::Options;
 use crate::report::Report;
+use crate::{frames, groups, hub};
 
 pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(), String> {
     let clients = options.size(5000, 1000);
@@ -79,7 +68,8 @@ impl Round {
             next += PACE;
             crowd.read_until(next, &mut |socket, came| book.came(socket, came))?;
         }
-        // Sent is what the publisher itself has got: most of the others have that still before them when the drain begins.
+        // Sent is what the publisher itself has got: most of the others have that still before them
+        // when the drain begins.
         book.publish(&mut crowd, LAST)?;
         book.waits_for_own = true;
         crowd.read_until(Instant::now() + PATIENCE, &mut |socket, came| {

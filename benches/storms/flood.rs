@@ -1,19 +1,13 @@
 //! Attackers that write as much as the server accepts. Some read the answers, some do not.
 
 use std::io;
-use std::io::ErrorKind;
-use std::io::Read;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::net::TcpStream;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::attack::ATTACKERS;
-use crate::attack::Done;
-use crate::common::poll::Interest;
-use crate::common::poll::Poll;
+use crate::attack::{ATTACKERS, Done};
+use crate::common::poll::{Interest, Poll};
 use crate::common::request::Headers;
 use crate::honest;
 
@@ -110,7 +104,8 @@ fn now(done: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
-/// The most bytes that a system call reads or writes. The honest client has to wait for the end of the call.
+/// The most bytes that a system call reads or writes. The honest client has to wait for the end of
+/// the call.
 const CHUNK_BYTES: usize = 32 * 1024;
 /// The longest wait before the flag that ends the attack is read again.
 const LOOK: Duration = Duration::from_millis(10);

@@ -2,19 +2,17 @@
 
 use std::time::Instant;
 
-use crate::crowd::Came;
-use crate::crowd::Crowd;
-use crate::crowd::Go;
+use crate::crowd::{Came, Crowd, Go};
 use crate::frames;
-use crate::frames::Numbered;
-use crate::frames::TEXT;
+use crate::frames::{Numbered, TEXT};
 
 /// Paths of so many sockets, in groups of so many.
 pub(crate) fn paths(members: usize, sockets: usize) -> impl Iterator<Item = String> {
     (0..sockets).map(move |socket| format!("/group/g{}/", socket / members))
 }
 
-/// The first of each ten publishes a message of this length. Each of the ten must get it, once, and nothing else.
+/// The first of each ten publishes a message of this length. Each of the ten must get it, once, and
+/// nothing else.
 pub(crate) fn everyone_gets(crowd: &mut Crowd, length: usize) -> Result<(), String> {
     let mut text = Numbered::new(length);
     for group in 0..crowd.len() / TEN {

@@ -1,22 +1,15 @@
 //! An honest client: how long its echoes take, how fast it connects, how often it is disconnected.
 
-use std::io;
-use std::io::ErrorKind;
-use std::io::Read;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::net::TcpStream;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
-use crate::common::machine;
-use crate::common::request;
 use crate::common::request::Headers;
+use crate::common::{machine, request};
 use crate::crowd::PATIENCE;
 use crate::frames;
-use crate::frames::Frame;
-use crate::frames::Numbered;
+use crate::frames::{Frame, Numbered};
 use crate::latency::Latencies;
 
 /// Opens a WebSocket whose reads and writes block, for [`PATIENCE`] at most.
@@ -64,7 +57,8 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Spends two thirds of the time on echoes over one connection, and one third on new connections.
+    /// Spends two thirds of the time on echoes over one connection, and one third on new
+    /// connections.
     pub(crate) fn measure(address: SocketAddr, time: Duration) -> io::Result<Self> {
         let mut seen = Self::default();
         let (begin, waited) = (Instant::now(), machine::waited_for_core()?);
@@ -75,7 +69,8 @@ impl Seen {
         Ok(seen)
     }
 
-    /// Sends a message every [`PACE`]. The latency of a message that had to wait for the echo before it counts from when it was due.
+    /// Sends a message every [`PACE`]. The latency of a message that had to wait for the echo
+    /// before it counts from when it was due.
     fn echo(&mut self, address: SocketAddr, time: Duration) {
         let end = Instant::now() + time;
         let mut client = None;

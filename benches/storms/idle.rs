@@ -1,25 +1,17 @@
 //! What members cost that rest, and whether they cost more after a large message.
 
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::common::request::Headers;
 use crate::common::server::Server;
-use crate::crowd::Came;
-use crate::crowd::Crowd;
-use crate::crowd::Go;
-use crate::crowd::Opening;
-use crate::frames;
-use crate::frames::Numbered;
-use crate::frames::PONG;
-use crate::groups;
+use crate::crowd::{Came, Crowd, Go, Opening};
+use crate::frames::{Numbered, PONG};
 use crate::groups::TEN;
-use crate::hub;
-use crate::hub::Hub;
-use crate::hub::LOOK;
+use crate::hub::{Hub, LOOK};
 use crate::options::Options;
 use crate::report::Report;
+use crate::{frames, groups, hub};
 
 pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(), String> {
     let members = options.size(15_000, 3000);
@@ -178,9 +170,9 @@ impl Back {
             let what = format!("{more:.1} % more than before are resident after each has {name}");
             return report.check(self.took.is_some(), what);
         }
-        // When thousands send at once, their messages are on the heap at once. Whether glibc gives that memory back is up to it: a thread's
-        // arena is cut at its end only, and a small block there keeps all before it. What must not happen is that more stays than one
-        // time needs.
+        // When thousands send at once, their messages are on the heap at once. Whether glibc gives
+        // that memory back is up to it: a thread's arena is cut at its end only, and a small block
+        // there keeps all before it. What must not happen is that more stays than one time needs.
         let peak = self.peak as f64 / 1e6;
         let (once, thrice) = (self.once, self.thrice);
         let what = format!(

@@ -1,25 +1,34 @@
-//! What `hub` does in bad weather: much idle memory, readers that stop, a storm of handshakes, a drain, attacks.
+//! What `hub` does in bad weather: much idle memory, readers that stop, a storm of handshakes, a
+//! drain, attacks.
 //!
 //! ```sh
 //! cargo bench --bench storms -- [--only TEXT] [--rounds N] [--seconds N] [--attack TEXT] [--spread] [--quick] [--hub PATH]
 //! ```
 //!
-//! Each scenario starts `examples/hub` (release profile, pinned to one core; the load has another), checks what it sees and prints it: a
-//! line for each check, `holds` or **fails**, and a table. A failed check is an exit code of 1. Linux and two cores are needed, and 16,000
-//! descriptors for the full sizes. `--only TEXT` runs the scenarios whose name contains the text; `--quick` takes small numbers and one
-//! round, to see that everything works. `--hub` measures a hub that was built before.
+//! Each scenario starts `examples/hub` (release profile, pinned to one core; the load has another),
+//! checks what it sees and prints it: a line for each check, `holds` or **fails**, and a table. A
+//! failed check is an exit code of 1. Linux and two cores are needed, and 16,000 descriptors for
+//! the full sizes. `--only TEXT` runs the scenarios whose name contains the text; `--quick` takes
+//! small numbers and one round, to see that everything works. `--hub` measures a hub that was built
+//! before.
 //!
-//! - `idle`: resident bytes for each of 15,000 members of groups of ten, with a short request and with a browser's, beside sockets in no
-//!   group. Then each member gets one message of 60 KB, and no more than 5 % may stay; or sends one, and what the allocator keeps of that is
-//!   no more after the third time than one time needs. (`MALLOC_ARENA_MAX=1` beside it shows how much of it is glibc's arenas.)
-//! - `breakdown`: the same members by what they have on the heap, one row for each kind of block, counted by `valgrind --tool=dhat`.
-//! - `slow readers`: 1,000 readers of which ten stop. They end with 4008, the memory stays within `Config::outgoing`, and the publisher and
-//!   the others do not notice: their latencies with and without the ten take turns, and two runs without them show what chance does.
-//! - `slow handshakes`: 2,000 clients that send their request byte by byte, one a second, beside ordinary ones.
+//! - `idle`: resident bytes for each of 15,000 members of groups of ten, with a short request and
+//!   with a browser's, beside sockets in no group. Then each member gets one message of 60 KB, and
+//!   no more than 5 % may stay; or sends one, and what the allocator keeps of that is no more after
+//!   the third time than one time needs. (`MALLOC_ARENA_MAX=1` beside it shows how much of it is
+//!   glibc's arenas.)
+//! - `breakdown`: the same members by what they have on the heap, one row for each kind of block,
+//!   counted by `valgrind --tool=dhat`.
+//! - `slow readers`: 1,000 readers of which ten stop. They end with 4008, the memory stays within
+//!   `Config::outgoing`, and the publisher and the others do not notice: their latencies with and
+//!   without the ten take turns, and two runs without them show what chance does.
+//! - `slow handshakes`: 2,000 clients that send their request byte by byte, one a second, beside
+//!   ordinary ones.
 //! - `reconnect`: 5,000 clients are cut off and come back at once.
 //! - `drain`: 5,000 sockets closed over five seconds, while somebody publishes.
-//! - `attacks`: an honest client beside eight attackers of each kind, and alone: echo latency, handshakes per second, disconnects. Each
-//!   measurement takes `--seconds`, 3 by default. `--attack` selects kinds by their name; `--spread` gives the server both cores.
+//! - `attacks`: an honest client beside eight attackers of each kind, and alone: echo latency,
+//!   handshakes per second, disconnects. Each measurement takes `--seconds`, 3 by default.
+//!   `--attack` selects kinds by their name; `--spread` gives the server both cores.
 
 mod attack;
 mod attacks;

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use crate::common::spread::Spread;
-use crate::crowd::Crowd;
-use crate::crowd::Opening;
+use crate::crowd::{Crowd, Opening};
 use crate::groups;
 use crate::hub::Hub;
 use crate::options::Options;

@@ -1,7 +1,6 @@
 //! What a scenario found: Markdown, and checks that hold or do not.
 
-use std::fmt::Display;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 #[derive(Default)]
 pub(crate) struct Report {

@@ -1,23 +1,16 @@
 //! Clients that send their request byte by byte, beside ordinary ones.
 
-use std::io;
-use std::io::ErrorKind;
-use std::io::Read;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::net::TcpStream;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use crate::common::request;
 use crate::common::request::Headers;
 use crate::honest;
 use crate::hub::Hub;
-use crate::latency::Latencies;
-use crate::latency::milliseconds;
+use crate::latency::{Latencies, milliseconds};
 use crate::options::Options;
 use crate::report::Report;
 

@@ -7,8 +7,7 @@ use crate::hub::Hub;
 use crate::options::Options;
 use crate::report::Report;
 use crate::slow_run;
-use crate::slow_run::Plan;
-use crate::slow_run::Run;
+use crate::slow_run::{Plan, Run};
 
 pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(), String> {
     let mut runs = Runs::default();

@@ -1,27 +1,19 @@
 //! One run of a group: a publisher at its pace, its readers, and those of them that stop.
 
 use std::ops::Range;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::common::server::Server;
-use crate::crowd::Came;
-use crate::crowd::Crowd;
-use crate::crowd::Go;
-use crate::crowd::Opening;
-use crate::crowd::PATIENCE;
-use crate::frames;
-use crate::frames::Frame;
-use crate::frames::Numbered;
-use crate::frames::TEXT;
-use crate::groups;
-use crate::hub;
+use crate::crowd::{Came, Crowd, Go, Opening, PATIENCE};
+use crate::frames::{Frame, Numbered, TEXT};
 use crate::hub::Hub;
 use crate::latency::Latencies;
+use crate::{frames, groups, hub};
 
 /// What was seen.
 pub(crate) struct Run {
-    /// p50, p99 and the most of the publisher, then of the readers that never stop, in milliseconds.
+    /// p50, p99 and the most of the publisher, then of the readers that never stop, in
+    /// milliseconds.
     pub(crate) latencies: [f64; 6],
     /// How far resident memory rose above what it was at the beginning.
     pub(crate) growth: u64,
@@ -76,7 +68,8 @@ pub(crate) fn run(hub: &Hub, plan: Plan, they_stop: bool) -> Result<Run, String>
     load.publish(plan.time, |load| {
         watch.look(&server, &mut load.book.ends)?;
         if load.book.ends.in_closed == plan.slow {
-            // One is enough to see what is on the wire, and is no work for the load that the others would feel.
+            // One is enough to see what is on the wire, and is no work for the load that the others
+            // would feel.
             let first = load.book.stopped.start;
             load.read_on(first..first + 1)?;
         }

@@ -1,6 +1,8 @@
-//! The sockets of a Django project: its pages, its models and its `group_send` stay what they are, and the browsers' sockets are here.
+//! The sockets of a Django project: its pages, its models and its `group_send` stay what they are,
+//! and the browsers' sockets are here.
 //!
-//! Once, from the root of the repository (there is a Redis at 127.0.0.1:6379, say by `redis-server`):
+//! Once, from the root of the repository (there is a Redis at 127.0.0.1:6379, say by
+//! `redis-server`):
 //!
 //! ```sh
 //! python3 -m venv target/django
@@ -15,39 +17,35 @@
 //! cargo run --release --features redis --example beside_django -- [--listen 127.0.0.1:9000] [--backend URL] [--origin ORIGIN]…
 //! ```
 //!
-//! What to try: place an order on <http://127.0.0.1:8000/>, open its page in a second window, and move it along in the first, or by
-//! `target/django/bin/python examples/beside_django/manage.py move_order 1 shipped`. Stop Redis, move it, start Redis again: the page
-//! comes to know. `SOCKETS_ORIGIN= … manage.py runserver` has Django serve the sockets again.
+//! What to try: place an order on <http://127.0.0.1:8000/>, open its page in a second window, and
+//! move it along in the first, or by
+//! `target/django/bin/python examples/beside_django/manage.py move_order 1 shipped`. Stop Redis,
+//! move it, start Redis again: the page comes to know. `SOCKETS_ORIGIN= … manage.py runserver` has
+//! Django serve the sockets again.
 //!
-//! `--backend` names the Redis and the kind of layer that `CHANNEL_LAYERS` has in `shop/settings.py`: by default
-//! `channels-redis-core://127.0.0.1:6379/0`. `--origin` is where the pages are, by default port 8000 of this machine. The environment
-//! variable `SOCKETS_KEY` signs the tickets, in both programs. It has a known default for development, which is refused unless
+//! `--backend` names the Redis and the kind of layer that `CHANNEL_LAYERS` has in
+//! `shop/settings.py`: by default `channels-redis-core://127.0.0.1:6379/0`. `--origin` is where the
+//! pages are, by default port 8000 of this machine. The environment variable `SOCKETS_KEY` signs
+//! the tickets, in both programs. It has a known default for development, which is refused unless
 //! `--listen` is a loopback address.
 //!
-//! In Django, look at `orders/models.py` (who announces), `orders/consumers.py` (what this program replaces) and `orders/tickets.py`.
+//! In Django, look at `orders/models.py` (who announces), `orders/consumers.py` (what this program
+//! replaces) and `orders/tickets.py`.
 
 mod ticket;
 
-use std::env;
-use std::io;
 use std::io::IsTerminal;
 use std::net::ToSocketAddrs;
 use std::process::ExitCode;
 use std::time::SystemTime;
+use std::{env, io};
 
 use serde_json::json;
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Error;
-use strait::Reject;
-use strait::Result;
-use strait::Router;
-use strait::Scope;
-use strait::Server;
 use strait::handshake::Origins;
 use strait::layer::GroupName;
+use strait::{
+    Accept, ChannelLayer, Consumer, Context, Error, Reject, Result, Router, Scope, Server,
+};
 
 use crate::ticket::Tickets;
 
@@ -72,7 +70,8 @@ impl OrderConsumer {
 }
 
 impl Consumer for OrderConsumer {
-    /// With `.relay()` the events of Django go to the page as they are. The one in Channels had a method that did just that.
+    /// With `.relay()` the events of Django go to the page as they are. The one in Channels had a
+    /// method that did just that.
     async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
         ctx.group_add(format!("order_{}", self.order_id))
             .relay()
@@ -80,7 +79,8 @@ impl Consumer for OrderConsumer {
         Ok(Accept::new())
     }
 
-    /// Redis was away, and what Django sent meanwhile is lost. The page asks Django how things stand.
+    /// Redis was away, and what Django sent meanwhile is lost. The page asks Django how things
+    /// stand.
     async fn gap(&mut self, ctx: &Context, _group: GroupName) -> Result {
         ctx.send_json(&json!({"type": "order.missed"})).await?;
         Ok(())
@@ -179,7 +179,8 @@ impl Options {
     }
 }
 
-/// Anyone who knows the key can open every order. Only this machine may reach a server whose key is known.
+/// Anyone who knows the key can open every order. Only this machine may reach a server whose key is
+/// known.
 fn tickets_key(key: Option<String>, listen: &str) -> Result<String, String> {
     let key = key.unwrap_or_else(|| KNOWN_KEY.to_owned());
     if key.is_empty() {
@@ -214,15 +215,11 @@ mod tests {
     use std::time::SystemTime;
 
     use serde_json::Value;
-    use strait::ChannelLayer;
-    use strait::Event;
-    use strait::Result;
     use strait::handshake::Origins;
     use strait::testing::Communicator;
+    use strait::{ChannelLayer, Event, Result};
 
-    use crate::Options;
-    use crate::Tickets;
-    use crate::router;
+    use crate::{Options, Tickets, router};
 
     #[test]
     fn a_known_key_is_refused_off_loopback() {

@@ -1,15 +1,10 @@
 //! [`Tickets`]: what Django's `TimestampSigner` signed in `orders/tickets.py`, verified here.
 
-use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64URL_NOPAD;
-use hmac::Hmac;
-use hmac::KeyInit;
-use hmac::Mac;
-use sha2::Digest;
-use sha2::Sha256;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
 
 /// Verifies tickets: `42:1r31eq:…`, which is an order, the time in base 62, and an HMAC of both.
 #[derive(Clone)]
@@ -29,8 +24,8 @@ impl Tickets {
         }
     }
 
-    /// Whether it was signed for this order, and a minute ago at the most. Clocks of two machines differ, so it may also be of a
-    /// moment that is still to come.
+    /// Whether it was signed for this order, and a minute ago at the most. Clocks of two machines
+    /// differ, so it may also be of a moment that is still to come.
     pub(crate) fn opens(&self, ticket: &str, order_id: u64, now: SystemTime) -> bool {
         self.signed(ticket).is_some_and(|(order, at)| {
             let age = now.duration_since(UNIX_EPOCH + at).unwrap_or_default();
@@ -78,8 +73,7 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::Tickets;
 

@@ -5,22 +5,23 @@
 //! ```
 //!
 //! What to try:
-//! - Open <http://127.0.0.1:8000/> in two windows and talk to yourself. Change a name, go to another room.
+//! - Open <http://127.0.0.1:8000/> in two windows and talk to yourself. Change a name, go to
+//!   another room.
 //! - Stop the server with Ctrl-C and start it again: both windows come back by themselves.
 //! - Talk to it without a page, `python -m websockets ws://127.0.0.1:8000/ws/chat/lobby/`, and say
 //!   `{"type": "say", "text": "hello"}`; then say something that is no JSON.
 //! - `cargo test --example chat`: its tests, in memory, without a socket.
 //!
-//! Read on in `room.rs`, where strait comes in. `page.rs` and `page.html` are the page. Nobody is asked who they are here; how a socket learns
-//! that from your application is in `examples/inside_axum.rs`.
+//! Read on in `room.rs`, where strait comes in. `page.rs` and `page.html` are the page. Nobody is
+//! asked who they are here; how a socket learns that from your application is in
+//! `examples/inside_axum.rs`.
 
 mod page;
 mod room;
 
-use std::env;
-use std::io;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::{env, io};
 
 use strait::Server;
 

@@ -2,12 +2,8 @@
 
 use axum::Router;
 use axum::extract::Path;
-use axum::http::HeaderName;
-use axum::http::StatusCode;
-use axum::http::header;
-use axum::response::Html;
-use axum::response::IntoResponse;
-use axum::response::Response;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 /// The page finds its room in its own address; at `/` it is the lobby.
@@ -29,7 +25,8 @@ async fn room_page(Path(room): Path<String>) -> Response {
     (StatusCode::NOT_FOUND, why).into_response()
 }
 
-/// Nothing runs in the page but what is in the file: its script and its style carry a nonce, which nobody can foresee and which is used once.
+/// Nothing runs in the page but what is in the file: its script and its style carry a nonce, which
+/// nobody can foresee and which is used once.
 async fn page() -> Response {
     let nonce = match nonce() {
         Ok(nonce) => nonce,

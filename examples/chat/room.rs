@@ -3,25 +3,15 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use serde::Deserialize;
-use serde::Serialize;
-use strait::Accept;
-use strait::BoxError;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Error;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
+use serde::{Deserialize, Serialize};
 use strait::close::Cause;
 use strait::config::Config;
 use strait::layer::GroupName;
+use strait::{Accept, BoxError, Closed, Consumer, Context, Error, Message, Reject, Router, Scope};
 use thiserror::Error;
 
-/// The route. Each line goes to everybody in the room, so a client that sends lines without end would cost all of them: it
-/// is closed with 1008. No person types that fast.
+/// The route. Each line goes to everybody in the room, so a client that sends lines without end
+/// would cost all of them: it is closed with 1008. No person types that fast.
 pub(crate) fn router() -> Router {
     Router::new()
         .path("ws/chat/<slug:room>/", Room::new)
@@ -49,7 +39,8 @@ enum Request {
     Rename { name: String },
 }
 
-/// What everybody in a room gets. It borrows, since events are encoded in the moment they are published.
+/// What everybody in a room gets. It borrows, since events are encoded in the moment they are
+/// published.
 #[derive(Serialize)]
 #[serde(tag = "type")]
 enum RoomEvent<'a> {
@@ -90,7 +81,8 @@ enum Refusal {
 }
 
 impl Room {
-    /// The factory that the route names. There is no room yet whose name has too many characters for a group.
+    /// The factory that the route names. There is no room yet whose name has too many characters
+    /// for a group.
     pub(crate) fn new(scope: &Scope) -> Result<Self, Reject> {
         let room: String = scope.param("room")?;
         let group = GroupName::try_from(format!("chat_{room}")).map_err(|_| Reject::not_found())?;
@@ -125,16 +117,19 @@ impl Consumer for Room {
             Some(Err(refusal)) => Some(refusal.to_string()),
             None => None,
         };
-        // Before the room's own lines: what is sent here goes out after the handshake, in this order.
+        // Before the room's own lines: what is sent here goes out after the handshake, in this
+        // order.
         ctx.send_json(&Answer::welcome(&self.me)).await?;
         if let Some(message) = &refusal {
             ctx.send_json(&Answer::Error { message }).await?;
         }
 
-        // Everybody in a room sees the same lines, so nobody needs a hook to look at them first: with `relay` the event's JSON, encoded once for
-        // all, goes straight to the sockets. A member that must decide for itself joins without it and has an `event` hook.
+        // Everybody in a room sees the same lines, so nobody needs a hook to look at them first:
+        // with `relay` the event's JSON, encoded once for all, goes straight to the sockets. A
+        // member that must decide for itself joins without it and has an `event` hook.
         ctx.group_add(&self.group).relay().await?;
-        // Last, and after joining: an announcement is true once it is out. This person knows already, from the welcome.
+        // Last, and after joining: an announcement is true once it is out. This person knows
+        // already, from the welcome.
         ctx.layer()
             .group_send(&self.group, &RoomEvent::Joined { who: &self.me })
             .except(ctx)
@@ -153,7 +148,8 @@ impl Consumer for Room {
         }
     }
 
-    /// Every `?` in `receive` ends here. What the other side can mend is answered in words and the connection stays; the rest closes it.
+    /// Every `?` in `receive` ends here. What the other side can mend is answered in words and the
+    /// connection stays; the rest closes it.
     async fn error(&mut self, ctx: &Context, error: BoxError) -> strait::Result {
         let message = if let Some(refusal) = error.downcast_ref::<Refusal>() {
             refusal.to_string()
@@ -167,7 +163,8 @@ impl Consumer for Room {
     }
 
     async fn disconnect(&mut self, ctx: &Context, closed: Closed) {
-        // A server that stops is nobody's leaving: all come back, and telling each of each would be the square of them.
+        // A server that stops is nobody's leaving: all come back, and telling each of each would be
+        // the square of them.
         if closed.cause() == Cause::Drain {
             return;
         }
@@ -222,8 +219,7 @@ const MESSAGES_AT_ONCE: u32 = 20;
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
-    use serde_json::Value;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use strait::close::CloseCode;
     use strait::service::WebSocketService;
     use strait::testing::Communicator;

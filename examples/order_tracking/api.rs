@@ -2,51 +2,27 @@
 //!
 //! Anyone may place an order, so each client address may place only a few at a time.
 
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use axum::Json;
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::extract::FromRequestParts;
-use axum::extract::Path;
-use axum::extract::Query;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::rejection::PathRejection;
-use axum::extract::rejection::QueryRejection;
-use axum::http::HeaderMap;
-use axum::http::HeaderName;
-use axum::http::HeaderValue;
-use axum::http::StatusCode;
-use axum::http::Uri;
-use axum::http::header;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use axum::response::AppendHeaders;
-use axum::response::IntoResponse;
-use axum::response::Response;
-use axum::routing::get;
-use axum::routing::post;
-use serde::Deserialize;
-use serde::Serialize;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
 use strait::handshake::Peer;
 
 use crate::error::StoreError;
 use crate::events::OrderEvent;
 use crate::limit::RateLimit;
-use crate::order;
-use crate::order::Illegal;
-use crate::order::Invalid;
-use crate::order::Item;
-use crate::order::LinkedOrder;
-use crate::order::NewOrder;
-use crate::order::Status;
-use crate::position::OffEarth;
-use crate::position::Position;
-use crate::secret;
+use crate::order::{Illegal, Invalid, Item, LinkedOrder, NewOrder, Status};
+use crate::position::{OffEarth, Position};
 use crate::secret::Staff;
 use crate::store::Store;
+use crate::{order, secret};
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -204,7 +180,8 @@ fn linked(orders: Vec<order::Order>) -> Json<Vec<LinkedOrder>> {
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 
-/// Taken by handlers that only the staff may reach. Declared first, it is checked before anything else is read.
+/// Taken by handlers that only the staff may reach. Declared first, it is checked before anything
+/// else is read.
 struct ByStaff;
 
 impl FromRequestParts<App> for ByStaff {
@@ -221,8 +198,9 @@ impl FromRequestParts<App> for ByStaff {
     }
 }
 
-/// Taken by handlers that write for anyone: counts the request against its client address. Declared first, it is checked
-/// before the body is read. The staff is exempt, since it takes orders by telephone.
+/// Taken by handlers that write for anyone: counts the request against its client address. Declared
+/// first, it is checked before the body is read. The staff is exempt, since it takes orders by
+/// telephone.
 struct WithinLimit;
 
 impl FromRequestParts<App> for WithinLimit {
@@ -379,18 +357,14 @@ mod tests {
 
     use axum::Router;
     use axum::body::Body;
-    use axum::http::Request;
-    use axum::http::StatusCode;
-    use axum::http::header;
+    use axum::http::{Request, StatusCode, header};
     use axum::response::Response;
     use strait::handshake::Peer;
     use tokio::time::advance;
     use tower_service::Service;
 
-    use crate::limit::AT_ONCE;
-    use crate::limit::INTERVAL;
-    use crate::secret::Secret;
-    use crate::secret::Staff;
+    use crate::limit::{AT_ONCE, INTERVAL};
+    use crate::secret::{Secret, Staff};
     use crate::store::Store;
 
     #[tokio::test(start_paused = true)]

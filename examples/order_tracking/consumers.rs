@@ -1,22 +1,12 @@
 //! The two consumers: one follows one order, one follows all of them.
 
-use serde::Deserialize;
-use serde::Serialize;
-use strait::Accept;
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Reject;
-use strait::Result;
-use strait::Scope;
+use serde::{Deserialize, Serialize};
 use strait::layer::GroupName;
+use strait::{Accept, Consumer, Context, Message, Reject, Result, Scope};
 
 use crate::error::StoreError;
-use crate::events::BOARD_GROUP;
-use crate::events::OrderEvent;
-use crate::events::order_group;
-use crate::order::LinkedOrder;
-use crate::order::Order;
+use crate::events::{BOARD_GROUP, OrderEvent, order_group};
+use crate::order::{LinkedOrder, Order};
 use crate::secret;
 use crate::secret::Staff;
 use crate::store::Store;
@@ -47,8 +37,8 @@ impl TrackingConsumer {
 }
 
 impl Consumer<OrderEvent> for TrackingConsumer {
-    /// Joins before it reads: what is committed after the snapshot was read is sure to arrive, and what arrives although the
-    /// snapshot has it already is known by its number.
+    /// Joins before it reads: what is committed after the snapshot was read is sure to arrive, and
+    /// what arrives although the snapshot has it already is known by its number.
     async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
         let store = ctx.state::<Store>();
         let opened = store.order_opened_by(self.order_id, &self.token).await;
@@ -83,7 +73,8 @@ impl Consumer<OrderEvent> for TrackingConsumer {
     }
 }
 
-/// Follows every order for the staff. Its client tells old events from new ones by their numbers, order by order.
+/// Follows every order for the staff. Its client tells old events from new ones by their numbers,
+/// order by order.
 pub(crate) struct BoardConsumer;
 
 impl BoardConsumer {
@@ -168,20 +159,14 @@ fn is_staff(ctx: &Context) -> bool {
 mod tests {
     use std::path::Path;
 
-    use serde_json::Value;
-    use serde_json::json;
-    use strait::ChannelLayer;
-    use strait::Result;
+    use serde_json::{Value, json};
     use strait::testing::Communicator;
+    use strait::{ChannelLayer, Result};
 
-    use crate::events::OrderEvent;
-    use crate::events::order_group;
-    use crate::order::Item;
-    use crate::order::NewOrder;
-    use crate::order::Status;
+    use crate::events::{OrderEvent, order_group};
+    use crate::order::{Item, NewOrder, Status};
     use crate::position::Position;
-    use crate::secret::Secret;
-    use crate::secret::Staff;
+    use crate::secret::{Secret, Staff};
     use crate::store::Store;
 
     #[tokio::test]

@@ -4,10 +4,10 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::order::Illegal;
-use crate::order::Invalid;
+use crate::order::{Illegal, Invalid};
 
-/// An answer of the store that is no order. The first three are the asker's doing and are sentences for them.
+/// An answer of the store that is no order. The first three are the asker's doing and are sentences
+/// for them.
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
     #[error("There is no order {0}.")]

@@ -1,15 +1,12 @@
-//! What is told to those who watch: the events of an order, the groups that hear them, and who announces.
+//! What is told to those who watch: the events of an order, the groups that hear them, and who
+//! announces.
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strait::ChannelLayer;
 use tokio::sync::mpsc;
 use tokio::time;
@@ -20,8 +17,9 @@ use crate::store::Store;
 
 /// Something that happened to an order. It is committed before anybody hears of it.
 ///
-/// `seq` numbers the events of one order: 1, 2, 3, … without a gap. By it whoever has read an order knows whether an event is
-/// older than what was read (ignore it), the next one (apply it) or further on (something was missed, read again).
+/// `seq` numbers the events of one order: 1, 2, 3, … without a gap. By it whoever has read an order
+/// knows whether an event is older than what was read (ignore it), the next one (apply it) or
+/// further on (something was missed, read again).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub(crate) enum OrderEvent {
@@ -67,9 +65,10 @@ pub(crate) const BOARD_GROUP: &str = "board";
 
 /// Tells the groups what was committed.
 ///
-/// Nothing that was committed stays untold: neither what a process did not announce that was killed right after the commit, nor
-/// what could not be announced because the backend was away. The store knows up to where each order was announced, and every
-/// process looks there for what was left ([`catch_up`](Self::catch_up)). Hearing of an event twice does no harm: its number is known.
+/// Nothing that was committed stays untold: neither what a process did not announce that was killed
+/// right after the commit, nor what could not be announced because the backend was away. The store
+/// knows up to where each order was announced, and every process looks there for what was left
+/// ([`catch_up`](Self::catch_up)). Hearing of an event twice does no harm: its number is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Announcer {
     layer: ChannelLayer,
@@ -78,7 +77,8 @@ pub(crate) struct Announcer {
 
 #[derive(Debug, Default)]
 struct Told {
-    /// The last event of each order that was announced and of which the store does not know that yet.
+    /// The last event of each order that was announced and of which the store does not know that
+    /// yet.
     announced: HashMap<u64, u64>,
     is_failing: bool,
 }
@@ -91,8 +91,9 @@ impl Announcer {
 
     /// Announces what this process commits, until the store is gone.
     ///
-    /// One task for all orders: two requests whose answers race would else announce in the wrong order what was committed in the
-    /// right one. Between processes that can happen all the same, and who follows sees it by the numbers.
+    /// One task for all orders: two requests whose answers race would else announce in the wrong
+    /// order what was committed in the right one. Between processes that can happen all the same,
+    /// and who follows sees it by the numbers.
     pub(crate) async fn announce(self, mut committed: mpsc::Receiver<OrderEvent>) {
         while let Some(event) = committed.recv().await {
             self.tell(&event).await;

@@ -1,36 +1,22 @@
-//! Orders and their events in SQLite: every statement of the example is here. Blocking; the store owns the thread it runs on.
+//! Orders and their events in SQLite: every statement of the example is here. Blocking; the store
+//! owns the thread it runs on.
 //!
-//! Other processes may have the same file open. What is read to decide about a change is read within its transaction.
+//! Other processes may have the same file open. What is read to decide about a change is read
+//! within its transaction.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-use rusqlite::ErrorCode;
-use rusqlite::OptionalExtension;
-use rusqlite::Params;
-use rusqlite::Row;
-use rusqlite::Transaction;
-use rusqlite::TransactionBehavior;
-use rusqlite::params;
-use rusqlite::types::FromSql;
-use rusqlite::types::FromSqlError;
-use rusqlite::types::FromSqlResult;
-use rusqlite::types::ToSql;
-use rusqlite::types::ToSqlOutput;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Params, Row, Transaction, TransactionBehavior, params,
+};
 
 use crate::error::StoreError;
 use crate::events::OrderEvent;
-use crate::order::Change;
-use crate::order::Location;
-use crate::order::NewOrder;
-use crate::order::Order;
-use crate::order::Status;
-use crate::order::Step;
+use crate::order::{Change, Location, NewOrder, Order, Status, Step};
 use crate::position::Position;
 use crate::secret::Secret;
 use crate::town::Route;
@@ -45,7 +31,8 @@ impl Ledger {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(PATIENCE)?;
-        // A transaction that begins as a reader fails at its first change when another process has changed something since.
+        // A transaction that begins as a reader fails at its first change when another process has
+        // changed something since.
         connection.set_transaction_behavior(TransactionBehavior::Immediate);
         begin_log(&connection)?;
         // A commit that was answered survives a power cut, not only a crash of this process.
@@ -67,8 +54,8 @@ impl Ledger {
         Ok(event)
     }
 
-    /// Places an order that the simulation carries, unless as many as `limit` are under way, and forgets old ones, so that a demo
-    /// may run for months.
+    /// Places an order that the simulation carries, unless as many as `limit` are under way, and
+    /// forgets old ones, so that a demo may run for months.
     pub(crate) fn place_simulated(
         &mut self,
         order: &NewOrder,
@@ -102,7 +89,8 @@ impl Ledger {
         self.change(order_id, None, Change::Ride(position))
     }
 
-    /// Changes an order of which `seq` is the last event, where that is given, and else whatever has happened to it.
+    /// Changes an order of which `seq` is the last event, where that is given, and else whatever
+    /// has happened to it.
     pub(crate) fn change(
         &mut self,
         order_id: u64,
@@ -128,8 +116,9 @@ impl Ledger {
         Ok(event)
     }
 
-    /// Notes up to which event each of these orders was announced, and answers the last event of those orders whose last event
-    /// was not, and has been there for so long that nobody is about to.
+    /// Notes up to which event each of these orders was announced, and answers the last event of
+    /// those orders whose last event was not, and has been there for so long that nobody is about
+    /// to.
     pub(crate) fn settle(
         &mut self,
         announced: &HashMap<u64, u64>,
@@ -158,7 +147,8 @@ impl Ledger {
         self.with_events(order)
     }
 
-    /// What the staff works on: the newest that are under way, and the newest that are finished. The oldest comes first.
+    /// What the staff works on: the newest that are under way, and the newest that are finished.
+    /// The oldest comes first.
     pub(crate) fn board(&self) -> Result<Vec<Order>, StoreError> {
         self.orders(SELECT_BOARD, [])
     }
@@ -173,7 +163,8 @@ impl Ledger {
         under_way(&self.connection)
     }
 
-    /// An order, and how long nothing has happened to it. The clock is that of all who have the file open.
+    /// An order, and how long nothing has happened to it. The clock is that of all who have the
+    /// file open.
     pub(crate) fn rested(&self, order_id: u64) -> Result<(Order, Duration), StoreError> {
         let order = self.order(order_id)?;
         let seconds = self
@@ -224,7 +215,8 @@ impl FromSql for Status {
     }
 }
 
-/// A new file is locked for a moment while one process turns its log on, and SQLite does not wait for that by itself.
+/// A new file is locked for a moment while one process turns its log on, and SQLite does not wait
+/// for that by itself.
 fn begin_log(connection: &Connection) -> Result<(), StoreError> {
     let begin = Instant::now();
     loop {
@@ -400,7 +392,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA_VERSION: u32 = 2;
 
-/// `orders.seq` and `orders.status` say what the last of an order's events says; both tables change in one transaction.
+/// `orders.seq` and `orders.status` say what the last of an order's events says; both tables change
+/// in one transaction.
 const SCHEMA: &str = "
     CREATE TABLE orders (
         id        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -422,7 +415,8 @@ const SCHEMA: &str = "
         PRIMARY KEY (order_id, seq)
     ) STRICT, WITHOUT ROWID;";
 
-/// Since version 2: the last event of the order that somebody announced. Those of a version 1 are taken for announced.
+/// Since version 2: the last event of the order that somebody announced. Those of a version 1 are
+/// taken for announced.
 const ANNOUNCED: &str = "
     ALTER TABLE orders ADD COLUMN announced INTEGER NOT NULL DEFAULT 0;
     UPDATE orders SET announced = seq;
@@ -465,9 +459,7 @@ mod tests {
     use std::path::Path;
 
     use crate::error::StoreError;
-    use crate::order::Item;
-    use crate::order::NewOrder;
-    use crate::order::Status;
+    use crate::order::{Item, NewOrder, Status};
     use crate::position::Position;
     use crate::secret::Secret;
 

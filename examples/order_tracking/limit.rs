@@ -2,17 +2,15 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::IpAddr;
-use std::net::Ipv6Addr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Token buckets, chosen by a keyed hash of the address, so memory does not grow with the number of clients. The price: two
-/// clients in `BUCKETS` share one. Behind a proxy all clients have the proxy's address.
+/// Token buckets, chosen by a keyed hash of the address, so memory does not grow with the number of
+/// clients. The price: two clients in `BUCKETS` share one. Behind a proxy all clients have the
+/// proxy's address.
 #[derive(Clone, Debug)]
 pub(crate) struct RateLimit {
     hasher: RandomState,
@@ -58,16 +56,12 @@ const BUCKETS: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use std::net::AddrParseError;
-    use std::net::IpAddr;
+    use std::net::{AddrParseError, IpAddr};
     use std::time::Duration;
 
     use tokio::time::advance;
 
-    use super::AT_ONCE;
-    use super::INTERVAL;
-    use super::RateLimit;
-    use super::client;
+    use super::{AT_ONCE, INTERVAL, RateLimit, client};
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_followed_by_one_per_interval() {

@@ -5,7 +5,8 @@
 //!     [--staff-token T | --staff-token-file FILE]
 //! ```
 //!
-//! Two instances act as one when they share a database file, a backend that both reach, and the staff's token:
+//! Two instances act as one when they share a database file, a backend that both reach, and the
+//! staff's token:
 //!
 //! ```text
 //! cargo run --release --features redis --example order_tracking -- --listen 127.0.0.1:8000 \
@@ -14,7 +15,8 @@
 //!     --database /tmp/orders.sqlite --backend redis://127.0.0.1:6379 --staff-token word
 //! ```
 //!
-//! The file's form keeps the token out of the list of processes. It prints the addresses to open. Read on in `consumers.rs`, where strait comes in; then `events.rs` (what is announced) and
+//! The file's form keeps the token out of the list of processes. It prints the addresses to open.
+//! Read on in `consumers.rs`, where strait comes in; then `events.rs` (what is announced) and
 //! `store.rs` (committed first, announced after). `api.rs` is plain axum, `pages/` are plain pages.
 
 mod api;
@@ -34,31 +36,22 @@ mod store;
 mod together;
 mod town;
 
-use std::env;
 use std::error::Error;
-use std::io;
 use std::io::IsTerminal;
-use std::iter;
-use std::net::Ipv4Addr;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::{env, io, iter};
 
 use axum::middleware;
-use strait::ChannelLayer;
-use strait::Router;
-use strait::Server;
+use strait::{ChannelLayer, Router, Server};
 use tracing_subscriber::EnvFilter;
 
-use crate::consumers::BoardConsumer;
-use crate::consumers::TrackingConsumer;
+use crate::consumers::{BoardConsumer, TrackingConsumer};
 use crate::events::Announcer;
-use crate::options::Options;
-use crate::options::USAGE;
-use crate::options::Usage;
+use crate::options::{Options, USAGE, Usage};
 use crate::order::tracking_url;
-use crate::secret::Secret;
-use crate::secret::Staff;
+use crate::secret::{Secret, Staff};
 use crate::simulate::Simulation;
 use crate::store::Store;
 

@@ -1,9 +1,8 @@
 //! The flags of the command line.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::PathBuf;
+use std::{fs, io};
 
 use thiserror::Error;
 
@@ -16,13 +15,13 @@ pub(crate) struct Options {
     pub(crate) listen: String,
     /// Where the orders are kept. Default: a file beside the program.
     pub(crate) database: Option<PathBuf>,
-    /// What carries events between processes: a URL for [`ChannelLayer::from_url`](strait::ChannelLayer::from_url). Default:
-    /// `memory:`.
+    /// What carries events between processes: a URL for
+    /// [`ChannelLayer::from_url`](strait::ChannelLayer::from_url). Default: `memory:`.
     pub(crate) backend: String,
     /// How many simulated orders are under way at a time. Default: 5.
     pub(crate) simulate: u16,
-    /// Opens the board; given by itself, or in a file, which a list of processes does not show. Default: a random one at every
-    /// start.
+    /// Opens the board; given by itself, or in a file, which a list of processes does not show.
+    /// Default: a random one at every start.
     pub(crate) staff_token: Option<Secret>,
 }
 
@@ -134,17 +133,13 @@ const FLAGS: [&str; 6] = [
 
 #[cfg(test)]
 mod tests {
-    use std::env;
     use std::ffi::OsString;
-    use std::fs;
-    use std::io;
     use std::path::PathBuf;
-    use std::process;
+    use std::{env, fs, io, process};
 
     use crate::secret::Secret;
 
-    use super::Options;
-    use super::Usage;
+    use super::{Options, Usage};
 
     #[test]
     fn flags_are_read_in_both_spellings() -> Result<(), Usage> {

@@ -1,9 +1,9 @@
-//! An order as the kitchen knows it: what was ordered, the way it goes, and where its courier is. Pure: no I/O.
+//! An order as the kitchen knows it: what was ordered, the way it goes, and where its courier is.
+//! Pure: no I/O.
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::position::Position;
 use crate::secret::Secret;
@@ -13,7 +13,8 @@ use crate::town::Route;
 #[derive(Debug, Serialize)]
 pub(crate) struct Order {
     pub(crate) order_id: u64,
-    /// The number of the last event in this picture. An event with this number or a lower one is already in it.
+    /// The number of the last event in this picture. An event with this number or a lower one is
+    /// already in it.
     pub(crate) seq: u64,
     pub(crate) customer: String,
     pub(crate) items: Vec<Item>,
@@ -271,9 +272,7 @@ const QUANTITY_LIMIT: u32 = 99;
 
 #[cfg(test)]
 mod tests {
-    use super::Item;
-    use super::NewOrder;
-    use super::Status;
+    use super::{Item, NewOrder, Status};
 
     #[test]
     fn an_order_goes_one_way_and_is_cancelled_only_before_it_is_shipped() {

@@ -1,12 +1,8 @@
 //! The pages, built into the program: no build step, nothing from elsewhere.
 
 use axum::Router;
-use axum::http::HeaderValue;
-use axum::http::StatusCode;
-use axum::http::header;
-use axum::response::Html;
-use axum::response::IntoResponse;
-use axum::response::Response;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 pub(crate) fn router() -> Router {
@@ -25,8 +21,8 @@ pub(crate) fn router() -> Router {
         })
 }
 
-/// What a browser may do with anything that comes from here: load from here alone, tell nobody the address it was on (there is
-/// a token in it), keep nothing.
+/// What a browser may do with anything that comes from here: load from here alone, tell nobody the
+/// address it was on (there is a token in it), keep nothing.
 pub(crate) async fn protect(mut response: Response) -> Response {
     for (name, value) in PROTECTION {
         response

@@ -43,7 +43,8 @@ impl Position {
         ((x * to_x + y * to_y) / (x * x + y * y)).clamp(0.0, 1.0)
     }
 
-    /// East and north, both in degrees of latitude: those of longitude are shorter, the more so the further north.
+    /// East and north, both in degrees of latitude: those of longitude are shorter, the more so the
+    /// further north.
     fn to(self, other: Self) -> (f64, f64) {
         let squeeze = self.lat.to_radians().cos();
         ((other.lng - self.lng) * squeeze, other.lat - self.lat)

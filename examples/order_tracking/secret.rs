@@ -1,8 +1,7 @@
 //! Something that only its holder should know: an order's token, the staff's token.
 
-use std::fmt;
 use std::fmt::Write;
-use std::hint;
+use std::{fmt, hint};
 
 /// A secret word. It shows itself only where `reveal` is called.
 #[derive(Clone)]
@@ -29,7 +28,8 @@ impl Secret {
         &self.0
     }
 
-    /// Compares in a time that depends on the lengths alone, so that answering slower never tells how much was guessed.
+    /// Compares in a time that depends on the lengths alone, so that answering slower never tells
+    /// how much was guessed.
     pub(crate) fn matches(&self, guess: &str) -> bool {
         let (secret, guess) = (self.0.as_bytes(), guess.as_bytes());
         if secret.len() != guess.len() {
@@ -75,8 +75,7 @@ pub(crate) fn bearer(authorization: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::Secret;
-    use super::bearer;
+    use super::{Secret, bearer};
 
     #[test]
     fn only_the_same_word_matches() {

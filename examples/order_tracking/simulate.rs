@@ -1,21 +1,17 @@
 //! Simulated orders that move along by themselves, so that there is always something to watch.
 //!
-//! What an order does next, and when, follows from what the store says of it and from nothing else: after a restart they go on
-//! from where they were, and the staff may meddle with them on the board. Several processes may carry the same orders: whoever
-//! comes first makes a move, and the others see that it was made. When one is killed, the others do not even notice.
+//! What an order does next, and when, follows from what the store says of it and from nothing else:
+//! after a restart they go on from where they were, and the staff may meddle with them on the
+//! board. Several processes may carry the same orders: whoever comes first makes a move, and the
+//! others see that it was made. When one is killed, the others do not even notice.
 
 use std::time::Duration;
 
 use tokio::time;
-use tokio::time::Instant;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::error::StoreError;
-use crate::order::Change;
-use crate::order::Item;
-use crate::order::NewOrder;
-use crate::order::Order;
-use crate::order::Status;
+use crate::order::{Change, Item, NewOrder, Order, Status};
 use crate::store::Store;
 
 /// Keeps a number of orders under way.
@@ -27,7 +23,8 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    /// Takes up the orders that are under way already and places what is missing, spread over the stages of an order.
+    /// Takes up the orders that are under way already and places what is missing, spread over the
+    /// stages of an order.
     pub(crate) async fn begin(store: Store, count: u16) -> Result<Self, StoreError> {
         let mut simulation = Self {
             store,
@@ -75,7 +72,8 @@ impl Simulation {
         Ok(())
     }
 
-    /// Carries orders that are under way already: those of an earlier run, or placed by another process.
+    /// Carries orders that are under way already: those of an earlier run, or placed by another
+    /// process.
     async fn take_up(&mut self) -> Result<(), StoreError> {
         for order_id in self.store.under_way().await? {
             if self.rides.len() >= self.count {
@@ -129,7 +127,8 @@ fn next(order: &Order) -> Option<Change> {
     Some(order.route.ahead(from, STRIDE).map_or(step, Change::Ride))
 }
 
-/// Makes the order's next move if it has rested long enough, and says how long it rests now, or `None` if there is no move left.
+/// Makes the order's next move if it has rested long enough, and says how long it rests now, or
+/// `None` if there is no move left.
 async fn advance(store: &Store, order_id: u64) -> Result<Option<Duration>, StoreError> {
     let (order, rested) = match store.rested(order_id).await {
         Err(StoreError::NoSuchOrder(_)) => return Ok(None),
@@ -225,15 +224,10 @@ mod tests {
     use std::path::Path;
 
     use crate::error::StoreError;
-    use crate::order::Change;
-    use crate::order::Status;
+    use crate::order::{Change, Status};
     use crate::store::Store;
 
-    use super::Simulation;
-    use super::advance;
-    use super::invent;
-    use super::move_on;
-    use super::next;
+    use super::{Simulation, advance, invent, move_on, next};
 
     #[tokio::test]
     async fn a_simulated_order_rides_to_its_door_and_rests() -> Result<(), StoreError> {

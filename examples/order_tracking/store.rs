@@ -5,16 +5,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::StoreError;
 use crate::events::OrderEvent;
 use crate::ledger::Ledger;
-use crate::order::Change;
-use crate::order::NewOrder;
-use crate::order::Order;
-use crate::order::Status;
+use crate::order::{Change, NewOrder, Order, Status};
 use crate::position::Position;
 use crate::secret::Secret;
 
@@ -28,8 +24,8 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the database at `path`, or makes it.
     ///
-    /// Every event comes out of the receiver after it was committed, in the order of the commits. While nobody takes them
-    /// the store waits.
+    /// Every event comes out of the receiver after it was committed, in the order of the commits.
+    /// While nobody takes them the store waits.
     pub(crate) fn open(path: &Path) -> Result<(Self, mpsc::Receiver<OrderEvent>), StoreError> {
         let mut ledger = Ledger::open(path)?;
         let (jobs, mut waiting) = mpsc::channel::<Job>(JOBS_WAITING);
@@ -54,7 +50,8 @@ impl Store {
         Ok((event.order_id(), token))
     }
 
-    /// Places an order that the simulation carries, unless as many as `limit` are under way: [`StoreError::Enough`].
+    /// Places an order that the simulation carries, unless as many as `limit` are under way:
+    /// [`StoreError::Enough`].
     pub(crate) async fn place_simulated(
         &self,
         order: NewOrder,
@@ -86,7 +83,8 @@ impl Store {
             .await
     }
 
-    /// Changes an order to which nothing has happened since its event `seq`: [`StoreError::Overtaken`] else.
+    /// Changes an order to which nothing has happened since its event `seq`:
+    /// [`StoreError::Overtaken`] else.
     pub(crate) async fn change_since(
         &self,
         order_id: u64,
@@ -97,7 +95,8 @@ impl Store {
             .await
     }
 
-    /// Takes note of what was announced, each order with the number of its event, and answers what nobody has announced.
+    /// Takes note of what was announced, each order with the number of its event, and answers what
+    /// nobody has announced.
     pub(crate) async fn settle(
         &self,
         announced: HashMap<u64, u64>,
@@ -152,8 +151,8 @@ impl Store {
         self.run(move |ledger, _| query(ledger)).await
     }
 
-    /// Runs a change. When it returns, the event is committed and stands in the line of those to be announced, even if
-    /// whoever asked has gone away.
+    /// Runs a change. When it returns, the event is committed and stands in the line of those to be
+    /// announced, even if whoever asked has gone away.
     async fn write(
         &self,
         change: impl FnOnce(&mut Ledger) -> Result<OrderEvent, StoreError> + Send + 'static,
@@ -191,15 +190,11 @@ const EVENTS_WAITING: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use std::env;
-    use std::fs;
     use std::path::Path;
-    use std::process;
+    use std::{env, fs, process};
 
     use crate::error::StoreError;
-    use crate::order::Item;
-    use crate::order::NewOrder;
-    use crate::order::Status;
+    use crate::order::{Item, NewOrder, Status};
     use crate::position::Position;
 
     use super::Store;

@@ -1,29 +1,21 @@
-//! Two instances on one database file and one backend act as one: here each is a store, a layer and what announces, in one process.
-//! `tests/walk/together.py` has the same with processes and Redis.
+//! Two instances on one database file and one backend act as one: here each is a store, a layer and
+//! what announces, in one process. `tests/walk/together.py` has the same with processes and Redis.
 
-use std::env;
-use std::fs;
 use std::path::PathBuf;
-use std::process;
-use std::thread;
 use std::time::Duration;
+use std::{env, fs, process, thread};
 
 use serde_json::Value;
-use strait::ChannelLayer;
-use strait::Result;
 use strait::backends::Memory;
 use strait::testing::Communicator;
+use strait::{ChannelLayer, Result};
 use tokio::sync::mpsc;
 
 use crate::error::StoreError;
-use crate::events::Announcer;
-use crate::events::OrderEvent;
-use crate::order::Item;
-use crate::order::NewOrder;
-use crate::order::Status;
+use crate::events::{Announcer, OrderEvent};
+use crate::order::{Item, NewOrder, Status};
 use crate::position::Position;
-use crate::secret::Secret;
-use crate::secret::Staff;
+use crate::secret::{Secret, Staff};
 use crate::simulate::Simulation;
 use crate::store::Store;
 

@@ -1,5 +1,5 @@
-//! The town that the demo delivers in: a kitchen on the west shore, doors on the east shore, two bridges.
-//! `pages/map.js` draws the same town; a real shop would ask a route planner instead.
+//! The town that the demo delivers in: a kitchen on the west shore, doors on the east shore, two
+//! bridges. `pages/map.js` draws the same town; a real shop would ask a route planner instead.
 
 use std::iter;
 

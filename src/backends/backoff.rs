@@ -4,7 +4,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-/// Drawn anew for each try, from the whole range, so that many nodes that lost one server do not come back to it together.
+/// Drawn anew for each try, from the whole range, so that many nodes that lost one server do not
+/// come back to it together.
 pub(crate) fn pause(outage: Duration) -> Duration {
     pause_at(outage, RandomState::new().hash_one(outage))
 }
@@ -29,8 +30,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 mod tests {
     use std::time::Duration;
 
-    use super::pause;
-    use super::pause_at;
+    use super::{pause, pause_at};
 
     #[test]
     fn an_old_outage_is_looked_at_less_often() {

@@ -31,8 +31,8 @@ impl ChannelLayer {
     ///
     /// # Errors
     ///
-    /// [`Error::is_misconfigured`] for a URL that names no backend, or one whose feature was not compiled in: the text names
-    /// it. Then as [`new`](Self::new).
+    /// [`Error::is_misconfigured`] for a URL that names no backend, or one whose feature was not
+    /// compiled in: the text names it. Then as [`new`](Self::new).
     ///
     /// # Cancel safety
     ///

@@ -1,21 +1,12 @@
 //! [`Memory`]: the backend of a single process.
 
-use std::sync::Arc;
-use std::sync::PoisonError;
-use std::sync::RwLock;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
 use crate::error::Error;
-use crate::layer::Backend;
-use crate::layer::ChannelLayer;
-use crate::layer::Envelope;
-use crate::layer::Guarantees;
-use crate::layer::Published;
-use crate::layer::Receivers;
-use crate::layer::Sink;
+use crate::layer::{Backend, ChannelLayer, Envelope, Guarantees, Published, Receivers, Sink};
 use crate::name::GroupName;
 
 /// Carries envelopes within one process. The default.
@@ -35,7 +26,8 @@ use crate::name::GroupName;
 ///
 /// # Outages
 ///
-/// Nothing can be lost in one process. To see what a program does when a networked backend is away, tests make it so:
+/// Nothing can be lost in one process. To see what a program does when a networked backend is away,
+/// tests make it so:
 ///
 /// ```
 /// use strait::ChannelLayer;
@@ -89,8 +81,8 @@ impl Memory {
             .for_each(|node| node.down("it was interrupted"));
     }
 
-    /// The end of [`interrupt`](Self::interrupt): the nodes join their groups again, and tell all members that they may have missed
-    /// something. To be called in a runtime.
+    /// The end of [`interrupt`](Self::interrupt): the nodes join their groups again, and tell all
+    /// members that they may have missed something. To be called in a runtime.
     pub fn restore(&self) {
         if self.shared.is_interrupted.swap(false, Ordering::AcqRel) {
             let nodes = self.nodes();

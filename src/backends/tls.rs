@@ -1,19 +1,15 @@
 //! [`Tls`]: TLS to a backend's server, by rustls with ring.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::url::Authorities;
 
@@ -81,8 +77,7 @@ impl fmt::Debug for Tls {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
-    use super::Authorities;
-    use super::Tls;
+    use super::{Authorities, Tls};
 
     #[test]
     fn authorities_that_cannot_be_read_are_named() {

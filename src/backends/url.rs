@@ -1,8 +1,8 @@
 //! [`Url`]: the grammar that the URLs of all backends share, and what of a URL may be quoted.
 //!
-//! A login is secret, and so is text that a login may have become because something in it was not percent-encoded: in
-//! `nats://user:12/secret` the password looks like a port and a path. So a URL without an `@` is quoted up to its first `:`
-//! only; one with an `@` is quoted behind it.
+//! A login is secret, and so is text that a login may have become because something in it was not
+//! percent-encoded: in `nats://user:12/secret` the password looks like a port and a path. So a URL
+//! without an `@` is quoted up to its first `:` only; one with an `@` is quoted behind it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,8 @@ use percent_encoding::percent_decode_str;
 
 use super::from_url::quoted_scheme;
 
-/// A URL, taken apart: `SCHEME://[LOGIN@]HOST[:PORT][,HOST[:PORT]…][/PATH][?OPTION=VALUE[&OPTION=VALUE…]]`.
+/// A URL, taken apart:
+/// `SCHEME://[LOGIN@]HOST[:PORT][,HOST[:PORT]…][/PATH][?OPTION=VALUE[&OPTION=VALUE…]]`.
 pub(crate) struct Url {
     #[cfg_attr(
         not(feature = "redis"),

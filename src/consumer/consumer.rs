@@ -1,14 +1,11 @@
 //! [`Consumer`]: the trait that applications implement, one value per connection.
 
-use std::future::Future;
-use std::future::ready;
+use std::future::{Future, ready};
 
 use crate::close::Closed;
-use crate::error::BoxError;
-use crate::error::Result;
+use crate::error::{BoxError, Result};
 use crate::event::Event;
-use crate::handshake::Accept;
-use crate::handshake::Reject;
+use crate::handshake::{Accept, Reject};
 use crate::message::Message;
 use crate::name::GroupName;
 
@@ -22,10 +19,10 @@ use super::context::Context;
 /// other. A running hook delays this connection only, and while it waits the connection goes on
 /// writing, answering pings and noticing a close.
 ///
-/// The parameter `E` is the type of the consumer's events, any that serde decodes: usually an enum with
-/// `#[serde(tag = "type")]`. Without one it is the untyped [`Event`], and `impl Consumer for Echo` says
-/// nothing about events. An event that does not decode into `E` is logged at debug level and ignored: one
-/// bad publish closes nobody.
+/// The parameter `E` is the type of the consumer's events, any that serde decodes: usually an enum
+/// with `#[serde(tag = "type")]`. Without one it is the untyped [`Event`], and
+/// `impl Consumer for Echo` says nothing about events. An event that does not decode into `E` is
+/// logged at debug level and ignored: one bad publish closes nobody.
 ///
 /// **`connect` and `disconnect` are a pair.** After a `connect` that returned [`Accept`],
 /// `disconnect` runs exactly once, however the connection ends: closed by either side, error, panic
@@ -53,10 +50,11 @@ use super::context::Context;
 ///
 /// # Keeping your own list
 ///
-/// Where state outside of the consumer says who is connected, make the entry in `connect` after the last
-/// `.await`, right before `Ok(Accept::new())`: from there `disconnect` is certain. Made earlier, the entry of a client
-/// that was refused after all, or whose `connect` was dropped at an `.await`, would stay. Or hold a guard in `self` that
-/// removes it in `Drop`; then it may be made anywhere.
+/// Where state outside of the consumer says who is connected, make the entry in `connect` after the
+/// last `.await`, right before `Ok(Accept::new())`: from there `disconnect` is certain. Made
+/// earlier, the entry of a client that was refused after all, or whose `connect` was dropped at an
+/// `.await`, would stay. Or hold a guard in `self` that removes it in `Drop`; then it may be made
+/// anywhere.
 ///
 /// ```
 /// use std::collections::HashSet;
@@ -92,9 +90,11 @@ use super::context::Context;
 /// - "expected `strait::Event`, found `Ev`": write `impl Consumer<Ev> for …`.
 /// - "expected `Box<dyn Error …>`, found `Error`" at the end of a hook: `?` converts, so end with
 ///   `Ok(ctx.send(message).await?)`, or with `?;` and `Ok(())`.
-/// - "future cannot be sent between threads" at a method of your own with `&self` that awaits: it needs a `Self` that is
-///   `Sync`; take `&mut self`. At a `MutexGuard`: let go of it before the `.await`.
-/// - A [`Context`] is lent and goes into no spawned task: [`Context::channel_name`] shows what does.
+/// - "future cannot be sent between threads" at a method of your own with `&self` that awaits: it
+///   needs a `Self` that is `Sync`; take `&mut self`. At a `MutexGuard`: let go of it before the
+///   `.await`.
+/// - A [`Context`] is lent and goes into no spawned task: [`Context::channel_name`] shows what
+///   does.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a consumer of `{E}` events",
     label = "a factory must return `Result<C, Reject>` where `C: Consumer<E>`",
@@ -107,7 +107,8 @@ pub trait Consumer<E = Event>: Send + 'static {
     ///
     /// # Errors
     ///
-    /// A [`Reject`] refuses. `?` makes one of any error: 500, or 503 where the channel layer is unavailable.
+    /// A [`Reject`] refuses. `?` makes one of any error: 500, or 503 where the channel layer is
+    /// unavailable.
     ///
     /// # Cancel safety
     ///
@@ -128,15 +129,15 @@ pub trait Consumer<E = Event>: Send + 'static {
     ///
     /// # Cancel safety
     ///
-    /// Dropped at an `.await` when the client has gone and the grace is over, or when it takes longer than
-    /// [`Config::hook_limit`](crate::config::Config::hook_limit), where one is set.
+    /// Dropped at an `.await` when the client has gone and the grace is over, or when it takes
+    /// longer than [`Config::hook_limit`](crate::config::Config::hook_limit), where one is set.
     fn receive(&mut self, ctx: &Context, message: Message) -> impl Future<Output = Result> + Send {
         let _ = (ctx, message);
         ready(Ok(()))
     }
 
-    /// An event came from a group or to this consumer's channel. Events of groups that were joined with
-    /// [`relay`](crate::consumer::GroupAdd::relay) do not come here. Default: ignores it.
+    /// An event came from a group or to this consumer's channel. Events of groups that were joined
+    /// with [`relay`](crate::consumer::GroupAdd::relay) do not come here. Default: ignores it.
     ///
     /// # Errors
     ///
@@ -150,14 +151,16 @@ pub trait Consumer<E = Event>: Send + 'static {
         ready(Ok(()))
     }
 
-    /// This group may have missed something: the backend was away and is back, or more came than could be delivered.
-    /// Whoever shows a state reads it anew here and sends it. Default: nothing.
+    /// This group may have missed something: the backend was away and is back, or more came than
+    /// could be delivered. Whoever shows a state reads it anew here and sends it. Default: nothing.
     ///
-    /// It runs once for each such group that this consumer is in, however it joined, after the group receives again, and
-    /// before the events that wait. The members of a node are told spread over some seconds
-    /// ([`ChannelLayer::gap_window`](crate::ChannelLayer::gap_window)), at most 64 of them at once, so that a database that is
-    /// asked for as many snapshots is not overrun; a hook that takes longer than a second no longer counts there. With the memory
-    /// backend there is no gap, but for that of [`Memory::interrupt`](crate::backends::Memory::interrupt), for tests.
+    /// It runs once for each such group that this consumer is in, however it joined, after the
+    /// group receives again, and before the events that wait. The members of a node are told spread
+    /// over some seconds ([`ChannelLayer::gap_window`](crate::ChannelLayer::gap_window)), at most
+    /// 64 of them at once, so that a database that is asked for as many snapshots is not overrun; a
+    /// hook that takes longer than a second no longer counts there. With the memory backend there
+    /// is no gap, but for that of [`Memory::interrupt`](crate::backends::Memory::interrupt), for
+    /// tests.
     ///
     /// ```
     /// # use strait::{Consumer, Context, Result, layer::GroupName};
@@ -182,7 +185,8 @@ pub trait Consumer<E = Event>: Send + 'static {
         ready(Ok(()))
     }
 
-    /// A `receive`, `event` or `gap` failed. Default: returns the error, which closes the connection.
+    /// A `receive`, `event` or `gap` failed. Default: returns the error, which closes the
+    /// connection.
     ///
     /// # Errors
     ///
@@ -191,8 +195,9 @@ pub trait Consumer<E = Event>: Send + 'static {
     /// message that did not decode with 1007 or 1003, an unavailable layer with 1013, anything else
     /// with 1011.
     ///
-    /// This one answers what is the client's mistake, keeps the connection, and leaves the rest to the default.
-    /// Do not send `error.to_string()`: of an error that you did not write yourself it may tell a client too much.
+    /// This one answers what is the client's mistake, keeps the connection, and leaves the rest to
+    /// the default. Do not send `error.to_string()`: of an error that you did not write yourself it
+    /// may tell a client too much.
     ///
     /// ```
     /// # use std::fmt;

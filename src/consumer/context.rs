@@ -1,27 +1,17 @@
 //! [`Context`]: the connection as its hooks see it.
 
 use std::fmt;
-use std::future::Ready;
-use std::future::ready;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::future::{Ready, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::close::Cause;
-use crate::close::CloseCode;
+use crate::close::{Cause, CloseCode};
 use crate::error::Error;
-use crate::layer::ChannelLayer;
-use crate::layer::Group;
-use crate::mailbox::CloseRequest;
-use crate::mailbox::Encoded;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Outbound;
+use crate::layer::{ChannelLayer, Group};
+use crate::mailbox::{CloseRequest, Encoded, Mailbox, Outbound};
 use crate::message::Message;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::name::{ChannelName, GroupName};
 use crate::scope::Scope;
 
 use super::group_add::GroupAdd;
@@ -62,8 +52,8 @@ impl Context {
     /// Where 1,024 messages or 1 MiB wait already
     /// ([`Config::outgoing`](crate::config::Config::outgoing)), this waits for room while the
     /// client reads at all; a client that reads nothing for
-    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is closed. What `connect` sends
-    /// before [`group_add`](Self::group_add) goes out ahead of the group's frames.
+    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is closed. What `connect`
+    /// sends before [`group_add`](Self::group_add) goes out ahead of the group's frames.
     ///
     /// # Errors
     ///
@@ -116,12 +106,12 @@ impl Context {
         self.queue(event.map(Outbound::Ready).ok_or_else(missing))
     }
 
-    /// Closes the connection: what is queued still goes out, then the close frame. It takes effect with
-    /// the call, awaited or not; what is sent afterwards is dropped.
+    /// Closes the connection: what is queued still goes out, then the close frame. It takes effect
+    /// with the call, awaited or not; what is sent afterwards is dropped.
     ///
-    /// The hook that calls this runs on, for [`Config::grace`](crate::config::Config::grace) at the most,
-    /// then no other but `disconnect`. The reason is for the client; 123 bytes of it fit, the rest is cut.
-    /// A second close changes nothing.
+    /// The hook that calls this runs on, for [`Config::grace`](crate::config::Config::grace) at the
+    /// most, then no other but `disconnect`. The reason is for the client; 123 bytes of it fit, the
+    /// rest is cut. A second close changes nothing.
     ///
     /// # Errors
     ///
@@ -156,9 +146,9 @@ impl Context {
 
 /// Groups and channels.
 impl Context {
-    /// Joins a group: its events arrive at [`event`](crate::Consumer::event), from those published after
-    /// this returned on; with [`relay`](GroupAdd::relay), at the socket. Joining a group again changes
-    /// only how its events are delivered. (Channels' `group_add`.)
+    /// Joins a group: its events arrive at [`event`](crate::Consumer::event), from those published
+    /// after this returned on; with [`relay`](GroupAdd::relay), at the socket. Joining a group
+    /// again changes only how its events are delivered. (Channels' `group_add`.)
     ///
     /// # Errors
     ///
@@ -204,8 +194,8 @@ impl Context {
     /// The name of this consumer's own channel, for [`ChannelLayer::send`] and
     /// [`except`](crate::layer::Publish::except). What is sent to it arrives at `event`.
     ///
-    /// A task that works for this connection, and outlives the hook that started it, takes this name and
-    /// a clone of the [`layer`](Self::layer) with it, and sends what it finds as an event.
+    /// A task that works for this connection, and outlives the hook that started it, takes this
+    /// name and a clone of the [`layer`](Self::layer) with it, and sends what it finds as an event.
     ///
     /// ```
     /// use std::time::Duration;
@@ -285,7 +275,8 @@ impl Context {
                 self.discard(&name);
                 return Err(error);
             }
-            // Another `group_add` of this group that failed meanwhile has taken the membership with it.
+            // Another `group_add` of this group that failed meanwhile has taken the membership with
+            // it.
             if self
                 .lock()
                 .groups

@@ -9,10 +9,8 @@ use serde::de::DeserializeOwned;
 
 use crate::close::Closed;
 use crate::error::Result;
-use crate::handshake::Accept;
-use crate::handshake::Reject;
-use crate::mailbox::Encoded;
-use crate::mailbox::Gap;
+use crate::handshake::{Accept, Reject};
+use crate::mailbox::{Encoded, Gap};
 use crate::message::Message;
 use crate::metrics::event_ignored;
 
@@ -79,8 +77,8 @@ where
 
     fn event<'a>(&'a mut self, ctx: &'a Context, event: Encoded) -> BoxFuture<'a, Result> {
         Box::pin(async move {
-            // Within the future, since a `Deserialize` of the application's may panic, too.
-            // Of a text each string in it is taken as it is; of bytes each would be looked at again.
+            // Within the future, since a `Deserialize` of the application's may panic, too. Of a
+            // text each string in it is taken as it is; of bytes each would be looked at again.
             let decoded: E = match serde_json::from_str(event.text()) {
                 Ok(decoded) => decoded,
                 Err(error) => {

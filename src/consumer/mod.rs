@@ -12,5 +12,4 @@ pub use context::Context;
 pub use group_add::GroupAdd;
 pub use sending::Sending;
 
-pub(crate) use erased::DynConsumer;
-pub(crate) use erased::erase;
+pub(crate) use erased::{DynConsumer, erase};

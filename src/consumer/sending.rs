@@ -3,18 +3,15 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 
 use crate::error::Error;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Outbound;
-use crate::mailbox::QueueFull;
+use crate::mailbox::{Mailbox, Outbound, QueueFull};
 #[cfg(feature = "deflate")]
 use crate::yield_now::yield_now;
 
-/// What [`Context::send`](crate::Context::send) and its kin return: await it to send. It borrows nothing.
+/// What [`Context::send`](crate::Context::send) and its kin return: await it to send. It borrows
+/// nothing.
 ///
 /// # Cancel safety
 ///

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::event::Event;
-use crate::event::encode;
+use crate::event::{Event, encode};
 use crate::message::Message;
 
 /// Reads a text as JSON that an application publishes as it is.
 ///
-/// - It is an event exactly where it is an object with one `"type"`, a string, however that is written.
+/// - It is an event exactly where it is an object with one `"type"`, a string, however that is
+///   written.
 /// - An event has its fields, and what is written of it is an event again.
 /// - A message of the text decodes where JSON does, and fails otherwise.
 ///

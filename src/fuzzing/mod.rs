@@ -1,7 +1,8 @@
-//! What must hold for any bytes at all: the entries of `tests/fuzz`, which looks for bytes for which it does not.
+//! What must hold for any bytes at all: the entries of `tests/fuzz`, which looks for bytes for
+//! which it does not.
 //!
-//! Each stands beside what it is about, in the folder's `fuzz.rs`. The inputs that `tests/fuzz/corpus` keeps are replayed with
-//! every `cargo test`, on any toolchain.
+//! Each stands beside what it is about, in the folder's `fuzz.rs`. The inputs that
+//! `tests/fuzz/corpus` keeps are replayed with every `cargo test`, on any toolchain.
 
 mod events;
 #[cfg(test)]

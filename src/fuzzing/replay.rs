@@ -5,8 +5,7 @@
 )]
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 macro_rules! replayed {
     ($($(#[$feature:meta])? $target:ident),*) => {
@@ -59,7 +58,8 @@ fn replay(name: &str, target: fn(&[u8])) {
     }
 }
 
-/// `tests/fuzz`; `None` in a published package, whose manifest cargo rewrote: it leaves out what is a package of its own.
+/// `tests/fuzz`; `None` in a published package, whose manifest cargo rewrote: it leaves out what is
+/// a package of its own.
 fn folder() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let is_published = root.join("Cargo.toml.orig").exists();

@@ -1,8 +1,6 @@
 //! [`Accept`]: the answer that opens a connection.
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::Error;
 use crate::scope::Scope;

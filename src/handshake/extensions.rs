@@ -1,7 +1,6 @@
 //! Which extensions of the protocol a client and a route agree on.
 
-use http::HeaderMap;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use crate::config::Config;
 use crate::websocket::Extensions;
@@ -36,8 +35,7 @@ fn agree_on_deflate(
     headers: &HeaderMap,
     options: &crate::config::Deflate,
 ) -> Result<(Extensions, Option<HeaderValue>), Reject> {
-    use crate::websocket::deflate::WindowBits;
-    use crate::websocket::deflate::agree;
+    use crate::websocket::deflate::{WindowBits, agree};
 
     let lines = headers.get_all(http::header::SEC_WEBSOCKET_EXTENSIONS);
     let lines = lines.iter().map(HeaderValue::as_bytes);

@@ -3,32 +3,19 @@
 use std::str;
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
-use http::Request;
-use http::Response;
-use http::Version;
 use http::request::Parts;
-use sha1::Digest;
-use sha1::Sha1;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+use sha1::{Digest, Sha1};
 
-use crate::handshake::Accept;
-use crate::handshake::Opening;
-use crate::handshake::Origins;
-use crate::handshake::Refusal;
-use crate::handshake::Reject;
-use crate::handshake::switching_protocols;
+use crate::handshake::{Accept, Opening, Origins, Refusal, Reject, switching_protocols};
 use crate::sampler::LogSampler;
-use crate::scope::Scope;
-use crate::scope::decode_path;
+use crate::scope::{Scope, decode_path};
 use crate::urls::Params;
 
 /// Reads a request's head, and behind an empty line a list of allowed origins, one a line.
 ///
-/// - The request is answered with 101 and the key of RFC 6455, or with 400, 405 or 426 and a sentence: which of the two is
-///   known from a plain reading of section 4.2.1.
+/// - The request is answered with 101 and the key of RFC 6455, or with 400, 405 or 426 and a
+///   sentence: which of the two is known from a plain reading of section 4.2.1.
 /// - The path is decoded once, or refused; the scope answers as the request does.
 /// - Only a subprotocol that was offered can be chosen.
 /// - An origin is let in or refused with 403. One that a list lets in is on it; no origin never is.
@@ -84,7 +71,8 @@ fn parse(head: &[u8]) -> Option<Parts> {
     Some(request.body(()).ok()?.into_parts().0)
 }
 
-/// The key of a request that is an opening handshake, by the numbered points of RFC 6455, section 4.2.1.
+/// The key of a request that is an opening handshake, by the numbered points of RFC 6455, section
+/// 4.2.1.
 fn plain_reading(request: &Parts) -> Option<String> {
     let values = |name: &str| -> Vec<&[u8]> {
         let values = request.headers.get_all(name).iter();

@@ -1,32 +1,30 @@
-//! [`Limits`]: how many connections a service has, in all and per client, and how fast new ones may come.
+//! [`Limits`]: how many connections a service has, in all and per client, and how fast new ones may
+//! come.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use http::StatusCode;
-use http::header;
+use http::{StatusCode, header};
 use tokio::time::Instant;
 
-use crate::rate::Bucket;
-use crate::rate::Rate;
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::rate::{Bucket, Rate};
+use crate::sampler::{LogSampler, sampled};
 
-use super::reject::LATER;
-use super::reject::Reject;
-use super::reject::jitter;
+use super::reject::{LATER, Reject, jitter};
 
-/// Limits on the connections of a whole service: [`Router::limits`](crate::Router::limits). All are off by default.
+/// Limits on the connections of a whole service: [`Router::limits`](crate::Router::limits). All are
+/// off by default.
 ///
-/// A handshake over a limit is refused before any check, factory or hook runs, with `Retry-After` in seconds, different
-/// for each client, so that they do not come back together. A request that is no handshake to one of the routes (404, 400, 405,
-/// 426), or comes from a page of another [origin](super::Origins) (403), is answered as usual and counts against no limit here;
-/// on [`Server`](crate::Server::http_connections) every connection that speaks HTTP counts there. A place is taken from the beginning of the handshake to the end of
-/// `disconnect`, and given back whatever happens between.
+/// A handshake over a limit is refused before any check, factory or hook runs, with `Retry-After`
+/// in seconds, different for each client, so that they do not come back together. A request that is
+/// no handshake to one of the routes (404, 400, 405, 426), or comes from a page of another
+/// [origin](super::Origins) (403), is answered as usual and counts against no limit here; on
+/// [`Server`](crate::Server::http_connections) every connection that speaks HTTP counts there. A
+/// place is taken from the beginning of the handshake to the end of `disconnect`, and given back
+/// whatever happens between.
 ///
 /// ```
 /// use strait::Router;
@@ -56,22 +54,23 @@ impl Limits {
         self
     }
 
-    /// How many connections one client may have at a time; over it, 429. A client is an IPv4 address, or an IPv6 network
-    /// of 64 bits, since that much is one customer's. Memory: about 50 bytes for each client that is connected. Default:
-    /// no limit.
+    /// How many connections one client may have at a time; over it, 429. A client is an IPv4
+    /// address, or an IPv6 network of 64 bits, since that much is one customer's. Memory: about 50
+    /// bytes for each client that is connected. Default: no limit.
     ///
-    /// It needs the client's address: [`Server`](crate::Server) knows it; inside axum,
-    /// [put a `Peer`](crate::service#the-clients-address) on each request. Requests without one are let in, and a warning says so once.
-    /// **Behind a proxy every client has the proxy's address**: do not set this there, unless a middleware of yours puts
-    /// the client's own into `Peer`.
+    /// It needs the client's address: [`Server`](crate::Server) knows it; inside axum, [put a
+    /// `Peer`](crate::service#the-clients-address) on each request. Requests without one are let
+    /// in, and a warning says so once. **Behind a proxy every client has the proxy's address**: do
+    /// not set this there, unless a middleware of yours puts the client's own into `Peer`.
     pub fn per_ip(mut self, connections: usize) -> Self {
         self.per_ip = Some(connections);
         self
     }
 
-    /// How many handshakes a second are let in, and how many at once after a quiet time; over it, 503. [After a
-    /// restart](crate::docs::defaults#after-a-restart) all clients come at once, and this is what keeps a database behind
-    /// `connect` alive. Handshakes that a check refuses count as well. Neither number is below 1. Default: no limit.
+    /// How many handshakes a second are let in, and how many at once after a quiet time; over it,
+    /// 503. [After a restart](crate::docs::defaults#after-a-restart) all clients come at once, and
+    /// this is what keeps a database behind `connect` alive. Handshakes that a check refuses count
+    /// as well. Neither number is below 1. Default: no limit.
     pub fn handshake_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.handshake_rate = Some(Rate::new(per_second, burst));
         self
@@ -188,7 +187,8 @@ impl Limiter {
         }
     }
 
-    /// When to come back, in seconds: after all who were asked to come back before, at the rate that lets them in.
+    /// When to come back, in seconds: after all who were asked to come back before, at the rate
+    /// that lets them in.
     fn promise(&mut self, wait: Duration, now: Instant) -> u64 {
         let interval = self
             .limits
@@ -248,17 +248,13 @@ const LATEST: RangeInclusive<u64> = 30..=60;
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use proptest::collection::vec;
-    use proptest::prop_assert_eq;
-    use proptest::proptest;
+    use proptest::{prop_assert_eq, proptest};
     use tokio::time::Instant;
 
-    use super::Client;
-    use super::Limiter;
-    use super::Limits;
+    use super::{Client, Limiter, Limits};
 
     fn client(number: u8) -> Client {
         Client::from(IpAddr::from(Ipv4Addr::new(192, 0, 2, number)))

@@ -17,13 +17,8 @@ pub use reject::Reject;
 
 pub use crate::scope::Peer;
 
-pub(crate) use check::Check;
-pub(crate) use check::check;
+pub(crate) use check::{Check, check};
 pub(crate) use extensions::agree_on_extensions;
-pub(crate) use limits::Client;
-pub(crate) use limits::Limiter;
-pub(crate) use reject::LATER;
-pub(crate) use reject::Refusal;
-pub(crate) use reject::jitter;
-pub(crate) use request::Opening;
-pub(crate) use request::switching_protocols;
+pub(crate) use limits::{Client, Limiter};
+pub(crate) use reject::{LATER, Refusal, jitter};
+pub(crate) use request::{Opening, switching_protocols};

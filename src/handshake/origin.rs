@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-use http::HeaderMap;
-use http::header;
+use http::{HeaderMap, header};
 
-use crate::error::Error;
-use crate::error::excerpt;
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::error::{Error, excerpt};
+use crate::sampler::{LogSampler, sampled};
 
 use super::reject::Reject;
 
@@ -58,11 +55,12 @@ struct Allowed {
 }
 
 impl Origins {
-    /// Only pages (http or https) from the host and port that the request's `Host` names. A missing `Origin`
-    /// passes, since only browsers send one. This is the default.
+    /// Only pages (http or https) from the host and port that the request's `Host` names. A missing
+    /// `Origin` passes, since only browsers send one. This is the default.
     ///
-    /// It trusts the `Host`: a name of somebody else's that leads to this machine (DNS rebinding) is a host like any other, so
-    /// a service on a developer's or a private machine that knows its names should [`list`](Self::list) them.
+    /// It trusts the `Host`: a name of somebody else's that leads to this machine (DNS rebinding)
+    /// is a host like any other, so a service on a developer's or a private machine that knows its
+    /// names should [`list`](Self::list) them.
     pub fn same_host() -> Self {
         Self::default()
     }
@@ -76,10 +74,13 @@ impl Origins {
     ///
     /// - a host, with any scheme and port: `example.com`;
     /// - a host and all below it: `.example.com`;
-    /// - either of these with a scheme and perhaps a port: `https://example.com:8443`. Default ports are filled in;
-    /// - what an app sends, whose scheme is its own: `app://.`, `capacitor://localhost`, `chrome-extension://…`;
-    /// - `null` or `file://`, logged as a warning. **Any page can send `null`**, from a sandboxed frame, and any HTML file that a
-    ///   visitor opens sends one of the two: with cookies this protects as little as [`any`](Self::any);
+    /// - either of these with a scheme and perhaps a port: `https://example.com:8443`. Default
+    ///   ports are filled in;
+    /// - what an app sends, whose scheme is its own: `app://.`, `capacitor://localhost`,
+    ///   `chrome-extension://…`;
+    /// - `null` or `file://`, logged as a warning. **Any page can send `null`**, from a sandboxed
+    ///   frame, and any HTML file that a visitor opens sends one of the two: with cookies this
+    ///   protects as little as [`any`](Self::any);
     /// - `*` for everyone.
     ///
     /// # Panics
@@ -101,8 +102,9 @@ impl Origins {
     ///
     /// # Errors
     ///
-    /// Names the entry that could never match: `*.example.com`, a port without a scheme, a host that is not written as browsers
-    /// send it (`münchen.example` is `xn--mnchen-3ya.example`), an empty one.
+    /// Names the entry that could never match: `*.example.com`, a port without a scheme, a host
+    /// that is not written as browsers send it (`münchen.example` is `xn--mnchen-3ya.example`), an
+    /// empty one.
     pub fn try_list<I>(entries: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -127,7 +129,8 @@ impl Origins {
         })
     }
 
-    /// Accepts the request's origin, or refuses it with 403 and a warning that says how to allow it.
+    /// Accepts the request's origin, or refuses it with 403 and a warning that says how to allow
+    /// it.
     pub(crate) fn check(
         &self,
         path: &str,
@@ -176,7 +179,8 @@ struct Remedy<'a>(Option<&'a str>);
 
 impl fmt::Display for Remedy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A list takes no malformed origin, and is not recommended for those that any page can send.
+        // A list takes no malformed origin, and is not recommended for those that any page can
+        // send.
         let is_fit =
             |origin: &&str| Entry::parse(origin).is_ok_and(|entry| !entry.is_of_any_file());
         match self.0.filter(is_fit) {
@@ -299,7 +303,8 @@ impl<'a> Site<'a> {
         })
     }
 
-    /// Whether a `Host` header names this site; a port it leaves out is that of the origin's scheme.
+    /// Whether a `Host` header names this site; a port it leaves out is that of the origin's
+    /// scheme.
     fn is_host(&self, header: &str) -> bool {
         let default = default_port(self.scheme);
         default.is_some()
@@ -327,8 +332,9 @@ fn is_scheme(scheme: &str) -> bool {
     scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(allowed)
 }
 
-/// Whether a browser can send this host with this scheme: an address in brackets, or a name without a character that begins
-/// another part of a URL (`user@host`, `host?query`). With an app's own scheme it may also be empty, or have `%` in it.
+/// Whether a browser can send this host with this scheme: an address in brackets, or a name without
+/// a character that begins another part of a URL (`user@host`, `host?query`). With an app's own
+/// scheme it may also be empty, or have `%` in it.
 fn is_host(scheme: &str, host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
         let allowed = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');

@@ -4,29 +4,23 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::ops::RangeInclusive;
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::close::CloseCode;
-use crate::error::BoxError;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 
-use super::accept::is_framing;
-use super::accept::parse_header;
+use super::accept::{is_framing, parse_header};
 
-/// What a factory, a check or `connect` answers to keep a client out: an HTTP status with headers and
-/// a body; from `connect` also a close code right after acceptance.
+/// What a factory, a check or `connect` answers to keep a client out: an HTTP status with headers
+/// and a body; from `connect` also a close code right after acceptance.
 ///
 /// `?` makes one of any error: 500, logged once and its text not sent. Some of strait's own errors
 /// answer better: a route parameter that does not parse is 404, an unavailable channel layer 503
 /// with a `Retry-After` of 5 to 30 s, at random.
 ///
-/// An invalid group name made of a client's input is a 500, too, when `group_add` is awaited. Make the name with
-/// [`GroupName::encode`](crate::layer::GroupName::encode), which takes any text, behind a prefix of your own; or check it with
-/// `GroupName::try_from` and choose the answer.
+/// An invalid group name made of a client's input is a 500, too, when `group_add` is awaited. Make
+/// the name with [`GroupName::encode`](crate::layer::GroupName::encode), which takes any text,
+/// behind a prefix of your own; or check it with `GroupName::try_from` and choose the answer.
 ///
 /// ```
 /// use strait::Reject;
@@ -62,8 +56,8 @@ pub(crate) enum Refusal {
 }
 
 impl Reject {
-    /// Answers with this status, an empty body and no headers. A number that is no status becomes 500; so does one below 200,
-    /// which is no answer, with an error in the log.
+    /// Answers with this status, an empty body and no headers. A number that is no status becomes
+    /// 500; so does one below 200, which is no answer, with an error in the log.
     ///
     /// A browser's `WebSocket` shows none of it to its page, only that the connection failed
     /// (1006): where the page must know, use [`after_accept`](Self::after_accept).
@@ -106,13 +100,14 @@ impl Reject {
         Self::status(StatusCode::NOT_FOUND)
     }
 
-    /// Accepts the handshake and closes at once with this code and reason, because a page can read only
-    /// a close code. Where the client offered subprotocols the first one is chosen: without, a browser would see 1006. Nothing else goes out: what was queued meanwhile, the consumer's own messages and those of groups
-    /// it had joined, is dropped. `disconnect` does not run.
+    /// Accepts the handshake and closes at once with this code and reason, because a page can read
+    /// only a close code. Where the client offered subprotocols the first one is chosen: without, a
+    /// browser would see 1006. Nothing else goes out: what was queued meanwhile, the consumer's own
+    /// messages and those of groups it had joined, is dropped. `disconnect` does not run.
     ///
-    /// This is for `connect`. A factory and a check run before there is a session that could close a
-    /// socket: from them it is a plain 403. A code that may not be sent becomes a refusal with 500 and
-    /// an error in the log.
+    /// This is for `connect`. A factory and a check run before there is a session that could close
+    /// a socket: from them it is a plain 403. A code that may not be sent becomes a refusal with
+    /// 500 and an error in the log.
     pub fn after_accept<C>(code: C, reason: impl Into<String>) -> Self
     where
         C: TryInto<CloseCode>,
@@ -128,8 +123,8 @@ impl Reject {
         }
     }
 
-    /// Adds a header to the HTTP answer. One that says how the body is sent (`Content-Length`, `Transfer-Encoding`), or a bad
-    /// name or value, makes it a 500 with an error in the log.
+    /// Adds a header to the HTTP answer. One that says how the body is sent (`Content-Length`,
+    /// `Transfer-Encoding`), or a bad name or value, makes it a 500 with an error in the log.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName, Error: std::fmt::Display>,
@@ -208,7 +203,8 @@ pub(crate) fn jitter(seconds: RangeInclusive<u64>) -> u64 {
     seconds.start() + RandomState::new().hash_one(count) % count
 }
 
-/// When to come back where nobody knows when that will be of use: who is refused together must not come back together.
+/// When to come back where nobody knows when that will be of use: who is refused together must not
+/// come back together.
 pub(crate) const LATER: RangeInclusive<u64> = 5..=30;
 
 #[cfg(test)]

@@ -1,14 +1,7 @@
 //! What RFC 6455, section 4.2.1, asks of a request, and the 101 that answers it.
 
-use http::HeaderMap;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
-use http::Response;
-use http::StatusCode;
-use http::Version;
-use http::header;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use tungstenite::handshake::derive_accept_key;
 
 use super::reject::Reject;
@@ -20,7 +13,8 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Reads the handshake, or says which answer the request deserves: 405, 426 or 400, with a sentence.
+    /// Reads the handshake, or says which answer the request deserves: 405, 426 or 400, with a
+    /// sentence.
     pub(crate) fn parse(request: &Parts) -> Result<Self, Reject> {
         if request.method != Method::GET {
             let reject =
@@ -106,8 +100,9 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
         .any(|part| part.trim().eq_ignore_ascii_case(token))
 }
 
-/// Sixteen bytes in base64: 22 characters and two of padding. The last character carries two bits; the four below them are
-/// ignored, since clients that draw 22 characters at random set them, and RFC 6455 has the key echoed, not decoded.
+/// Sixteen bytes in base64: 22 characters and two of padding. The last character carries two bits;
+/// the four below them are ignored, since clients that draw 22 characters at random set them, and
+/// RFC 6455 has the key echoed, not decoded.
 fn is_key(key: &[u8]) -> bool {
     let Some((digits, b"==")) = key
         .split_last_chunk::<2>()
@@ -125,15 +120,10 @@ fn is_key(key: &[u8]) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-    use http::HeaderMap;
-    use http::Method;
-    use http::Request;
-    use http::Response;
-    use http::Version;
     use http::request::Parts;
+    use http::{HeaderMap, Method, Request, Response, Version};
 
-    use super::Opening;
-    use super::switching_protocols;
+    use super::{Opening, switching_protocols};
 
     /// A correct request with one header changed, `None` to leave it out.
     fn request(name: &'static str, value: Option<&str>) -> Parts {
@@ -201,7 +191,8 @@ mod tests {
         }
     }
 
-    /// The example of the RFC, and a key that ends on a digit which no encoder writes; its answer is that of Python's `websockets`.
+    /// The example of the RFC, and a key that ends on a digit which no encoder writes; its answer
+    /// is that of Python's `websockets`.
     #[test]
     fn the_accept_key_is_made_of_the_key_as_it_was_sent() {
         for (key, accept) in [

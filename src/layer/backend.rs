@@ -11,13 +11,15 @@ use super::sink::Sink;
 /// Carries envelopes between the nodes that share it. It knows no sockets and keeps no members:
 /// delivering to the members of a node is the node's own business.
 ///
-/// It is owned by its layer and dropped with the last clone of that: its `Drop` ends the tasks that it has begun.
+/// It is owned by its layer and dropped with the last clone of that: its `Drop` ends the tasks that
+/// it has begun.
 ///
 /// # Outages
 ///
-/// When the connection is lost it says so by [`Sink::down`], and lets publishing and subscribing fail at once
-/// ([`Error::unavailable`]) until it is back; then [`Sink::up`]. It remembers no groups for that: the layer subscribes to all
-/// of them again, in batches, and then has the [`gap`](crate::Consumer::gap) hook of their members run.
+/// When the connection is lost it says so by [`Sink::down`], and lets publishing and subscribing
+/// fail at once ([`Error::unavailable`]) until it is back; then [`Sink::up`]. It remembers no
+/// groups for that: the layer subscribes to all of them again, in batches, and then has the
+/// [`gap`](crate::Consumer::gap) hook of their members run.
 ///
 /// The trait is still growing: history, presence and queues for workers will be separate small
 /// traits beside it.
@@ -26,13 +28,13 @@ pub trait Backend: Send + Sync + 'static {
     /// What it promises.
     fn guarantees(&self) -> Guarantees;
 
-    /// Connects, and puts every envelope for this node into the sink from now on: those for a group it has
-    /// subscribed to, and those for a channel whose [name](Sink::owns) is this node's.
+    /// Connects, and puts every envelope for this node into the sink from now on: those for a group
+    /// it has subscribed to, and those for a channel whose [name](Sink::owns) is this node's.
     ///
     /// # Errors
     ///
-    /// When it cannot start, after one try; the layer is then not made. [`Error::misconfigured`] where another try would not
-    /// help.
+    /// When it cannot start, after one try; the layer is then not made. [`Error::misconfigured`]
+    /// where another try would not help.
     async fn start(&self, sink: Sink) -> Result<(), Error>;
 
     /// Carries an envelope to every node that has receivers, this one included: a node's own
@@ -41,16 +43,17 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::unavailable`] when the envelope was not, or perhaps not, taken; [`Error::misconfigured`] when the server refuses it; a full
-    /// channel's error.
+    /// [`Error::unavailable`] when the envelope was not, or perhaps not, taken;
+    /// [`Error::misconfigured`] when the server refuses it; a full channel's error.
     async fn publish(&self, envelope: Envelope) -> Result<Published, Error>;
 
     /// Begins to receive for these groups. What anybody publishes after this returned is received.
     ///
     /// # Errors
     ///
-    /// [`Error::unavailable`] when the subscription is not confirmed. [`Error::misconfigured`] when the server refuses one of the groups:
-    /// the others may be subscribed to. After an outage the layer then finds out which it is.
+    /// [`Error::unavailable`] when the subscription is not confirmed. [`Error::misconfigured`] when
+    /// the server refuses one of the groups: the others may be subscribed to. After an outage the
+    /// layer then finds out which it is.
     async fn subscribe(&self, groups: &[GroupName]) -> Result<(), Error>;
 
     /// Ceases to receive for these groups.
@@ -112,11 +115,13 @@ impl Guarantees {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// How many were addressed, as far as the backend knows: members or nodes, or 0 where it does not know
-    /// ([`Guarantees::receivers`]). That each of them takes it is not meant: a member may be full or just leaving.
+    /// How many were addressed, as far as the backend knows: members or nodes, or 0 where it does
+    /// not know ([`Guarantees::receivers`]). That each of them takes it is not meant: a member may
+    /// be full or just leaving.
     pub receivers: usize,
-    /// How many more there are that had no room and do not get it, where the publisher bounds what waits for others: with
-    /// channels_redis's core layer, processes whose queue is over capacity. 0 with all other backends.
+    /// How many more there are that had no room and do not get it, where the publisher bounds what
+    /// waits for others: with channels_redis's core layer, processes whose queue is over capacity.
+    /// 0 with all other backends.
     pub full: usize,
 }
 

@@ -14,17 +14,19 @@ use super::channel_layer::ChannelLayer;
 /// A channel of one's own: others send to its name, this end receives. (Channels' `new_channel` and
 /// `receive`.)
 ///
-/// Made by [`ChannelLayer::new_channel`]. It can be a member of groups like a consumer; ready messages
-/// ([`group_broadcast`](ChannelLayer::group_broadcast)), which are for sockets, do not reach it.
+/// Made by [`ChannelLayer::new_channel`]. It can be a member of groups like a consumer; ready
+/// messages ([`group_broadcast`](ChannelLayer::group_broadcast)), which are for sockets, do not
+/// reach it.
 ///
 /// # Overflow
 ///
-/// 1,024 events or 1 MiB wait at the most, whichever is first. A direct send to a full channel fails with
-/// [`Error::is_full`]; an event of a group is dropped and [counted](Channel::dropped).
+/// 1,024 events or 1 MiB wait at the most, whichever is first. A direct send to a full channel
+/// fails with [`Error::is_full`]; an event of a group is dropped and [counted](Channel::dropped).
 ///
 /// # Closing
 ///
-/// Dropping it leaves its groups and forgets its name; what is sent to the name afterwards reaches nobody.
+/// Dropping it leaves its groups and forgets its name; what is sent to the name afterwards reaches
+/// nobody.
 #[derive(Debug)]
 pub struct Channel {
     layer: ChannelLayer,
@@ -53,8 +55,9 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// When the event does not decode into `E`; it is gone then, and the next call takes the next one. [`Error::is_gap`] where
-    /// a group that this channel is in may have missed something, once for each such group.
+    /// When the event does not decode into `E`; it is gone then, and the next call takes the next
+    /// one. [`Error::is_gap`] where a group that this channel is in may have missed something, once
+    /// for each such group.
     ///
     /// # Cancel safety
     ///
@@ -74,8 +77,8 @@ impl Channel {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, it may be a member or not; [`group_discard`](Self::group_discard)
-    /// settles it.
+    /// Dropped before it is ready, it may be a member or not;
+    /// [`group_discard`](Self::group_discard) settles it.
     pub async fn group_add<N>(&mut self, group: N) -> Result<(), Error>
     where
         N: TryInto<crate::name::GroupName>,

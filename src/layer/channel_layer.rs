@@ -2,9 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -12,25 +10,17 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use crate::config::Config;
-use crate::config::Overflow;
+use crate::config::{Config, Overflow};
 use crate::error::Error;
 use crate::event::encode;
-use crate::mailbox::Budget;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Terms;
+use crate::mailbox::{Budget, Mailbox, Terms};
 use crate::message::Message;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::name::{ChannelName, GroupName};
 
-use super::backend::Backend;
-use super::backend::Published;
+use super::backend::{Backend, Published};
 use super::channel::Channel;
-use super::envelope::Address;
-use super::envelope::Envelope;
-use super::envelope::Payload;
-use super::group::Group;
-use super::group::Subscription;
+use super::envelope::{Address, Envelope, Payload};
+use super::group::{Group, Subscription};
 use super::publish::Publish;
 use super::recovery::Recovery;
 use super::registry::Registry;
@@ -44,11 +34,12 @@ use super::sink::Sink;
 ///
 /// # Runtimes
 ///
-/// A group is delivered by a task, one at a time, in the runtime of its first member; of a `current_thread` runtime only until
-/// somebody on a runtime with workers joins or publishes. While that runtime stands still, so does the group: its publishers find
-/// its pending list full after 256 messages, and wait. So keep the members of a layer on one runtime with workers, tokio's default,
-/// and block none of its threads. A thread that is sometimes within `block_on` and sometimes elsewhere may publish, but
-/// should not be the only one with members.
+/// A group is delivered by a task, one at a time, in the runtime of its first member; of a
+/// `current_thread` runtime only until somebody on a runtime with workers joins or publishes. While
+/// that runtime stands still, so does the group: its publishers find its pending list full after
+/// 256 messages, and wait. So keep the members of a layer on one runtime with workers, tokio's
+/// default, and block none of its threads. A thread that is sometimes within `block_on` and
+/// sometimes elsewhere may publish, but should not be the only one with members.
 ///
 /// ```
 /// use strait::ChannelLayer;
@@ -118,35 +109,39 @@ impl ChannelLayer {
         self
     }
 
-    /// Over how much time the members are told that a group may have missed something, where there are many: see
-    /// [`Consumer::gap`](crate::Consumer::gap). Up to 1,000 a second are told where that is sooner. It holds for this layer and
-    /// all its clones. Default: 5 s.
+    /// Over how much time the members are told that a group may have missed something, where there
+    /// are many: see [`Consumer::gap`](crate::Consumer::gap). Up to 1,000 a second are told where
+    /// that is sooner. It holds for this layer and all its clones. Default: 5 s.
     #[must_use]
     pub fn gap_window(self, window: Duration) -> Self {
         self.0.recovery.set_window(window);
         self
     }
 
-    /// How many bytes may wait in all queues of this node together: frames to be written, events and messages for hooks, of
-    /// every connection whose router has this layer. It holds for this layer and all its clones. Default: a quarter of the
-    /// machine's memory, or of the lowest limit of the control groups that the process runs in; 256 MiB where the system does
-    /// not tell (other than Linux).
+    /// How many bytes may wait in all queues of this node together: frames to be written, events
+    /// and messages for hooks, of every connection whose router has this layer. It holds for this
+    /// layer and all its clones. Default: a quarter of the machine's memory, or of the lowest limit
+    /// of the control groups that the process runs in; 256 MiB where the system does not tell
+    /// (other than Linux).
     ///
-    /// Where more waits, the slowest are closed, the one that most waits for first, until a sixteenth of the budget is free:
-    /// 4008 for a slow reader, 1013 for a slow hook, whatever the [`overflow`](Self::overflow) of their groups; a
-    /// [`Channel`](super::Channel) loses and [counts](super::Channel::dropped) what waits for it. Each
-    /// [`Closed`](crate::Closed) says so, and a warning is logged, every 10 s at the most.
+    /// Where more waits, the slowest are closed, the one that most waits for first, until a
+    /// sixteenth of the budget is free: 4008 for a slow reader, 1013 for a slow hook, whatever the
+    /// [`overflow`](Self::overflow) of their groups; a [`Channel`](super::Channel) loses and
+    /// [counts](super::Channel::dropped) what waits for it. Each [`Closed`](crate::Closed) says so,
+    /// and a warning is logged, every 10 s at the most.
     ///
-    /// The first 16 KiB of a queue are not counted, and from there on the queue is, in steps of 16 KiB. Memory: that many bytes,
-    /// and up to 32 KiB for each queue that is not empty. What many queues hold together, such as a broadcast, counts once; a
-    /// copy, and what a consumer sends of its own, counts at each. `usize::MAX` is no budget.
+    /// The first 16 KiB of a queue are not counted, and from there on the queue is, in steps of 16
+    /// KiB. Memory: that many bytes, and up to 32 KiB for each queue that is not empty. What many
+    /// queues hold together, such as a broadcast, counts once; a copy, and what a consumer sends of
+    /// its own, counts at each. `usize::MAX` is no budget.
     #[must_use]
     pub fn budget(self, bytes: usize) -> Self {
         self.0.budget.set_limit(bytes);
         self
     }
 
-    /// How many bytes of the [budget](Self::budget) are used now: for a metric, or a look at a server that is in trouble.
+    /// How many bytes of the [budget](Self::budget) are used now: for a metric, or a look at a
+    /// server that is in trouble.
     #[must_use]
     pub fn budget_used(&self) -> usize {
         self.0.budget.used()
@@ -230,10 +225,11 @@ impl ChannelLayer {
         self.0.backend.guarantees()
     }
 
-    /// Whether the backend is there, as far as this node knows: for a page of health, or before work that would be announced in
-    /// vain. A backend that answers, but refuses to serve, counts as away. While it is away, publishing and joining fail at once
-    /// ([`Error::is_unavailable`]). Of a Redis Cluster single servers may be away nevertheless. In memory it is always there, but for
-    /// [`Memory::interrupt`](crate::backends::Memory::interrupt).
+    /// Whether the backend is there, as far as this node knows: for a page of health, or before
+    /// work that would be announced in vain. A backend that answers, but refuses to serve, counts
+    /// as away. While it is away, publishing and joining fail at once ([`Error::is_unavailable`]).
+    /// Of a Redis Cluster single servers may be away nevertheless. In memory it is always there,
+    /// but for [`Memory::interrupt`](crate::backends::Memory::interrupt).
     ///
     /// Sockets are served either way: let no probe end the process for it.
     #[must_use]
@@ -298,7 +294,8 @@ impl ChannelLayer {
         }
     }
 
-    /// Completes when what was published before this call is in the hands of all members here: written or queued. For a drain.
+    /// Completes when what was published before this call is in the hands of all members here:
+    /// written or queued. For a drain.
     pub(crate) async fn settle(&self) {
         for (group, messages) in self.0.registry.under_way() {
             while !group.has_handed(messages) {
@@ -330,7 +327,8 @@ impl ChannelLayer {
         let layer = self.clone();
         let runtime = Handle::try_current().ok().or_else(|| group.runtime());
         let mut task = Box::pin(async move { layer.unsubscribe(&group).await });
-        // The memory backend answers at once, and whoever leaves may be in `Drop`: no task for that.
+        // The memory backend answers at once, and whoever leaves may be in `Drop`: no task for
+        // that.
         let mut cx = Context::from_waker(Waker::noop());
         if task.as_mut().poll(&mut cx) == Poll::Pending
             && let Some(runtime) = runtime

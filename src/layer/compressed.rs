@@ -2,8 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::mailbox::Batch;
-use crate::mailbox::Parcel;
+use crate::mailbox::{Batch, Parcel};
 use crate::websocket::deflate::Compression;
 
 /// The messages of one delivery, joined once for each kind of member that there is among those who
@@ -57,35 +56,17 @@ mod tests {
     use std::task::Poll;
 
     use proptest::collection::vec;
-    use proptest::prelude::Just;
-    use proptest::prelude::ProptestConfig;
-    use proptest::prelude::any;
-    use proptest::prop_assert;
-    use proptest::prop_assert_eq;
-    use proptest::prop_oneof;
-    use proptest::proptest;
+    use proptest::prelude::{Just, ProptestConfig, any};
     use proptest::strategy::Strategy;
+    use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-    use crate::config::Config;
-    use crate::config::Deflate;
-    use crate::config::Overflow;
-    use crate::layer::group::Group;
-    use crate::layer::group::PENDING;
-    use crate::layer::group::Pending;
-    use crate::mailbox::Budget;
-    use crate::mailbox::Encoded;
-    use crate::mailbox::Mailbox;
-    use crate::mailbox::Parcel;
-    use crate::mailbox::Tag;
-    use crate::mailbox::Terms;
+    use crate::config::{Config, Deflate, Overflow};
+    use crate::layer::group::{Group, PENDING, Pending};
+    use crate::mailbox::{Budget, Encoded, Mailbox, Parcel, Tag, Terms};
     use crate::message::Message;
     use crate::name::GroupName;
-    use crate::websocket::Decoder;
-    use crate::websocket::Extensions;
-    use crate::websocket::Incoming;
-    use crate::websocket::Role;
-    use crate::websocket::deflate::WindowBits;
-    use crate::websocket::deflate::compressions;
+    use crate::websocket::deflate::{WindowBits, compressions};
+    use crate::websocket::{Decoder, Extensions, Incoming, Role};
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
@@ -118,7 +99,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
-        /// Whatever the window, with and without relay, `.except` and `.latest`; and the budget gets all of it back.
+        /// Whatever the window, with and without relay, `.except` and `.latest`; and the budget
+        /// gets all of it back.
         #[test]
         fn members_of_every_kind_get_what_is_for_them_in_order(steps in steps()) {
             let budget = Budget::new(usize::MAX);
@@ -165,7 +147,8 @@ mod tests {
         }
     }
 
-    /// A member, whose frames wait for the end of its handshake; `None` for one that does not compress.
+    /// A member, whose frames wait for the end of its handshake; `None` for one that does not
+    /// compress.
     fn member(terms: &Arc<Terms>, window: Option<u8>) -> Arc<Mailbox> {
         let deflate = window.map(|bits| WindowBits::new(bits).unwrap());
         Mailbox::connection(terms.clone(), Extensions { deflate })

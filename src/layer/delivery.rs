@@ -6,14 +6,11 @@ use std::thread::panicking;
 
 use tokio::task::yield_now;
 
-use crate::mailbox::Batch;
-use crate::mailbox::Parcel;
+use crate::mailbox::{Batch, Parcel};
 
 #[cfg(feature = "deflate")]
 use super::compressed::CompressedBatches;
-use super::group::Group;
-use super::group::Pending;
-use super::group::Taken;
+use super::group::{Group, Pending, Taken};
 use super::lane::Lane;
 use super::members::Member;
 
@@ -57,8 +54,8 @@ impl Delivery {
         }
     }
 
-    /// Delivers what begins with a small message in the lane, behind other groups', and the rest in a
-    /// task of its own; without any runtime, here and now.
+    /// Delivers what begins with a small message in the lane, behind other groups', and the rest in
+    /// a task of its own; without any runtime, here and now.
     pub(super) fn start(mut self, lane: Option<Lane>, bytes: usize) {
         match lane.or_else(Lane::here) {
             Some(lane) if bytes <= SHARED => lane.push(self),
@@ -75,8 +72,8 @@ impl Delivery {
         }
     }
 
-    /// Serves one chunk of members and returns how many of [`CHUNK`] they stand for; `None` when the
-    /// turn is over.
+    /// Serves one chunk of members and returns how many of [`CHUNK`] they stand for; `None` when
+    /// the turn is over.
     pub(super) fn step(&mut self) -> Option<usize> {
         let current = match &mut self.current {
             Some(current) => current,
@@ -208,13 +205,14 @@ fn wanted<'a>(
     wanted.map(|message| &message.parcel)
 }
 
-/// Up to how many bytes of a message its delivery waits in a lane: behind those of other groups, all
-/// of which are in memory meanwhile. A task of its own runs next, and lets a large message go soon.
+/// Up to how many bytes of a message its delivery waits in a lane: behind those of other groups,
+/// all of which are in memory meanwhile. A task of its own runs next, and lets a large message go
+/// soon.
 pub(super) const SHARED: usize = 2048;
 
 /// How many members are served before others may run: about two milliseconds of writing.
 pub(super) const CHUNK: usize = 256;
 
-/// How many bytes they are handed: about as long, if a member's frames are so large that their bytes
-/// count.
+/// How many bytes they are handed: about as long, if a member's frames are so large that their
+/// bytes count.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;

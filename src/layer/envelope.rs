@@ -3,9 +3,7 @@
 use bytes::Bytes;
 
 use crate::message::Message;
-use crate::name::ChannelName;
-use crate::name::GroupName;
-use crate::name::Key;
+use crate::name::{ChannelName, GroupName, Key};
 
 /// A published event or message, and to whom it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +16,8 @@ pub struct Envelope {
     /// A channel that is left out of the group: usually the sender's.
     pub except: Option<ChannelName>,
     /// Where a value of the group with this key still waits at a member, this takes its place:
-    /// [`Publish::latest`](super::Publish::latest). A backend that cannot carry it leaves it out; then every value is kept.
+    /// [`Publish::latest`](super::Publish::latest). A backend that cannot carry it leaves it out;
+    /// then every value is kept.
     pub latest: Option<Key>,
 }
 

@@ -1,16 +1,17 @@
 //! What must hold of names and of patterns over them, for any text at all.
 
-use crate::layer::ChannelName;
-use crate::layer::GroupName;
+use crate::layer::{ChannelName, GroupName};
 
 use super::glob::Glob;
 
 /// Reads two texts, parted by a line break.
 ///
 /// - A text is a name exactly where Channels' rules say so.
-/// - Any text can be encoded, different texts have different names, and the text of a short one can be read from it.
+/// - Any text can be encoded, different texts have different names, and the text of a short one can
+///   be read from it.
 /// - A text of letters, digits, `-` and `_` is its own name.
-/// - The first text as a pattern matches the second exactly where trying every way to spread the stars does.
+/// - The first text as a pattern matches the second exactly where trying every way to spread the
+///   stars does.
 ///
 /// # Panics
 ///

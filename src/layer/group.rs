@@ -1,25 +1,19 @@
-//! [`Group`]: the local members of one group, what is pending for them, and whose turn it is to deliver.
+//! [`Group`]: the local members of one group, what is pending for them, and whose turn it is to
+//! deliver.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::Weak;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::config::Bound;
-use crate::config::Overflow;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Parcel;
+use crate::config::{Bound, Overflow};
+use crate::mailbox::{Mailbox, Parcel};
 use crate::name::GroupName;
 
 use super::delivery::Delivery;
 use super::lane::Lane;
-use super::members::Member;
-use super::members::Members;
+use super::members::{Member, Members};
 
 /// One group on this node. Owned by the registry while it has members, and by those for as long.
 pub(crate) struct Group {
@@ -56,8 +50,9 @@ struct State {
     sequence: u64,
     /// How many of them every member was handed, as of the last look at `pending`.
     handed: u64,
-    /// Of a member's runtime, until that ends: deliveries run there, so that threads without one can publish. Of one of the
-    /// current thread only until somebody on one with workers joins or publishes.
+    /// Of a member's runtime, until that ends: deliveries run there, so that threads without one
+    /// can publish. Of one of the current thread only until somebody on one with workers joins or
+    /// publishes.
     lane: Option<Lane>,
 }
 
@@ -255,7 +250,8 @@ impl State {
             || (older.is_some() && message.len() <= freed)
     }
 
-    /// Has deliveries run on a runtime with workers, once one is known, so that no single thread can hold them up.
+    /// Has deliveries run on a runtime with workers, once one is known, so that no single thread
+    /// can hold them up.
     fn prefer_workers(&mut self) {
         if !self.lane.as_ref().is_some_and(Lane::has_workers)
             && let Some(lane) = Lane::of_workers()
@@ -305,8 +301,8 @@ pub(super) const PENDING: Bound = Bound {
     bytes: 256 * 1024,
 };
 
-/// Likewise, for a backend that must not wait. What is pending is in one order with what waits at each member, so this is as
-/// much as fits there.
+/// Likewise, for a backend that must not wait. What is pending is in one order with what waits at
+/// each member, so this is as much as fits there.
 pub(super) const ARRIVING: Bound = Bound {
     count: 1024,
     bytes: 1024 * 1024,
@@ -320,22 +316,14 @@ mod tests {
     use std::sync::Arc;
 
     use futures::FutureExt;
-    use tokio::runtime::Builder;
-    use tokio::runtime::Runtime;
+    use tokio::runtime::{Builder, Runtime};
     use tokio::task::yield_now;
 
-    use crate::config::Config;
-    use crate::config::Overflow;
-    use crate::mailbox::Encoded;
-    use crate::mailbox::Mailbox;
-    use crate::mailbox::Parcel;
-    use crate::mailbox::Tag;
-    use crate::mailbox::Terms;
+    use crate::config::{Config, Overflow};
+    use crate::mailbox::{Encoded, Mailbox, Parcel, Tag, Terms};
     use crate::name::GroupName;
 
-    use super::Group;
-    use super::PENDING;
-    use super::Pending;
+    use super::{Group, PENDING, Pending};
 
     /// A group with one member, whose deliveries wait until its runtime runs.
     fn idle_group() -> (Runtime, Arc<Group>) {

@@ -1,29 +1,20 @@
 //! [`Lane`]: the task in which turns of delivery run, those of many groups one after the other.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::mem;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::Weak;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::{fmt, mem};
 
-use tokio::runtime::Handle;
-use tokio::runtime::Id;
-use tokio::runtime::RuntimeFlavor;
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::task::yield_now;
 
-use super::delivery::CHUNK;
-use super::delivery::Delivery;
+use super::delivery::{CHUNK, Delivery};
 
-/// Where the deliveries of a group run: one of as many lanes as its runtime has workers, so that different groups are
-/// delivered in parallel. A lane has a task while it has turns. Many groups that are published to at once share it, where
-/// a task for each publish would cost more than the delivery to a few members.
+/// Where the deliveries of a group run: one of as many lanes as its runtime has workers, so that
+/// different groups are delivered in parallel. A lane has a task while it has turns. Many groups
+/// that are published to at once share it, where a task for each publish would cost more than the
+/// delivery to a few members.
 #[derive(Clone)]
 pub(super) struct Lane {
     lanes: Arc<Lanes>,
@@ -63,7 +54,8 @@ impl Lane {
         Self { lanes, place }
     }
 
-    /// Whether it goes on by itself. A runtime of the current thread stands still whenever that thread is not in it.
+    /// Whether it goes on by itself. A runtime of the current thread stands still whenever that
+    /// thread is not in it.
     pub(super) fn has_workers(&self) -> bool {
         has_workers(self.runtime())
     }
@@ -101,8 +93,9 @@ impl Lane {
 struct Running(Lane);
 
 impl Running {
-    /// Each turn that waits has one chunk of members, then the sessions woken by it may run, and what they publish is
-    /// delivered together. A round of many turns pauses after as many members as one chunk has.
+    /// Each turn that waits has one chunk of members, then the sessions woken by it may run, and
+    /// what they publish is delivered together. A round of many turns pauses after as many members
+    /// as one chunk has.
     async fn run(self) {
         while let Some(round) = self.0.round() {
             let mut handed = 0;
@@ -119,9 +112,11 @@ impl Running {
         }
     }
 
-    /// One chunk of a turn, which then waits for its next one, if it has any. How many members that were.
+    /// One chunk of a turn, which then waits for its next one, if it has any. How many members that
+    /// were.
     fn step(&self, mut turn: Delivery) -> usize {
-        // Payloads and wakers are of the application's making. A panic of theirs ends this turn and no other.
+        // Payloads and wakers are of the application's making. A panic of theirs ends this turn and
+        // no other.
         let step = catch_unwind(AssertUnwindSafe(|| turn.step())).inspect_err(|_| turn.abandon());
         let Ok(Some(handed)) = step else {
             return 0;
@@ -131,8 +126,8 @@ impl Running {
     }
 }
 
-/// Where the task is dropped with its runtime, or never began since that is gone: who waits is dropped, too, and thereby
-/// delivered here and now.
+/// Where the task is dropped with its runtime, or never began since that is gone: who waits is
+/// dropped, too, and thereby delivered here and now.
 impl Drop for Running {
     fn drop(&mut self) {
         while let Some(turns) = self.0.round() {

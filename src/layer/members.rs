@@ -135,21 +135,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::collection::vec;
-    use proptest::prelude::Just;
-    use proptest::prelude::any;
-    use proptest::prop_assert;
-    use proptest::prop_assert_eq;
-    use proptest::prop_oneof;
-    use proptest::proptest;
+    use proptest::prelude::{Just, any};
     use proptest::sample::Index;
     use proptest::strategy::Strategy;
+    use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
     use crate::config::Config;
-    use crate::mailbox::Mailbox;
-    use crate::mailbox::Terms;
+    use crate::mailbox::{Mailbox, Terms};
 
-    use super::Member;
-    use super::Members;
+    use super::{Member, Members};
 
     fn member() -> Member {
         Member {

@@ -24,22 +24,15 @@ mod sink;
 mod tests;
 mod wire;
 
-pub use backend::Backend;
-pub use backend::Guarantees;
-pub use backend::Published;
-pub use backend::Receivers;
+pub use backend::{Backend, Guarantees, Published, Receivers};
 pub use channel::Channel;
 pub use channel_layer::ChannelLayer;
-pub use envelope::Address;
-pub use envelope::Envelope;
-pub use envelope::Payload;
+pub use envelope::{Address, Envelope, Payload};
 pub use publish::Publish;
 pub use sink::Sink;
 
 pub use crate::config::Overflow;
-pub use crate::name::ChannelName;
-pub use crate::name::GroupName;
-pub use crate::name::Key;
+pub use crate::name::{ChannelName, GroupName, Key};
 
 #[cfg(feature = "redis")]
 pub(crate) use glob::Glob;

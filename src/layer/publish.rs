@@ -5,8 +5,7 @@ use std::future::IntoFuture;
 use futures::future::BoxFuture;
 
 use crate::error::Error;
-use crate::name::ChannelName;
-use crate::name::Key;
+use crate::name::{ChannelName, Key};
 
 use super::backend::Published;
 use super::channel_layer::ChannelLayer;
@@ -49,13 +48,14 @@ impl Publish {
         self
     }
 
-    /// Keeps only the newest value of this key where it would have to wait: for positions, prices, progress, whatever is out of
-    /// date once the next is there.
+    /// Keeps only the newest value of this key where it would have to wait: for positions, prices,
+    /// progress, whatever is out of date once the next is there.
     ///
-    /// Where a member's queue still holds a value of this group with the same key, that one is taken out, and this one is
-    /// appended. So what a member gets is some of what was published, in order, and of each key the newest; one that keeps up
-    /// gets all. Only a publisher that outruns delivery itself replaces values for all members at once. A frame of which a byte
-    /// is written is finished.
+    /// Where a member's queue still holds a value of this group with the same key, that one is
+    /// taken out, and this one is appended. So what a member gets is some of what was published, in
+    /// order, and of each key the newest; one that keeps up gets all. Only a publisher that outruns
+    /// delivery itself replaces values for all members at once. A frame of which a byte is written
+    /// is finished.
     ///
     /// ```
     /// # async fn publish(layer: strait::ChannelLayer) -> Result<(), strait::Error> {
@@ -63,13 +63,18 @@ impl Publish {
     /// # Ok(()) }
     /// ```
     ///
-    /// A slow reader of a thousand keys holds a thousand values at the most: with the default bounds it is not closed for them.
-    /// For more keys raise [`Config::outgoing`](crate::config::Config::outgoing). One that takes not a byte for
-    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is still taken for gone. A replaced value is not counted in [`Context::dropped`](crate::Context::dropped); [`Published::receivers`] is as ever.
+    /// A slow reader of a thousand keys holds a thousand values at the most: with the default
+    /// bounds it is not closed for them. For more keys raise
+    /// [`Config::outgoing`](crate::config::Config::outgoing). One that takes not a byte for
+    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is still taken for gone. A
+    /// replaced value is not counted in [`Context::dropped`](crate::Context::dropped);
+    /// [`Published::receivers`] is as ever.
     ///
-    /// Events replace events and ready messages messages. An event that waits for a hook is replaced like a frame. What a
-    /// consumer sends of its own, [`forward`](crate::Context::forward) too, is always sent: so join by
-    /// [`relay`](crate::consumer::GroupAdd::relay) what is to be thinned for slow readers, or publish it by `group_broadcast`.
+    /// Events replace events and ready messages messages. An event that waits for a hook is
+    /// replaced like a frame. What a consumer sends of its own,
+    /// [`forward`](crate::Context::forward) too, is always sent: so join by
+    /// [`relay`](crate::consumer::GroupAdd::relay) what is to be thinned for slow readers, or
+    /// publish it by `group_broadcast`.
     ///
     /// The key is 1 to 99 bytes of any text.
     ///

@@ -1,53 +1,37 @@
-//! [`Recovery`]: what a node does about its backend's outages. It subscribes anew, and tells the members what they may have
-//! missed.
+//! [`Recovery`]: what a node does about its backend's outages. It subscribes anew, and tells the
+//! members what they may have missed.
 
-use std::collections::HashSet;
-use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
-use std::fmt;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
-use std::mem;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::Weak;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use std::{fmt, mem};
 
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::sleep_until;
-use tokio::time::timeout_at;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::error::Error;
-use crate::mailbox::Gap;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Turn;
-use crate::metrics::backend_away;
-use crate::metrics::backend_back;
-use crate::metrics::gaps_told;
-use crate::metrics::outage_began;
+use crate::mailbox::{Gap, Mailbox, Turn};
+use crate::metrics::{backend_away, backend_back, gaps_told, outage_began};
 use crate::name::GroupName;
 
 use super::backend::Backend;
-use super::group::Group;
-use super::group::Subscription;
+use super::group::{Group, Subscription};
 use super::registry::Registry;
 
-/// Shared by the layer, which asks which outage a subscription dates from, and the backend's sink, which tells of outages.
+/// Shared by the layer, which asks which outage a subscription dates from, and the backend's sink,
+/// which tells of outages.
 pub(super) struct Recovery {
     registry: Arc<Registry>,
     /// The layer owns it.
     backend: Weak<dyn Backend>,
     /// Where the layer was made. Gaps are told there when a thread without a runtime tells of them.
     runtime: Option<Handle>,
-    /// How many outages there were. A subscription of an earlier one is none any more. Written under the lock of `state`; read
-    /// without it by every join.
+    /// How many outages there were. A subscription of an earlier one is none any more. Written
+    /// under the lock of `state`; read without it by every join.
     outages: AtomicU64,
     state: Mutex<State>,
     turns: Arc<Semaphore>,
@@ -137,8 +121,9 @@ impl Recovery {
 
     /// Subscribes to all groups that were there when the backend came back, as long as it stays.
     ///
-    /// A batch with a group that the backend refuses is halved until that group is alone, so that it keeps no other from being
-    /// subscribed to. The refused ones are asked for again later, one by one.
+    /// A batch with a group that the backend refuses is halved until that group is alone, so that
+    /// it keeps no other from being subscribed to. The refused ones are asked for again later, one
+    /// by one.
     async fn restore(self: Arc<Self>, groups: Vec<Arc<Group>>, outages: u64) {
         let mut left: VecDeque<_> = groups.chunks(BATCH).map(<[_]>::to_vec).collect();
         let mut refused = VecDeque::new();
@@ -260,7 +245,8 @@ impl Recovery {
         }
     }
 
-    /// The right to run one hook more, as soon as one of the others has ended, or has taken so long that it no longer counts.
+    /// The right to run one hook more, as soon as one of the others has ended, or has taken so long
+    /// that it no longer counts.
     async fn turn(&self) -> Option<Arc<Turn>> {
         loop {
             let free = self.turns.clone().acquire_owned();
@@ -337,17 +323,20 @@ fn shuffle<T>(items: &mut [T]) {
     }
 }
 
-/// How long it takes to tell many members; see [`ChannelLayer::gap_window`](super::ChannelLayer::gap_window).
+/// How long it takes to tell many members; see
+/// [`ChannelLayer::gap_window`](super::ChannelLayer::gap_window).
 const WINDOW: Duration = Duration::from_secs(5);
 /// From one member to the next, where there are few.
 const LONGEST_STEP: Duration = Duration::from_millis(1);
 /// How many `gap` hooks run at once.
 const AT_ONCE: usize = 64;
-/// One that runs for longer does not count any more: it may hang, and the others must be told all the same.
+/// One that runs for longer does not count any more: it may hang, and the others must be told all
+/// the same.
 const LEASE: Duration = Duration::from_secs(1);
 /// How many groups are subscribed to at once.
 const BATCH: usize = 512;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Until refused groups are asked for again: somebody must change the backend's configuration first.
+/// Until refused groups are asked for again: somebody must change the backend's configuration
+/// first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);

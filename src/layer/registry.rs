@@ -5,32 +5,16 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::RwLock;
-use std::sync::Weak;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use crate::config::Overflow;
 use crate::error::Error;
-use crate::mailbox::Encoded;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Parcel;
-use crate::mailbox::Tag;
-use crate::name::ChannelAddress;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::mailbox::{Encoded, Mailbox, Parcel, Tag};
+use crate::name::{ChannelAddress, ChannelName, GroupName};
 
-use super::envelope::Address;
-use super::envelope::Envelope;
-use super::envelope::Payload;
+use super::envelope::{Address, Envelope, Payload};
 use super::glob::Glob;
-use super::group::ARRIVING;
-use super::group::Full;
-use super::group::Group;
-use super::group::PENDING;
-use super::group::Pending;
+use super::group::{ARRIVING, Full, Group, PENDING, Pending};
 
 /// Group → members here, channel → mailbox here; in shards, so that connections of different groups
 /// rarely meet at a lock.
@@ -168,7 +152,8 @@ impl Registry {
             return Ok(0);
         };
         loop {
-            // Made before the try, so that a deliverer that takes the list in between is not missed.
+            // Made before the try, so that a deliverer that takes the list in between is not
+            // missed.
             let room = pin!(group.room());
             match group.append(message.clone(), PENDING) {
                 Ok(receivers) => return Ok(receivers),

@@ -3,19 +3,16 @@
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::metrics::arrival_dropped;
-use crate::metrics::arrival_skipped;
-use crate::name::ChannelName;
-use crate::name::GroupName;
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::metrics::{arrival_dropped, arrival_skipped};
+use crate::name::{ChannelName, GroupName};
+use crate::sampler::{LogSampler, sampled};
 
-use super::envelope::Address;
-use super::envelope::Envelope;
+use super::envelope::{Address, Envelope};
 use super::recovery::Recovery;
 use super::registry::Registry;
 
-/// Where a backend puts what arrives for a node. A clone is the same node's. It does not keep the layer.
+/// Where a backend puts what arrives for a node. A clone is the same node's. It does not keep the
+/// layer.
 #[derive(Clone, Debug)]
 pub struct Sink {
     registry: Arc<Registry>,
@@ -41,7 +38,8 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// When the envelope is for a channel that has no room ([`Error::is_full`]), or holds an event that is not UTF-8.
+    /// When the envelope is for a channel that has no room ([`Error::is_full`]), or holds an event
+    /// that is not UTF-8.
     ///
     /// # Cancel safety
     ///
@@ -50,16 +48,18 @@ impl Sink {
         self.registry.deliver(envelope).await
     }
 
-    /// As [`deliver`](Self::deliver), for a backend whose connection must be read on: it never waits.
+    /// As [`deliver`](Self::deliver), for a backend whose connection must be read on: it never
+    /// waits.
     ///
-    /// Where 1,024 messages or 1 MiB of the group wait for delivery, so that there is no room, the envelope is dropped and
-    /// counted, and the [`gap`](crate::Consumer::gap) hook of the group's members runs. What a full channel does not take is
-    /// counted by its owner's [`dropped`](crate::Context::dropped).
+    /// Where 1,024 messages or 1 MiB of the group wait for delivery, so that there is no room, the
+    /// envelope is dropped and counted, and the [`gap`](crate::Consumer::gap) hook of the group's
+    /// members runs. What a full channel does not take is counted by its owner's
+    /// [`dropped`](crate::Context::dropped).
     ///
     /// # Errors
     ///
-    /// As of [`deliver`](Self::deliver), and [`Error::is_full`] for a group without room. There is nothing that the backend has
-    /// to do about it.
+    /// As of [`deliver`](Self::deliver), and [`Error::is_full`] for a group without room. There is
+    /// nothing that the backend has to do about it.
     pub fn try_deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
         let result = self.registry.try_deliver(envelope);
         match &result {
@@ -82,8 +82,8 @@ impl Sink {
         self.registry.owns(channel)
     }
 
-    /// The beginning of the names of this node's channels: `specific.` and 32 hexadecimal digits. Behind it they have a `!`, a
-    /// hexadecimal number, a `-` and 16 hexadecimal digits.
+    /// The beginning of the names of this node's channels: `specific.` and 32 hexadecimal digits.
+    /// Behind it they have a `!`, a hexadecimal number, a `-` and 16 hexadecimal digits.
     #[must_use]
     pub fn node(&self) -> String {
         self.registry.node()
@@ -96,24 +96,27 @@ impl Sink {
         groups.iter().map(|group| group.name().clone()).collect()
     }
 
-    /// The connection is lost, and with it all subscriptions. Sockets stay open. To say it twice is to say it once.
+    /// The connection is lost, and with it all subscriptions. Sockets stay open. To say it twice is
+    /// to say it once.
     pub fn down(&self, reason: &str) {
         self.recovery.down(reason);
     }
 
-    /// The connection is there again, and can be subscribed on: the layer subscribes to all groups that have members, and then
-    /// tells those that they may have missed something. To be called in a runtime.
+    /// The connection is there again, and can be subscribed on: the layer subscribes to all groups
+    /// that have members, and then tells those that they may have missed something. To be called in
+    /// a runtime.
     pub fn up(&self) {
         self.recovery.up();
     }
 
-    /// This group alone may have missed something; its subscription is as good as before. To be called in a runtime.
+    /// This group alone may have missed something; its subscription is as good as before. To be
+    /// called in a runtime.
     pub fn gap(&self, group: &GroupName) {
         self.recovery.gap(group);
     }
 
-    /// Counts something that arrived and is no envelope, by this reason, one of few. The log warns of it at most once in
-    /// 10 s.
+    /// Counts something that arrived and is no envelope, by this reason, one of few. The log warns
+    /// of it at most once in 10 s.
     pub fn skipped(&self, why: &'static str) {
         arrival_skipped(why);
         sampled!(

@@ -1,24 +1,22 @@
 //! An [`Envelope`] as bytes: the form in which strait's own backends carry it.
 //!
-//! One byte of version and kind, one of flags; then, where the flags say so, the channel that is left out and the key, each
-//! behind one byte of length; then the payload as it is. The address is the backend's topic and not in it.
+//! One byte of version and kind, one of flags; then, where the flags say so, the channel that is
+//! left out and the key, each behind one byte of length; then the payload as it is. The address is
+//! the backend's topic and not in it.
 
-use bytes::BufMut;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 
 use crate::error::Error;
 use crate::event::is_event;
 use crate::message::Message;
-use crate::name::ChannelName;
-use crate::name::Key;
+use crate::name::{ChannelName, Key};
 
-use super::envelope::Address;
-use super::envelope::Envelope;
-use super::envelope::Payload;
+use super::envelope::{Address, Envelope, Payload};
 
 impl Envelope {
-    /// The payload and its options as bytes, for a backend without a format of its own: the payload, 2 bytes, and
-    /// 1 byte and the name for each option. [`decode`](Self::decode) is the way back.
+    /// The payload and its options as bytes, for a backend without a format of its own: the
+    /// payload, 2 bytes, and 1 byte and the name for each option. [`decode`](Self::decode) is the
+    /// way back.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(self.encoded_len());
@@ -32,7 +30,8 @@ impl Envelope {
         2 + names.map(|name| 1 + name.len()).sum::<usize>() + self.kind_and_bytes().1.len()
     }
 
-    /// Whether [`decode`](Self::decode) takes it: asked before it is published, since receivers could only skip it.
+    /// Whether [`decode`](Self::decode) takes it: asked before it is published, since receivers
+    /// could only skip it.
     ///
     /// # Errors
     ///
@@ -80,8 +79,8 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// For anything else: another version, names that are none, text that is not UTF-8, an event that is not a JSON object with
-    /// a `"type"`; and for more than 16 MiB.
+    /// For anything else: another version, names that are none, text that is not UTF-8, an event
+    /// that is not a JSON object with a `"type"`; and for more than 16 MiB.
     pub fn decode(to: Address, bytes: &Bytes) -> Result<Self, Error> {
         if bytes.len() > LARGEST {
             let what = format!("{} bytes, {LARGEST} are allowed", bytes.len());
@@ -152,13 +151,9 @@ mod tests {
     use proptest::prelude::any;
     use proptest::proptest;
 
-    use crate::layer::Address;
-    use crate::layer::Envelope;
-    use crate::layer::Payload;
+    use crate::layer::{Address, Envelope, Payload};
     use crate::message::Message;
-    use crate::name::ChannelName;
-    use crate::name::GroupName;
-    use crate::name::Key;
+    use crate::name::{ChannelName, GroupName, Key};
 
     #[cfg(feature = "redis")]
     use super::LARGEST;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::budget::Budget;
-use super::budget::Laggard;
-use super::budget::Queue;
+use super::budget::{Budget, Laggard, Queue};
 use super::mailbox::Mailbox;
 
 /// Open while its queue lags. Dropped, it gives everything back.
 ///
-/// The first [`FREE`] bytes of a queue are not counted, so that a connection that keeps up touches nothing that others touch.
+/// The first [`FREE`] bytes of a queue are not counted, so that a connection that keeps up touches
+/// nothing that others touch.
 #[derive(Debug, Default)]
 pub(crate) struct Account(Option<Box<Entry>>);
 
@@ -21,8 +20,8 @@ struct Entry {
 }
 
 impl Account {
-    /// Tells how many bytes wait in the queue, and how many of them it alone holds. `true` where the budget is exceeded: then
-    /// [`Mailbox::relieve`] is due, without a lock.
+    /// Tells how many bytes wait in the queue, and how many of them it alone holds. `true` where
+    /// the budget is exceeded: then [`Mailbox::relieve`] is due, without a lock.
     pub(crate) fn grown(
         &mut self,
         waiting: usize,

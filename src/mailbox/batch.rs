@@ -19,8 +19,8 @@ pub(crate) struct Batch {
     counted: OnceCell<Shared>,
     /// The length of each frame, in order; their sum is the buffer's.
     lengths: Vec<u32>,
-    /// Each frame once more, where one of them may take an older one's place. They wait one by one, so that each can be taken
-    /// out again and holds no memory but its own.
+    /// Each frame once more, where one of them may take an older one's place. They wait one by one,
+    /// so that each can be taken out again and holds no memory but its own.
     single: Vec<Parcel>,
 }
 

@@ -1,22 +1,13 @@
 //! [`Budget`]: how many bytes may wait in all the queues of one node together.
 
-use std::collections::BinaryHeap;
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::TryLockError;
-use std::sync::Weak;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use bytes::Bytes;
 
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::sampler::{LogSampler, sampled};
 
 use super::machine::memory;
 use super::mailbox::Mailbox;
@@ -24,7 +15,8 @@ use super::mailbox::Mailbox;
 /// Counts what waits, and closes the slowest where that is too much.
 ///
 /// Only queues that lag are known here, so that it costs nothing where everybody keeps up: see
-/// [`Account`](super::account::Account). Bytes that many queues share are counted by themselves, once.
+/// [`Account`](super::account::Account). Bytes that many queues share are counted by themselves,
+/// once.
 ///
 /// No lock of a mailbox is taken while one of these is held; the other way round is fine.
 pub(crate) struct Budget {
@@ -124,7 +116,8 @@ impl Budget {
         self.write_off(laggard);
     }
 
-    /// Counts so many bytes for a queue; in steps, so that small changes touch nothing that others touch.
+    /// Counts so many bytes for a queue; in steps, so that small changes touch nothing that others
+    /// touch.
     pub(super) fn count(&self, laggard: &Laggard, bytes: usize) {
         let counted = laggard.counted.load(Ordering::Relaxed);
         let more = bytes.saturating_sub(counted) / STEP * STEP;
@@ -132,7 +125,8 @@ impl Budget {
         if more == 0 && less == 0 {
             return;
         }
-        // Whoever relieves may write it off meanwhile. In this order the sum is too large for a moment, never too small.
+        // Whoever relieves may write it off meanwhile. In this order the sum is too large for a
+        // moment, never too small.
         self.take(more);
         let new = counted + more - less;
         let changed =
@@ -142,8 +136,8 @@ impl Budget {
         self.give_back(if changed.is_ok() { less } else { more });
     }
 
-    /// Closes the slowest, one after the other, until a sixteenth of the budget is free: so the next look at all that lag is
-    /// not due at once.
+    /// Closes the slowest, one after the other, until a sixteenth of the budget is free: so the
+    /// next look at all that lag is not due at once.
     ///
     /// To be called without a lock. Where somebody is at it already, this does nothing.
     pub(super) fn relieve(&self) {

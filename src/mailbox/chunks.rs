@@ -5,7 +5,8 @@ use std::io::IoSlice;
 
 use super::shared::Shared;
 
-/// Small pieces are copied one behind the other, large ones shared. Frames are the queue's affair, not known here.
+/// Small pieces are copied one behind the other, large ones shared. Frames are the queue's affair,
+/// not known here.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     chunks: VecDeque<Chunk>,
@@ -31,7 +32,8 @@ impl Chunks {
         self.left
     }
 
-    /// Whether it holds so little that nobody needs to count it, as nearly always: one buffer of its own.
+    /// Whether it holds so little that nobody needs to count it, as nearly always: one buffer of
+    /// its own.
     #[inline]
     pub(super) fn is_small(&self) -> bool {
         self.chunks.len() == 1 && self.left + self.offset < OWN / 2
@@ -84,7 +86,8 @@ impl Chunks {
         }
     }
 
-    /// A copy of the last bytes, which were appended as one; none of many, which may stand in two buffers.
+    /// A copy of the last bytes, which were appended as one; none of many, which may stand in two
+    /// buffers.
     pub(super) fn last(&self, length: usize) -> Vec<u8> {
         let length = if length <= COPIED { length } else { 0 };
         let last = self.chunks.back().map_or(&[][..], Chunk::as_slice);
@@ -122,7 +125,8 @@ impl Chunks {
         }
     }
 
-    /// Keeps so many bytes, and drops what is behind them. The beginning of a buffer is copied, so that the rest is not held.
+    /// Keeps so many bytes, and drops what is behind them. The beginning of a buffer is copied, so
+    /// that the rest is not held.
     pub(super) fn keep(&mut self, bytes: usize) {
         let chunks = std::mem::take(&mut self.chunks);
         let mut written = std::mem::take(&mut self.offset);
@@ -148,7 +152,8 @@ impl Chunks {
         }
     }
 
-    /// Takes out `length` bytes, `at` bytes behind the next to be written: part of a buffer of its own, or all of a shared one.
+    /// Takes out `length` bytes, `at` bytes behind the next to be written: part of a buffer of its
+    /// own, or all of a shared one.
     ///
     /// What becomes small is joined, so that many remains hold little more memory than their bytes.
     pub(super) fn cut(&mut self, at: usize, length: usize) {
@@ -267,28 +272,21 @@ mod tests {
 
     use bytes::Bytes;
     use proptest::collection::vec;
-    use proptest::prelude::Just;
-    use proptest::prelude::ProptestConfig;
-    use proptest::prelude::any;
-    use proptest::prop_assert;
-    use proptest::prop_assert_eq;
-    use proptest::prop_oneof;
-    use proptest::proptest;
+    use proptest::prelude::{Just, ProptestConfig, any};
     use proptest::sample::Index;
+    use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
     use crate::mailbox::budget::Budget;
 
-    use super::Chunk;
-    use super::Chunks;
-    use super::OWN;
-    use super::Shared;
+    use super::{Chunk, Chunks, OWN, Shared};
 
     #[test]
     fn what_is_left_of_many_buffers_is_joined() {
         let mut chunks = Chunks::default();
         let piece = Shared::new(Bytes::from_static(&[7; 100]));
         (0..500).for_each(|_| chunks.push(&piece));
-        // All but the first ones move on in each round, so that a buffer is left behind with little in it.
+        // All but the first ones move on in each round, so that a buffer is left behind with little
+        // in it.
         for round in 0..500 {
             for _ in round..500 {
                 chunks.cut(round * 100, 100);
@@ -309,7 +307,8 @@ mod tests {
             let mut chunks = Chunks::default();
             let budget = Budget::new(usize::MAX);
             let mut model: VecDeque<u8> = VecDeque::new();
-            // What was pushed as one and is not begun: where it begins in the model, and how long it is.
+            // What was pushed as one and is not begun: where it begins in the model, and how long
+            // it is.
             let mut pieces: Vec<(usize, usize)> = Vec::new();
             for (n, (index, size, what)) in (0_u8..).zip(steps) {
                 match what {

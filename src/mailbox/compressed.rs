@@ -1,22 +1,16 @@
-//! Compressed messages on their way out: which connection wants them how, and what is shared of them.
+//! Compressed messages on their way out: which connection wants them how, and what is shared of
+//! them.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use bytes::Bytes;
 
 use crate::config::Config;
 use crate::message::Message;
-use crate::websocket::Extensions;
-use crate::websocket::OpCode;
-use crate::websocket::deflate::Compressing;
-use crate::websocket::deflate::Compression;
-use crate::websocket::deflate::WindowBits;
-use crate::websocket::deflate::compressed_frame;
+use crate::websocket::deflate::{Compressing, Compression, WindowBits, compressed_frame};
+use crate::websocket::{Extensions, OpCode};
 
 use super::budget::Budget;
 use super::chunks::COPIED;
@@ -26,8 +20,8 @@ use super::outbound::Outbound;
 use super::parcel::Parcel;
 use super::shared::Shared;
 
-/// The compressed forms of one message, each made when the first connection wants it and shared by all
-/// clones of the message.
+/// The compressed forms of one message, each made when the first connection wants it and shared by
+/// all clones of the message.
 #[derive(Debug)]
 pub(super) struct Compressed {
     opcode: OpCode,
@@ -53,8 +47,8 @@ impl Compressed {
         })
     }
 
-    /// The lock is held while it is made, so that it is made once. Where there is a budget, that counts it from now until
-    /// neither the message nor a queue holds it any more.
+    /// The lock is held while it is made, so that it is made once. Where there is a budget, that
+    /// counts it from now until neither the message nor a queue holds it any more.
     fn frame(
         &self,
         payload: &[u8],
@@ -86,8 +80,8 @@ impl Compressed {
 }
 
 impl Encoded {
-    /// A connection that may want messages compressed is about to be there. Those made from now on keep what is
-    /// made for it; older ones go to it as they are, which is always right.
+    /// A connection that may want messages compressed is about to be there. Those made from now on
+    /// keep what is made for it; older ones go to it as they are, which is always right.
     pub(super) fn expect_compression(config: &Config, extensions: Extensions) {
         if let Some(compression) = compression(config, extensions) {
             SHORTEST.fetch_min(compression.min_len, Ordering::Relaxed);
@@ -126,8 +120,8 @@ impl Mailbox {
         compression(self.config(), self.extensions())
     }
 
-    /// The message as it goes to this connection. Compresses it without the lock, since that takes its
-    /// time; a long one is compressed [a step at a time](LongMessage) by whoever sends it.
+    /// The message as it goes to this connection. Compresses it without the lock, since that takes
+    /// its time; a long one is compressed [a step at a time](LongMessage) by whoever sends it.
     pub(crate) fn compressed(&self, message: Outbound) -> Outbound {
         let Some(compression) = self.compression() else {
             return message;
@@ -171,8 +165,8 @@ impl LongMessage {
         }
     }
 
-    /// Compresses a piece of the message. Ready with what is to be sent: the compressed frame, or the
-    /// message itself if it is no longer.
+    /// Compresses a piece of the message. Ready with what is to be sent: the compressed frame, or
+    /// the message itself if it is no longer.
     pub(crate) fn step(&mut self) -> Poll<Outbound> {
         let frame = self.compressing.step(self.message.as_bytes());
         frame.map(|frame| match frame {
@@ -200,6 +194,6 @@ fn compression(config: &Config, extensions: Extensions) -> Option<Compression> {
     })
 }
 
-/// The length from which on any connection so far wants messages compressed. It only falls, and while
-/// there was none no message has anything to do with compression.
+/// The length from which on any connection so far wants messages compressed. It only falls, and
+/// while there was none no message has anything to do with compression.
 static SHORTEST: AtomicUsize = AtomicUsize::new(usize::MAX);

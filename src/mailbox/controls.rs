@@ -2,20 +2,18 @@
 
 use std::collections::VecDeque;
 
-use crate::websocket::ControlPayload;
-use crate::websocket::OpCode;
-use crate::websocket::encode_into;
+use crate::websocket::{ControlPayload, OpCode, encode_into};
 
-/// Control frames that wait, ahead of all other frames. Close frames are not among them: they are the
-/// last frame of the queue itself.
+/// Control frames that wait, ahead of all other frames. Close frames are not among them: they are
+/// the last frame of the queue itself.
 #[derive(Debug, Default)]
 pub(super) struct Controls {
     /// A ping of this side.
     ping: bool,
     /// The answers to the peer's pings, oldest first; at most [`MAX_PONGS`].
     pongs: VecDeque<ControlPayload>,
-    /// The frames that are being written. The next batch is encoded when these are on the wire, so that
-    /// a peer that pings and does not read makes nothing grow.
+    /// The frames that are being written. The next batch is encoded when these are on the wire, so
+    /// that a peer that pings and does not read makes nothing grow.
     wire: Vec<u8>,
     /// How much of `wire` is written.
     written: usize,
@@ -26,7 +24,8 @@ impl Controls {
         self.ping = true;
     }
 
-    /// Appends the answer to a ping. If too many wait, the oldest is dropped (RFC 6455, section 5.5.3).
+    /// Appends the answer to a ping. If too many wait, the oldest is dropped (RFC 6455, section
+    /// 5.5.3).
     pub(super) fn push_pong(&mut self, payload: ControlPayload) {
         if self.pongs.len() == MAX_PONGS {
             self.pongs.pop_front();
@@ -92,17 +91,19 @@ impl Controls {
         self.written = 0;
     }
 
-    /// The end of the encoded frame of which a part is written, or of what is written if there is none.
+    /// The end of the encoded frame of which a part is written, or of what is written if there is
+    /// none.
     fn end_of_begun(&self) -> usize {
         let mut end = 0;
         while end < self.written {
-            // A server's control frame: two bytes of header, the second of which is the payload's length.
+            // A server's control frame: two bytes of header, the second of which is the payload's
+            // length.
             end += 2 + usize::from(self.wire[end + 1]);
         }
         end
     }
 }
 
-/// Pongs that wait. Clients measure round trips by a ping's payload, so every ping is answered; only a
-/// peer that sends more pings than this without reading loses answers. 2 KB.
+/// Pongs that wait. Clients measure round trips by a ping's payload, so every ping is answered;
+/// only a peer that sends more pings than this without reading loses answers. 2 KB.
 const MAX_PONGS: usize = 16;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::message::Message;
-use crate::websocket::OpCode;
-use crate::websocket::frame;
+use crate::websocket::{OpCode, frame};
 
 use super::budget::Budget;
 #[cfg(feature = "deflate")]

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Bound;
 
-use super::account::Account;
-use super::account::FREE;
+use super::account::{Account, FREE};
 use super::budget::Queue;
 use super::chunks::COPIED;
 use super::encoded::Encoded;
@@ -33,7 +32,8 @@ struct Waiting {
 }
 
 impl Events {
-    /// Appends the event, in the place of an older one with the same tag; `false` where there is no room for it.
+    /// Appends the event, in the place of an older one with the same tag; `false` where there is no
+    /// room for it.
     ///
     /// The older one stays where the newer finds no room. Where it is no larger, it always does.
     pub(super) fn offer(&mut self, event: Encoded, tag: Option<&Tag>, bound: Bound) -> bool {
@@ -67,13 +67,15 @@ impl Events {
         self.queue.len()
     }
 
-    /// Whether the queue lags with so many bytes more: then what others hold, too, is to be counted once for all. As is, from
-    /// the beginning, what is large: a hook may forward it, and then it waits among the frames.
+    /// Whether the queue lags with so many bytes more: then what others hold, too, is to be counted
+    /// once for all. As is, from the beginning, what is large: a hook may forward it, and then it
+    /// waits among the frames.
     pub(super) fn lags_with(&self, more: usize) -> bool {
         more > COPIED || self.bytes + more > FREE
     }
 
-    /// Counts what waits, after something was added; `true` where that is more than the node may hold.
+    /// Counts what waits, after something was added; `true` where that is more than the node may
+    /// hold.
     pub(super) fn grown(&mut self, mailbox: &Arc<Mailbox>) -> bool {
         let own = self.own();
         self.account.grown(self.bytes, own, mailbox, Queue::Events)

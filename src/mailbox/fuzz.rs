@@ -7,22 +7,20 @@ use std::task::Poll;
 use bytes::Bytes;
 
 use crate::config::Bound;
-use crate::name::GroupName;
-use crate::name::Key;
-use crate::websocket::ControlPayload;
-use crate::websocket::OpCode;
-use crate::websocket::close_payload;
-use crate::websocket::frame;
+use crate::name::{GroupName, Key};
+use crate::websocket::{ControlPayload, OpCode, close_payload, frame};
 
 use super::outgoing::Outgoing;
 use super::shared::Shared;
 use super::tag::Tag;
 
-/// Runs a program of pushes, writes of any length, pings, pongs and discards against a plain list of frames: two bytes make a
-/// step.
+/// Runs a program of pushes, writes of any length, pings, pongs and discards against a plain list
+/// of frames: two bytes make a step.
 ///
-/// - What is on the wire are the pushed frames, whole and in order, with the controls at the next border of a frame.
-/// - A newer frame with a tag goes behind all others, and the older one with that tag is gone, unless it has begun.
+/// - What is on the wire are the pushed frames, whole and in order, with the controls at the next
+///   border of a frame.
+/// - A newer frame with a tag goes behind all others, and the older one with that tag is gone,
+///   unless it has begun.
 /// - A discard leaves the begun frame alone, and the last one where that closes.
 /// - What the queue says of its length is so, and its buffers are bounded by what waits.
 ///
@@ -294,7 +292,8 @@ impl Model {
     }
 }
 
-/// What a queue may hold beside what waits: the largest frame here, nearly all written, small buffers and a spare one.
+/// What a queue may hold beside what waits: the largest frame here, nearly all written, small
+/// buffers and a spare one.
 const KEPT: usize = 128 * 1024;
 
 static TAGS: LazyLock<Vec<Tag>> = LazyLock::new(|| {

@@ -1,25 +1,22 @@
 //! [`Gap`]: a group may have missed something, which a member is to be told.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::task::Context;
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::name::GroupName;
 
 use super::encoded::Encoded;
-use super::mailbox::Mailbox;
-use super::mailbox::wake;
+use super::mailbox::{Mailbox, wake};
 use super::state::Door;
 
 /// Word for one member, on its way to the `gap` hook.
 #[derive(Debug)]
 pub(crate) struct Gap {
     pub(crate) group: GroupName,
-    /// Limits how many hooks run at once on this node; given back when this is dropped, after the hook.
+    /// Limits how many hooks run at once on this node; given back when this is dropped, after the
+    /// hook.
     pub(crate) turn: Option<Arc<Turn>>,
 }
 
@@ -39,8 +36,8 @@ impl Turn {
 }
 
 impl Mailbox {
-    /// Tells the member, before the events that wait. It needs no room: there is one for each group at the most, and a
-    /// second one would tell it nothing new.
+    /// Tells the member, before the events that wait. It needs no room: there is one for each group
+    /// at the most, and a second one would tell it nothing new.
     pub(crate) fn deliver_gap(self: &Arc<Self>, mut gap: Gap) {
         let mut state = self.lock();
         if state.door == Door::Shut {

@@ -4,8 +4,8 @@ use std::fs::read_to_string;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The machine's memory, or the lowest limit of the control groups that this process is in; `None` where that is not told.
-/// Looked up once.
+/// The machine's memory, or the lowest limit of the control groups that this process is in; `None`
+/// where that is not told. Looked up once.
 pub(super) fn memory() -> Option<usize> {
     static MEMORY: OnceLock<Option<usize>> = OnceLock::new();
     *MEMORY.get_or_init(|| {
@@ -28,9 +28,11 @@ fn total(meminfo: &str) -> Option<usize> {
     kib.checked_mul(1024)
 }
 
-/// The files that hold the limits of these groups and of those around them, from `/proc/self/cgroup`.
+/// The files that hold the limits of these groups and of those around them, from
+/// `/proc/self/cgroup`.
 ///
-/// In a container its own group may be mounted as the root, under which the path is not found: so the root is looked at, too.
+/// In a container its own group may be mounted as the root, under which the path is not found: so
+/// the root is looked at, too.
 fn limit_files(groups: &str) -> Vec<String> {
     let mut files = Vec::new();
     for group in groups.lines() {
@@ -60,10 +62,7 @@ fn limit(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::limit;
-    use super::limit_files;
-    use super::memory;
-    use super::total;
+    use super::{limit, limit_files, memory, total};
 
     #[test]
     fn what_linux_tells_is_understood() {

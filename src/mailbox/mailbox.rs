@@ -1,47 +1,28 @@
 //! [`Mailbox`]: the block that a session shares with everybody who sends to its connection.
 
-use std::fmt;
-use std::io;
 use std::io::IoSlice;
-use std::ops::Deref;
-use std::ops::DerefMut;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::OnceLock;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::{fmt, io};
 
 use tokio::net::TcpStream;
 
 use crate::close::CloseCode;
-use crate::config::Config;
-use crate::config::Overflow;
-use crate::metrics::events_dropped;
-use crate::metrics::frames_dropped;
+use crate::config::{Config, Overflow};
+use crate::metrics::{events_dropped, frames_dropped};
 use crate::sampler::LogSampler;
-use crate::websocket::ControlPayload;
-use crate::websocket::Extensions;
+use crate::websocket::{ControlPayload, Extensions};
 
 use super::batch::Batch;
-use super::budget::Budget;
-use super::budget::Queue;
+use super::budget::{Budget, Queue};
 use super::controls::Controls;
 use super::encoded::Encoded;
 use super::gap::Gap;
-use super::outbound::Outbound;
-use super::outbound::QueueFull;
+use super::outbound::{Outbound, QueueFull};
 use super::parcel::Parcel;
-use super::state::ATTENTION;
-use super::state::CloseRequest;
-use super::state::Door;
-use super::state::OUTPUT;
-use super::state::State;
+use super::state::{ATTENTION, CloseRequest, Door, OUTPUT, State};
 use super::terms::Terms;
 use super::transmit::transmit;
 
@@ -114,8 +95,8 @@ impl Mailbox {
         &self.terms.budget
     }
 
-    /// Closes the slowest of the node, where so much waits that its budget is used up. Takes their locks: to be called without
-    /// one.
+    /// Closes the slowest of the node, where so much waits that its budget is used up. Takes their
+    /// locks: to be called without one.
     pub(crate) fn relieve(&self) {
         self.budget().relieve();
     }
@@ -137,11 +118,11 @@ impl Mailbox {
         }
     }
 
-    /// Whether the session has something of this kind to look at under the lock: a question that costs no lock, for a
-    /// session that asks it after every message.
+    /// Whether the session has something of this kind to look at under the lock: a question that
+    /// costs no lock, for a session that asks it after every message.
     ///
-    /// Only the session's own task may rely on a no. Who changes the state after this look wakes the session, and with
-    /// the wake-up the session sees the change.
+    /// Only the session's own task may rely on a no. Who changes the state after this look wakes
+    /// the session, and with the wake-up the session sees the change.
     fn has(&self, kind: u8) -> bool {
         self.waiting.load(Ordering::Acquire) & kind != 0
     }
@@ -225,7 +206,8 @@ impl Mailbox {
             }
             return;
         }
-        // A channel without a socket cannot be closed for being slow; its owner is told by the count.
+        // A channel without a socket cannot be closed for being slow; its owner is told by the
+        // count.
         if policy == Overflow::Drop || state.door == Door::Shut {
             state.count_dropped(1);
             drop(state);
@@ -251,9 +233,9 @@ impl Mailbox {
         accepted
     }
 
-    /// One of its queues is the slowest of the node, whose budget is used up: what waits is dropped, and the connection closed,
-    /// whatever the policy of its groups; `false` where it has caught up meanwhile. To be called without a lock of another
-    /// mailbox.
+    /// One of its queues is the slowest of the node, whose budget is used up: what waits is
+    /// dropped, and the connection closed, whatever the policy of its groups; `false` where it has
+    /// caught up meanwhile. To be called without a lock of another mailbox.
     pub(super) fn end_slowest(&self, queue: Queue) -> bool {
         let mut state = self.lock();
         if !state.is_chosen(queue) {
@@ -334,7 +316,8 @@ impl Mailbox {
 
 /// For the consumer and its context.
 impl Mailbox {
-    /// Queues a message of the consumer's own, which the session writes when the hook suspends or ends.
+    /// Queues a message of the consumer's own, which the session writes when the hook suspends or
+    /// ends.
     ///
     /// Waits for room, as long as the peer reads at all: the session ends a connection on which
     /// writing stands still. In `connect`, where nobody writes yet, a full queue is an error. To a
@@ -390,15 +373,16 @@ impl Mailbox {
         wake(state);
     }
 
-    /// Refuses the client once the handshake is over: nothing but this close frame goes out. Frames of groups
-    /// that were joined meanwhile are not for somebody who is refused.
+    /// Refuses the client once the handshake is over: nothing but this close frame goes out. Frames
+    /// of groups that were joined meanwhile are not for somebody who is refused.
     pub(crate) fn refuse(&self, code: CloseCode, reason: &str) {
         let mut state = self.lock();
         state.drop_outgoing();
         state.shut(code, reason);
     }
 
-    /// An event for this channel alone came over a backend and found no room: who sent it is not told, so the owner is.
+    /// An event for this channel alone came over a backend and found no room: who sent it is not
+    /// told, so the owner is.
     pub(crate) fn note_dropped(&self) {
         self.lock().count_dropped(1);
         events_dropped(1);
@@ -454,7 +438,8 @@ impl Mailbox {
         }
     }
 
-    /// Whether this side has decided that the connection ends at once, also in the middle of a hook.
+    /// Whether this side has decided that the connection ends at once, also in the middle of a
+    /// hook.
     pub(crate) fn is_shut(&self) -> bool {
         self.has(ATTENTION) && self.lock().door == Door::Shut
     }

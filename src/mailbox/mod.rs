@@ -1,7 +1,8 @@
 //! What waits at a connection: frames to be written, events for its hook; their bounds, and what
 //! happens at them.
 //!
-//! A [`Mailbox`] is the one block that a connection's session shares with everybody who sends to it.
+//! A [`Mailbox`] is the one block that a connection's session shares with everybody who sends to
+//! it.
 
 mod account;
 mod batch;
@@ -32,15 +33,11 @@ mod tests;
 
 pub(crate) use account::Account;
 pub(crate) use batch::Batch;
-pub(crate) use budget::Budget;
-pub(crate) use budget::Queue;
+pub(crate) use budget::{Budget, Queue};
 pub(crate) use encoded::Encoded;
-pub(crate) use gap::Gap;
-pub(crate) use gap::Turn;
-pub(crate) use mailbox::Mailbox;
-pub(crate) use mailbox::Taken;
-pub(crate) use outbound::Outbound;
-pub(crate) use outbound::QueueFull;
+pub(crate) use gap::{Gap, Turn};
+pub(crate) use mailbox::{Mailbox, Taken};
+pub(crate) use outbound::{Outbound, QueueFull};
 pub(crate) use parcel::Parcel;
 pub(crate) use state::CloseRequest;
 pub(crate) use tag::Tag;

@@ -11,15 +11,11 @@ use bytes::Bytes;
 
 use crate::config::Bound;
 use crate::message::Message;
-use crate::websocket::OpCode;
-use crate::websocket::encode_into;
-use crate::websocket::header;
+use crate::websocket::{OpCode, encode_into, header};
 
-use super::account::Account;
-use super::account::FREE;
+use super::account::{Account, FREE};
 use super::budget::Queue;
-use super::chunks::COPIED;
-use super::chunks::Chunks;
+use super::chunks::{COPIED, Chunks};
 use super::controls::Controls;
 use super::keyed::Keyed;
 use super::mailbox::Mailbox;
@@ -76,12 +72,14 @@ impl Outgoing {
         self.lengths.len() + frames <= bound.count && self.chunks.left() + bytes <= bound.bytes
     }
 
-    /// Whether the queue lags with so many bytes more: then what others hold, too, is to be counted once for all.
+    /// Whether the queue lags with so many bytes more: then what others hold, too, is to be counted
+    /// once for all.
     pub(super) fn lags_with(&self, more: usize) -> bool {
         self.chunks.left() + more > FREE
     }
 
-    /// Counts what waits, after something was added; `true` where that is more than the node may hold.
+    /// Counts what waits, after something was added; `true` where that is more than the node may
+    /// hold.
     #[inline]
     pub(super) fn grown(&mut self, mailbox: &Arc<Mailbox>) -> bool {
         if self.chunks.is_small() {
@@ -129,7 +127,8 @@ impl Outgoing {
         self.lengths.push_back(short(wire.bytes().len()));
     }
 
-    /// Appends a ready frame, in the place of an older one with the same tag; `false` where there is no room for it.
+    /// Appends a ready frame, in the place of an older one with the same tag; `false` where there
+    /// is no room for it.
     ///
     /// The older one stays where the newer finds no room. Where it is no larger, it always does.
     pub(super) fn offer(&mut self, wire: &Shared, tag: Option<&Tag>, bound: Bound) -> bool {
@@ -180,7 +179,8 @@ impl Outgoing {
         self.shrunk();
     }
 
-    /// Drops every frame that is not begun but a close frame, the last one; there is none for a peer that has ended its half.
+    /// Drops every frame that is not begun but a close frame, the last one; there is none for a
+    /// peer that has ended its half.
     pub(super) fn discard_all_but_close(&mut self) {
         let mut unbegun = self.lengths.range(usize::from(self.begun > 0)..);
         let length = unbegun.next_back().map_or(0, |&length| length as usize);
@@ -317,21 +317,14 @@ mod tests {
 
     use proptest::collection::vec;
     use proptest::prelude::Just;
-    use proptest::prop_assert;
-    use proptest::prop_oneof;
-    use proptest::proptest;
     use proptest::strategy::Strategy;
     use proptest::test_runner::TestCaseError;
+    use proptest::{prop_assert, prop_oneof, proptest};
 
     use crate::config::Config;
-    use crate::websocket::ControlPayload;
-    use crate::websocket::OpCode;
-    use crate::websocket::frame;
+    use crate::websocket::{ControlPayload, OpCode, frame};
 
-    use super::Outgoing;
-    use super::Shared;
-    use super::Tag;
-    use super::short;
+    use super::{Outgoing, Shared, Tag, short};
 
     fn tag(key: usize) -> Tag {
         let (group, key) = ("map".try_into().unwrap(), key.to_string());
@@ -462,7 +455,8 @@ mod tests {
 
     proptest! {
         /// Whatever is pushed and however it is written: whole frames, in order, none lost but by a
-        /// discard or, before its first byte is written, by a newer value of its key; controls between them.
+        /// discard or, before its first byte is written, by a newer value of its key; controls
+        /// between them.
         #[test]
         fn what_comes_out_is_what_went_in(steps in steps()) {
             let (mut queue, mut wire) = (Outgoing::default(), Vec::new());

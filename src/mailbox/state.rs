@@ -2,10 +2,8 @@
 
 use std::task::Waker;
 
-use crate::close::Cause;
-use crate::close::CloseCode;
-use crate::websocket::OpCode;
-use crate::websocket::close_payload;
+use crate::close::{Cause, CloseCode};
+use crate::websocket::{OpCode, close_payload};
 
 use super::account::Account;
 use super::budget::Queue;
@@ -24,7 +22,8 @@ pub(super) struct State {
     pub(super) waker: Option<Waker>,
     /// Why this side closes, from the first who decided it; taken by the session.
     pub(super) request: Option<Box<CloseRequest>>,
-    /// Tasks within the hook that wait for room to send. Woken when something was written, and at the end.
+    /// Tasks within the hook that wait for room to send. Woken when something was written, and at
+    /// the end.
     #[expect(
         clippy::box_collection,
         reason = "hardly ever there, and a mailbox is small"
@@ -71,8 +70,8 @@ impl State {
         }
     }
 
-    /// What a session that looks would find. No [`ATTENTION`] also says that its waker is known: it will be woken when
-    /// there is something.
+    /// What a session that looks would find. No [`ATTENTION`] also says that its waker is known: it
+    /// will be woken when there is something.
     pub(super) fn waiting(&self) -> u8 {
         let calm = self.events.is_none()
             && self.request.is_none()
@@ -89,7 +88,8 @@ impl State {
         self.outgoing.get_or_insert_with(Outgoing::pooled)
     }
 
-    /// What waits is dropped, but not the word that something was missed. How many events that were.
+    /// What waits is dropped, but not the word that something was missed. How many events that
+    /// were.
     pub(super) fn drop_events(&mut self) -> usize {
         let Some(mut events) = self.events.take() else {
             return 0;
@@ -153,7 +153,8 @@ impl State {
         });
     }
 
-    /// Whether this queue is still the one that was found to be the slowest. Messages wait elsewhere.
+    /// Whether this queue is still the one that was found to be the slowest. Messages wait
+    /// elsewhere.
     pub(super) fn is_chosen(&self, queue: Queue) -> bool {
         let account = match queue {
             Queue::Frames => self.outgoing.as_deref().map(Outgoing::account),

@@ -1,18 +1,15 @@
 //! [`Tag`]: what two values must have in common for the newer to take the older one's place.
 
-use std::hash::BuildHasher;
-use std::hash::BuildHasherDefault;
-use std::hash::DefaultHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use crate::name::GroupName;
-use crate::name::Key;
+use crate::name::{GroupName, Key};
 
 /// A key within a group, and the kind of what is published. A clone shares the text.
 #[derive(Clone, Debug)]
 pub(crate) struct Tag {
-    /// Of the rest, so that a queue is searched without following the pointers. The hasher is the same for all and known to
-    /// whoever cares: equal hashes cost a comparison, nothing else.
+    /// Of the rest, so that a queue is searched without following the pointers. The hasher is the
+    /// same for all and known to whoever cares: equal hashes cost a comparison, nothing else.
     hash: u64,
     value: Arc<Value>,
 }

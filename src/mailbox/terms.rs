@@ -7,8 +7,8 @@ use crate::sampler::LogSampler;
 
 use super::budget::Budget;
 
-/// The limits of each connection of a route, the node's budget, and the sampler of what these connections log. Shared by all
-/// of them.
+/// The limits of each connection of a route, the node's budget, and the sampler of what these
+/// connections log. Shared by all of them.
 #[derive(Debug)]
 pub(crate) struct Terms {
     pub(super) config: Config,

@@ -1,4 +1,5 @@
-//! [`transmit`]: one `send(2)` to a TCP socket that does not wait, for whoever holds the mailbox's lock.
+//! [`transmit`]: one `send(2)` to a TCP socket that does not wait, for whoever holds the mailbox's
+//! lock.
 
 use std::io;
 

@@ -4,12 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::sampler::{LogSampler, sampled};
 
 /// A listener, and the sampler of its failures.
 pub(super) struct Acceptor {
@@ -27,8 +25,9 @@ impl Acceptor {
 
     /// The next connection.
     ///
-    /// Out of descriptors or memory, it waits a moment and tries again: clients wait in the kernel's queue meanwhile, and are
-    /// served when others have left. A client that is gone before it was accepted is nobody's trouble.
+    /// Out of descriptors or memory, it waits a moment and tries again: clients wait in the
+    /// kernel's queue meanwhile, and are served when others have left. A client that is gone before
+    /// it was accepted is nobody's trouble.
     ///
     /// # Cancel safety
     ///

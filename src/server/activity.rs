@@ -1,21 +1,13 @@
 //! [`Activity`]: what an HTTP connection is doing; and the deadline of whatever it waits for.
 
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
-use std::task::ready;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::task::unconstrained;
-use tokio::time::Instant;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// How long an HTTP connection waits for its client.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +48,11 @@ const TURN_REQUESTS: u8 = 64;
 /// How long a client may still send after its last answer.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// The stream, the service and the bodies each note their part; the [`Places`](super::places::Places) look for the longest wait.
+/// The stream, the service and the bodies each note their part; the
+/// [`Places`](super::places::Places) look for the longest wait.
 ///
-/// While the program works on a request the connection waits for no client, so a handler may take as long as it likes.
+/// While the program works on a request the connection waits for no client, so a handler may take
+/// as long as it likes.
 #[derive(Clone, Debug)]
 pub(super) struct Activity(Arc<Mutex<State>>);
 
@@ -114,7 +108,8 @@ impl Activity {
         InHand(self.clone())
     }
 
-    /// Whether so many requests have begun that other tasks should have their turn; then the next turn begins.
+    /// Whether so many requests have begun that other tasks should have their turn; then the next
+    /// turn begins.
     pub(super) fn is_turn_over(&self) -> bool {
         let mut state = self.lock();
         let is_over = state.requests >= TURN_REQUESTS;
@@ -235,7 +230,8 @@ impl Drop for InHand {
         let mut state = self.0.lock();
         state.in_hand -= 1;
         if state.in_hand == 0 {
-            // The first bytes of the next head may have come with this request, unseen here; it then has the keep-alive time.
+            // The first bytes of the next head may have come with this request, unseen here; it
+            // then has the keep-alive time.
             state.head_since = Instant::now();
             state.has_head_begun = false;
             state.wake();
@@ -307,7 +303,8 @@ impl<'a> Deadline<'a> {
             (wait, since)
         };
         let at = since + self.timeouts.of(wait);
-        // The timer is moved forward only when it fires, so that progress costs nothing but a note of the time.
+        // The timer is moved forward only when it fires, so that progress costs nothing but a note
+        // of the time.
         loop {
             if at < self.sleep.deadline() {
                 self.sleep.as_mut().reset(at);

@@ -1,12 +1,11 @@
-//! [`RequestBody`] and [`AnswerBody`]: the bodies of a request in hand; they tell the connection's activity how it goes.
+//! [`RequestBody`] and [`AnswerBody`]: the bodies of a request in hand; they tell the connection's
+//! activity how it goes.
 
 use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::Frame;
-use http_body::SizeHint;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::error::BoxError;

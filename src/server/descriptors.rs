@@ -1,16 +1,14 @@
 //! File descriptors: whether there are enough, and room for them before the first client comes.
 
-use std::os::fd::AsFd;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 use std::sync::Once;
 
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::Resource;
-use rustix::process::getrlimit;
+use rustix::process::{Resource, getrlimit};
 
-/// Makes the process ready for so many connections: warns, once, where it may not have that many, and grows the kernel's
-/// table of descriptors now. Grown while clients come, the table stops all threads of the process for some milliseconds each
-/// time it doubles.
+/// Makes the process ready for so many connections: warns, once, where it may not have that many,
+/// and grows the kernel's table of descriptors now. Grown while clients come, the table stops all
+/// threads of the process for some milliseconds each time it doubles.
 pub(super) fn prepare(listener: impl AsFd, connections: Option<usize>) {
     let allowed = allowed();
     let wanted = wanted(connections);
@@ -19,7 +17,8 @@ pub(super) fn prepare(listener: impl AsFd, connections: Option<usize>) {
         TOLD.call_once(|| warn(allowed, connections, wanted));
     }
     if let Some(highest) = highest(allowed, wanted) {
-        // The lowest free number from there on, and closed at once; the table stays. Where that fails, it grows on the way.
+        // The lowest free number from there on, and closed at once; the table stays. Where that
+        // fails, it grows on the way.
         let _ = fcntl_dupfd_cloexec(listener, highest);
     }
 }
@@ -67,8 +66,7 @@ const LARGEST_TABLE: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use super::highest;
-    use super::wanted;
+    use super::{highest, wanted};
 
     #[test]
     fn the_table_grows_within_what_is_allowed_and_sensible() {

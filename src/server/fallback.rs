@@ -6,15 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::Request;
-use http::Response;
-use http::StatusCode;
+use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
-use crate::error::BoxError;
-use crate::error::chain;
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::error::{BoxError, chain};
+use crate::sampler::{LogSampler, sampled};
 use crate::service::Body;
 
 /// What answers plain HTTP on the same port. A clone per request, as `Service::call` wants it.

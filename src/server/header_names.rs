@@ -1,19 +1,16 @@
 //! [`HeaderNames`]: writes the names of a handshake's answer as RFC 6455 prints them.
 //!
-//! hyper writes names in lower case, or each word of them in title case, which makes `Sec-Websocket-Accept`. The case of a name does
-//! not change its length, so the head is rewritten on its way into the stream.
+//! hyper writes names in lower case, or each word of them in title case, which makes
+//! `Sec-Websocket-Accept`. The case of a name does not change its length, so the head is rewritten
+//! on its way into the stream.
 
-use std::fmt;
 use std::future::poll_fn;
-use std::io;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::task::Poll;
-use std::task::Waker;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::{fmt, io};
 
-/// Shared by the service, which knows which answer is a handshake's, and the stream that the head goes through.
+/// Shared by the service, which knows which answer is a handshake's, and the stream that the head
+/// goes through.
 #[derive(Clone, Default)]
 pub(super) struct HeaderNames(Arc<Mutex<State>>);
 
@@ -33,7 +30,8 @@ struct State {
 impl HeaderNames {
     /// Rewrites the next head, which must be written first thing after this.
     ///
-    /// Waits until earlier answers, to requests sent ahead, have gone out: then the next bytes are the head's.
+    /// Waits until earlier answers, to requests sent ahead, have gone out: then the next bytes are
+    /// the head's.
     ///
     /// # Cancel safety
     ///
@@ -93,7 +91,8 @@ impl fmt::Debug for HeaderNames {
     }
 }
 
-/// The head at the beginning of these bytes, up to the empty line, with its names in title case and `WebSocket` as the RFC has it.
+/// The head at the beginning of these bytes, up to the empty line, with its names in title case and
+/// `WebSocket` as the RFC has it.
 fn rewritten(bytes: &[u8]) -> Vec<u8> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
     let mut head = bytes[..end.map_or(0, |end| end + 4)].to_vec();
@@ -118,8 +117,7 @@ fn rewritten(bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use std::task::Poll;
 
-    use super::HeaderNames;
-    use super::rewritten;
+    use super::{HeaderNames, rewritten};
 
     #[test]
     fn names_are_written_as_the_rfc_prints_them_and_nothing_else_changes() {

@@ -3,44 +3,30 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::Request;
-use http::Response;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWrite;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::Instant;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use crate::scope::Peer;
-use crate::service::Body;
-use crate::service::WebSocketService;
-use crate::session::Handover;
-use crate::session::Transport;
+use crate::service::{Body, WebSocketService};
+use crate::session::{Handover, Transport};
 use crate::yield_now::yield_now;
 
-use super::activity::Activity;
-use super::activity::Cut;
-use super::activity::Deadline;
-use super::activity::InHand;
-use super::activity::Timeouts;
-use super::activity::Wait;
-use super::bodies::AnswerBody;
-use super::bodies::RequestBody;
+use super::activity::{Activity, Cut, Deadline, InHand, Timeouts, Wait};
+use super::bodies::{AnswerBody, RequestBody};
 use super::fallback::Fallback;
 use super::header_names::HeaderNames;
 use super::places::Place;
@@ -72,7 +58,8 @@ pub(super) async fn serve(
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
     fn into_transport(self, early: Bytes) -> Transport;
 
-    /// Drops what the kernel has not sent yet, which it would otherwise keep for minutes for a client that reads nothing.
+    /// Drops what the kernel has not sent yet, which it would otherwise keep for minutes for a
+    /// client that reads nothing.
     fn discard_unsent(&self) {}
 }
 
@@ -89,7 +76,8 @@ impl Stream for TcpStream {
 }
 
 /// hyper's upgrade is not used: after a 101 the stream is taken out of its connection and goes to
-/// the session as it is. hyper's timeouts are not used either: the [`Deadline`] knows more than the head.
+/// the session as it is. hyper's timeouts are not used either: the [`Deadline`] knows more than the
+/// head.
 pub(super) async fn serve_stream<S: Stream>(
     app: App,
     stream: S,
@@ -129,7 +117,8 @@ pub(super) async fn serve_stream<S: Stream>(
             Pin::new(&mut connection).graceful_shutdown();
         }
         if activity.is_turn_over() {
-            // If requests never cease to wait, hyper wakes itself, and the I/O driver would have to wait.
+            // If requests never cease to wait, hyper wakes itself, and the I/O driver would have to
+            // wait.
             yield_now(cx);
             return Poll::Pending;
         }
@@ -196,8 +185,9 @@ impl Site {
     }
 }
 
-/// The end of a plain HTTP connection: ours first, then what the client is still sending is read and dropped for a moment. With unread
-/// bytes a closed socket is reset, which can overtake the answer (a 413, say) on its way.
+/// The end of a plain HTTP connection: ours first, then what the client is still sending is read
+/// and dropped for a moment. With unread bytes a closed socket is reset, which can overtake the
+/// answer (a 413, say) on its way.
 async fn close(mut stream: impl Stream, deadline: &mut Deadline<'_>) -> Result<(), Cut> {
     deadline.say_goodbye();
     deadline

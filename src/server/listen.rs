@@ -3,9 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
-use tokio::net::TcpSocket;
-use tokio::net::lookup_host;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 /// Listens on the first address of that name that can be had, as tokio does.
 pub(super) async fn on(address: &str) -> io::Result<TcpListener> {
@@ -24,13 +22,15 @@ fn on_one(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A restart need not wait for what the last process left behind; on Windows the option would mean something else.
+    // A restart need not wait for what the last process left behind; on Windows the option would
+    // mean something else.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Connections that may wait to be accepted. After a restart all clients come at once, and one that finds no room tries again a second
-/// later at the earliest. Linux takes no more than `net.core.somaxconn`, 4,096 unless it is set.
+/// Connections that may wait to be accepted. After a restart all clients come at once, and one that
+/// finds no room tries again a second later at the earliest. Linux takes no more than
+/// `net.core.somaxconn`, 4,096 unless it is set.
 const BACKLOG: u32 = 4096;

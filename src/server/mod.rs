@@ -17,6 +17,5 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use server::Listening;
-pub use server::Server;
+pub use server::{Listening, Server};
 pub use signals::shutdown_signal;

@@ -1,22 +1,16 @@
-//! [`Places`]: how many connections speak HTTP, in all and per client, and which of them makes room for a new one.
+//! [`Places`]: how many connections speak HTTP, in all and per client, and which of them makes room
+//! for a new one.
 
 use std::collections::HashMap;
-use std::io::Read;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::handshake::Client;
-use crate::handshake::LATER;
-use crate::handshake::jitter;
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::handshake::{Client, LATER, jitter};
+use crate::sampler::{LogSampler, sampled};
 
 use super::activity::Activity;
 
@@ -55,8 +49,8 @@ impl Places {
         })
     }
 
-    /// Takes a place. If all are taken, ends the connection that has waited longest for its client; only [`LOOKS`] of them
-    /// are looked at, so that the cost does not grow with the limit.
+    /// Takes a place. If all are taken, ends the connection that has waited longest for its client;
+    /// only [`LOOKS`] of them are looked at, so that the cost does not grow with the limit.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Full> {
         let client = Client::from(address);
         let mut open = self.lock();
@@ -160,5 +154,6 @@ pub(super) fn refuse(stream: TcpStream) {
 
 /// How many connections are looked at for the one that has waited longest.
 const LOOKS: usize = 64;
-/// Several round trips: a client that has not answered for less may be an honest one in a storm of many.
+/// Several round trips: a client that has not answered for less may be an honest one in a storm of
+/// many.
 const LONG_ENOUGH: Duration = Duration::from_millis(250);

@@ -1,43 +1,31 @@
 //! [`Server`]: binds, serves, and stops in good order.
 
-use std::fmt;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use bytes::Bytes;
-use http::Request;
-use http::Response;
+use http::{Request, Response};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
-use crate::error::BoxError;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::router::Router;
-use crate::service::Body;
-use crate::service::Drain;
-use crate::service::Drained;
-use crate::service::Sockets;
+use crate::service::{Body, Drain, Drained, Sockets};
 
 use super::accept::Acceptor;
 use super::activity::Timeouts;
 #[cfg(unix)]
 use super::descriptors;
 use super::fallback::Fallback;
-use super::http1::App;
-use super::http1::serve;
-use super::listen;
-use super::places::Full;
-use super::places::Places;
-use super::places::refuse;
-use super::signals;
+use super::http1::{App, serve};
+use super::places::{Full, Places, refuse};
+use super::{listen, signals};
 
 /// Serves a router, and optionally plain HTTP beside it on the same port.
 ///
@@ -79,8 +67,8 @@ enum Listener {
 }
 
 impl Server {
-    /// Will listen on this address, `host:port`; port 0 is any free one. Whether it can be had is known
-    /// when it [listens](Self::listen) or serves.
+    /// Will listen on this address, `host:port`; port 0 is any free one. Whether it can be had is
+    /// known when it [listens](Self::listen) or serves.
     pub fn bind(address: impl fmt::Display) -> Self {
         Self::on(Listener::Address(address.to_string()))
     }
@@ -90,8 +78,8 @@ impl Server {
         Self::on(Listener::Bound(Ok(listener)))
     }
 
-    /// Will accept from this listener of the standard library, such as one that a service manager handed
-    /// over.
+    /// Will accept from this listener of the standard library, such as one that a service manager
+    /// handed over.
     ///
     /// # Panics
     ///
@@ -127,13 +115,16 @@ impl Server {
         self
     }
 
-    /// Answers what is no WebSocket route: an `axum::Router`, or any other HTTP service. Default: 404.
+    /// Answers what is no WebSocket route: an `axum::Router`, or any other HTTP service. Default:
+    /// 404.
     ///
-    /// It cannot upgrade connections: WebSockets of axum's own need [axum's server](crate::service) around strait.
+    /// It cannot upgrade connections: WebSockets of axum's own need [axum's server](crate::service)
+    /// around strait.
     ///
-    /// The peer's address is an extension of the request, in axum `Extension<strait::handshake::Peer>`; axum's
-    /// `ConnectInfo` is of axum's own server. The connection of a request whose handler panics is dropped; a layer of
-    /// the service's own may answer 500 instead.
+    /// The peer's address is an extension of the request, in axum
+    /// `Extension<strait::handshake::Peer>`; axum's `ConnectInfo` is of axum's own server. The
+    /// connection of a request whose handler panics is dropped; a layer of the service's own may
+    /// answer 500 instead.
     pub fn fallback<S, B>(mut self, service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -146,63 +137,72 @@ impl Server {
         self
     }
 
-    /// How long a client may take to send a request's head, from its first byte to its last; for the first request, from
-    /// connecting. A client that takes longer is closed without an answer. Default: 10 s.
+    /// How long a client may take to send a request's head, from its first byte to its last; for
+    /// the first request, from connecting. A client that takes longer is closed without an answer.
+    /// Default: 10 s.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.header = timeout.min(LONGEST);
         self
     }
 
-    /// How long a connection may be idle between two requests of plain HTTP. Default: 75 s, longer than a proxy or load
-    /// balancer commonly keeps an idle connection (nginx and AWS: 60 s): the end that closes first must be the one that sends
-    /// requests, otherwise a request now and then meets a connection that is being closed, and becomes a 502.
+    /// How long a connection may be idle between two requests of plain HTTP. Default: 75 s, longer
+    /// than a proxy or load balancer commonly keeps an idle connection (nginx and AWS: 60 s): the
+    /// end that closes first must be the one that sends requests, otherwise a request now and then
+    /// meets a connection that is being closed, and becomes a 502.
     ///
-    /// An idle connection ends earlier if its place is needed: [`http_connections`](Self::http_connections).
+    /// An idle connection ends earlier if its place is needed:
+    /// [`http_connections`](Self::http_connections).
     pub fn keep_alive(mut self, timeout: Duration) -> Self {
         self.timeouts.keep_alive = timeout.min(LONGEST);
         self
     }
 
-    /// How long plain HTTP may stand still on the client's side: without a byte of a request's body that the
-    /// [fallback](Self::fallback) waits for, or without a byte of an answer taken. The connection is then closed, and the
-    /// fallback's future dropped. Default: 10 s.
+    /// How long plain HTTP may stand still on the client's side: without a byte of a request's body
+    /// that the [fallback](Self::fallback) waits for, or without a byte of an answer taken. The
+    /// connection is then closed, and the fallback's future dropped. Default: 10 s.
     ///
-    /// The time that the fallback itself takes does not count. A client that sends or takes a byte now and then is not cut
-    /// off, however slow it is: bound the whole of a request in the fallback, such as with a timeout layer. Until then it
-    /// holds one of the [`http_connections`](Self::http_connections).
+    /// The time that the fallback itself takes does not count. A client that sends or takes a byte
+    /// now and then is not cut off, however slow it is: bound the whole of a request in the
+    /// fallback, such as with a timeout layer. Until then it holds one of the
+    /// [`http_connections`](Self::http_connections).
     pub fn transfer_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.transfer = timeout.min(LONGEST);
         self
     }
 
-    /// The longest head of a request, in bytes; a longer one is answered 431. Memory: that much for each client that is
-    /// sending its head; and for as long as a WebSocket lives, a copy of what its head really had, as
-    /// [`Scope`](crate::Scope) shows it. Default: 16 KiB, enough for browsers with large cookies; most proxies allow 8 KiB.
+    /// The longest head of a request, in bytes; a longer one is answered 431. Memory: that much for
+    /// each client that is sending its head; and for as long as a WebSocket lives, a copy of what
+    /// its head really had, as [`Scope`](crate::Scope) shows it. Default: 16 KiB, enough for
+    /// browsers with large cookies; most proxies allow 8 KiB.
     pub fn max_header(mut self, bytes: usize) -> Self {
         self.max_header = bytes;
         self
     }
 
-    /// How many connections may speak HTTP at a time: from accepting until one has become a WebSocket, which then counts
-    /// among the [`Limits`](crate::handshake::Limits) only, or has ended. At least 1.
+    /// How many connections may speak HTTP at a time: from accepting until one has become a
+    /// WebSocket, which then counts among the [`Limits`](crate::handshake::Limits) only, or has
+    /// ended. At least 1.
     ///
-    /// At the limit a new client takes the place of the connection that has waited longest for its own client (idle, or in
-    /// the middle of a head, a body or an answer; of 64 that are looked at), if that is 250 ms or more. So clients that
-    /// hold connections keep no handshake out. A connection whose request the program is working on is never ended for
-    /// this; if there are only such ones, new clients wait to be accepted. A warning in the log says that the limit is
+    /// At the limit a new client takes the place of the connection that has waited longest for its
+    /// own client (idle, or in the middle of a head, a body or an answer; of 64 that are looked
+    /// at), if that is 250 ms or more. So clients that hold connections keep no handshake out. A
+    /// connection whose request the program is working on is never ended for this; if there are
+    /// only such ones, new clients wait to be accepted. A warning in the log says that the limit is
     /// reached, at most every 10 s.
     ///
-    /// Memory for each: 12 KB when idle; in the worst case [`max_header`](Self::max_header) twice, for requests and for
-    /// answers that the client does not take, and the piece of an answer's body that the fallback gave last. Default: a quarter of the limit of open files, at most
+    /// Memory for each: 12 KB when idle; in the worst case [`max_header`](Self::max_header) twice,
+    /// for requests and for answers that the client does not take, and the piece of an answer's
+    /// body that the fallback gave last. Default: a quarter of the limit of open files, at most
     /// 10,000.
     pub fn http_connections(mut self, limit: usize) -> Self {
         self.http_connections = Some(limit.max(1));
         self
     }
 
-    /// How many of these connections one client may have; one more is answered 429 and closed. A client is what it is for
-    /// [`Limits::per_ip`](crate::handshake::Limits::per_ip). A browser holds up to 6 for pages and one for each WebSocket that it
-    /// is opening. At least 1. Memory: about 50 bytes for each client that is connected. Default: no limit.
+    /// How many of these connections one client may have; one more is answered 429 and closed. A
+    /// client is what it is for [`Limits::per_ip`](crate::handshake::Limits::per_ip). A browser
+    /// holds up to 6 for pages and one for each WebSocket that it is opening. At least 1. Memory:
+    /// about 50 bytes for each client that is connected. Default: no limit.
     ///
     /// **Behind a proxy every client has the proxy's address**: do not set this there.
     pub fn http_per_ip(mut self, limit: usize) -> Self {
@@ -210,9 +210,10 @@ impl Server {
         self
     }
 
-    /// Whether the answers to handshakes have their header names as RFC 6455 prints them: `Upgrade`, `Connection`,
-    /// `Sec-WebSocket-Accept`, and all others in title case. The case of a name means nothing in HTTP, but some devices compare names
-    /// exactly. Answers of the [fallback](Self::fallback) are not changed. Default: `false`, lower case.
+    /// Whether the answers to handshakes have their header names as RFC 6455 prints them:
+    /// `Upgrade`, `Connection`, `Sec-WebSocket-Accept`, and all others in title case. The case of a
+    /// name means nothing in HTTP, but some devices compare names exactly. Answers of the
+    /// [fallback](Self::fallback) are not changed. Default: `false`, lower case.
     ///
     /// Inside axum, or behind a proxy that speaks HTTP itself, the names are written there.
     pub fn rfc_header_names(mut self, enabled: bool) -> Self {
@@ -360,8 +361,9 @@ impl Listening {
         tracing::info!(%local_addr, "serving");
         let (stopping, is_stopping) = watch::channel(false);
         let (stop_accepting, stopped) = oneshot::channel();
-        // A task of its own, since most programs await this in the runtime's main task, which is no worker's: each connection would
-        // wake another thread. It ends with the sender, so also where this future is dropped.
+        // A task of its own, since most programs await this in the runtime's main task, which is no
+        // worker's: each connection would wake another thread. It ends with the sender, so also
+        // where this future is dropped.
         let accepting = tokio::spawn(accept_all(
             listener,
             app.clone(),
@@ -391,7 +393,8 @@ impl fmt::Debug for Listening {
     }
 }
 
-/// Serves every connection that comes, until the sender of `stopped` is dropped. Returns those that are not over yet.
+/// Serves every connection that comes, until the sender of `stopped` is dropped. Returns those that
+/// are not over yet.
 async fn accept_all(
     listener: TcpListener,
     app: App,

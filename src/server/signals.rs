@@ -7,13 +7,12 @@
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is ready, it can be called again. From the first call on these signals no longer end
-/// the process by themselves.
+/// Dropped before it is ready, it can be called again. From the first call on these signals no
+/// longer end the process by themselves.
 pub async fn shutdown_signal() {
     #[cfg(unix)]
     {
-        use tokio::signal::unix::SignalKind;
-        use tokio::signal::unix::signal;
+        use tokio::signal::unix::{SignalKind, signal};
 
         match signal(SignalKind::terminate()) {
             Ok(mut terminate) => {

@@ -1,15 +1,12 @@
-//! [`HttpStream`]: a stream while it speaks HTTP. It tells the connection's [`Activity`] how reading and writing go.
+//! [`HttpStream`]: a stream while it speaks HTTP. It tells the connection's [`Activity`] how
+//! reading and writing go.
 
 use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 use super::header_names::HeaderNames;

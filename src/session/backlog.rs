@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::config::Bound;
-use crate::mailbox::Account;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Queue;
+use crate::mailbox::{Account, Mailbox, Queue};
 use crate::message::Message;
 
 /// Messages in order, until the hook takes them.
@@ -63,9 +61,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use crate::config::Config;
-    use crate::mailbox::Budget;
-    use crate::mailbox::Mailbox;
-    use crate::mailbox::Terms;
+    use crate::mailbox::{Budget, Mailbox, Terms};
     use crate::message::Message;
     use crate::websocket::Extensions;
 

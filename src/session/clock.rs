@@ -1,16 +1,11 @@
 //! [`Clock`]: all deadlines of one connection on a single timer.
 
-use std::pin::Pin;
-use std::pin::pin;
-use std::task::Context;
-use std::task::Poll;
-use std::task::ready;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::task::unconstrained;
-use tokio::time::Instant;
-use tokio::time::Sleep;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::Config;
 
@@ -132,7 +127,8 @@ impl Clock {
         }
     }
 
-    /// The running hook has so much time left; the first call counts until [`hook_over`](Self::hook_over).
+    /// The running hook has so much time left; the first call counts until
+    /// [`hook_over`](Self::hook_over).
     pub(super) fn hook_within(self: Pin<&mut Self>, timeout: Duration) {
         let this = self.project();
         let rare = this.rare.get_or_insert_default();
@@ -142,7 +138,8 @@ impl Clock {
         }
     }
 
-    /// The running hook may take so long; the first call counts until [`limit_over`](Self::limit_over).
+    /// The running hook may take so long; the first call counts until
+    /// [`limit_over`](Self::limit_over).
     pub(super) fn limit_within(self: Pin<&mut Self>, timeout: Duration) {
         let this = self.project();
         let rare = this.rare.get_or_insert_default();
@@ -185,7 +182,8 @@ impl Clock {
                 this.sleep.as_mut().reset(at);
             }
             *this.armed = true;
-            // Past tokio's budget: where that is spent, the timer would be taken for armed and know nobody.
+            // Past tokio's budget: where that is spent, the timer would be taken for armed and know
+            // nobody.
             ready!(pin!(unconstrained(this.sleep.as_mut())).poll(cx));
             if at <= Instant::now() {
                 self.as_mut().settle(due);

@@ -1,27 +1,20 @@
-//! [`Connection`]: the socket's side of a session: writing, heartbeat, closing. How it reads is in [`reading`](super::reading).
+//! [`Connection`]: the socket's side of a session: writing, heartbeat, closing. How it reads is in
+//! [`reading`](super::reading).
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use crate::close::Cause;
-use crate::close::CloseCode;
-use crate::close::Closed;
+use crate::close::{Cause, CloseCode, Closed};
 use crate::config::Config;
-use crate::mailbox::Encoded;
-use crate::mailbox::Gap;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Taken;
+use crate::mailbox::{Encoded, Gap, Mailbox, Taken};
 use crate::message::Message;
-use crate::websocket::Decoder;
-use crate::websocket::Role;
+use crate::websocket::{Decoder, Role};
 use crate::yield_now::yield_now;
 
 use super::backlog::Backlog;
-use super::clock::Clock;
-use super::clock::Due;
+use super::clock::{Clock, Due};
 use super::hook::Cut;
 use super::inbound::InboundRate;
 use super::input::Input;
@@ -48,7 +41,8 @@ pub(super) struct Connection {
     /// The running hook has waited, so that it may have deadlines.
     pub(super) hook_waited: bool,
     pub(super) inbound: Inbound,
-    /// The last read has emptied the socket, and the task has not slept since: another read would find nothing.
+    /// The last read has emptied the socket, and the task has not slept since: another read would
+    /// find nothing.
     pub(super) is_drained: bool,
     /// `None` where the peer may send as fast as it can.
     pub(super) rate: Option<Box<InboundRate>>,
@@ -115,7 +109,8 @@ impl Connection {
             if let Some(next) = self.at_hand(cx) {
                 self.turn.ran_hook();
                 if let Some(rate) = &mut self.rate {
-                    // The hook may block its thread. Until everything is read, nobody can tell when it came.
+                    // The hook may block its thread. Until everything is read, nobody can tell when
+                    // it came.
                     rate.rest();
                 }
                 return Poll::Ready(next);
@@ -184,9 +179,11 @@ impl Connection {
         cut.or_else(|| self.mailbox().is_cut().then_some(Cut::Due))
     }
 
-    /// A hook is over. Where the connection has ended, its time goes on for what the peer sent before.
+    /// A hook is over. Where the connection has ended, its time goes on for what the peer sent
+    /// before.
     pub(super) fn hook_over(&mut self) {
-        // One that was ready at once has no deadline: the clock is not looked at, which is seldom in the cache.
+        // One that was ready at once has no deadline: the clock is not looked at, which is seldom
+        // in the cache.
         let waited = std::mem::take(&mut self.hook_waited);
         if waited {
             self.clock.as_mut().limit_over();
@@ -246,7 +243,8 @@ impl Connection {
         // Who is closing is not asked for signs of life.
         self.clock.as_mut().pause(true);
         if self.inbound != Inbound::Gone {
-            // Progress alone is not enough any more: a byte now and then would hold what waits for days.
+            // Progress alone is not enough any more: a byte now and then would hold what waits for
+            // days.
             let config = self.config();
             let flush = config.write_timeout.saturating_mul(FLUSHES);
             let timeout = flush.saturating_add(config.close_timeout);
@@ -275,12 +273,14 @@ impl Connection {
             if self.flush(cx) {
                 match self.inbound {
                     Inbound::Closed | Inbound::Ended => return self.shut_down(cx),
-                    // No answer of the peer's could be understood: it is told that nothing more comes.
+                    // No answer of the peer's could be understood: it is told that nothing more
+                    // comes.
                     Inbound::Garbage => self.wire.end_output(cx),
                     Inbound::Open | Inbound::Gone => {}
                 }
-                // For a slow reader the kernel still holds megabytes, which go before the close frame. It keeps the time of the
-                // whole close, or it would see a reset in place of 4008.
+                // For a slow reader the kernel still holds megabytes, which go before the close
+                // frame. It keeps the time of the whole close, or it would see a reset in place of
+                // 4008.
                 if !self.reads_slowly() {
                     let timeout = self.config().close_timeout;
                     self.clock.as_mut().closes_within(timeout);

@@ -2,17 +2,13 @@
 
 use std::any::Any;
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 
 use futures::future::BoxFuture;
 
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::sampler::{LogSampler, sampled};
 
 use super::connection::Connection;
 
@@ -29,8 +25,8 @@ pub(super) enum HookEnd<T> {
 /// Why a hook had to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// Its time was up: that of `connect` or `disconnect`; for another hook, its connection had ended and the grace or the
-    /// drain's deadline was over.
+    /// Its time was up: that of `connect` or `disconnect`; for another hook, its connection had
+    /// ended and the grace or the drain's deadline was over.
     Due,
     /// It ran longer than [`Config::hook_limit`](crate::config::Config::hook_limit).
     Limit,
@@ -45,7 +41,8 @@ pub(super) fn run<'a, T>(hook: BoxFuture<'a, T>, connection: &'a mut Connection)
     }
 }
 
-/// A hook and its connection. A type with a name, so that a hook that is ready at once is polled without a call between.
+/// A hook and its connection. A type with a name, so that a hook that is ready at once is polled
+/// without a call between.
 pub(super) struct Running<'a, T> {
     hook: Option<BoxFuture<'a, T>>,
     connection: &'a mut Connection,

@@ -4,12 +4,11 @@ use tokio::time::Instant;
 
 use crate::close::CloseCode;
 use crate::config::Config;
-use crate::rate::Bucket;
-use crate::rate::Rate;
-use crate::websocket::Incoming;
-use crate::websocket::Violation;
+use crate::rate::{Bucket, Rate};
+use crate::websocket::{Incoming, Violation};
 
-/// Counts what a peer sends against [`Config::inbound_rate`]: messages, pings, pongs and small fragments alike.
+/// Counts what a peer sends against [`Config::inbound_rate`]: messages, pings, pongs and small
+/// fragments alike.
 #[derive(Debug)]
 pub(super) struct InboundRate {
     rate: Rate,
@@ -24,7 +23,8 @@ impl InboundRate {
         Some(Box::new(Self { rate, bucket }))
     }
 
-    /// What was decoded, with the small fragments before it, or the limit in its place. A close frame always gets through.
+    /// What was decoded, with the small fragments before it, or the limit in its place. A close
+    /// frame always gets through.
     pub(super) fn limit(
         &mut self,
         decoded: Result<Option<Incoming>, Violation>,
@@ -46,7 +46,8 @@ impl InboundRate {
         })
     }
 
-    /// Reading rests because a hook is behind. What the peer sends meanwhile is found later, in one piece, and is not its fault.
+    /// Reading rests because a hook is behind. What the peer sends meanwhile is found later, in one
+    /// piece, and is not its fault.
     pub(super) fn rest(&mut self) {
         self.bucket.rest(Instant::now());
     }

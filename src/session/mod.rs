@@ -1,8 +1,9 @@
 //! One connection's life: [`open`] runs `connect` before there is a stream, then the hooks run in
 //! order until it ends.
 //!
-//! [`connection`] is the socket's side: writing, heartbeat, closing; [`reading`] its other half. [`hook`] runs one
-//! hook while that goes on. [`sockets`] knows the connections that are open, and drains them.
+//! [`connection`] is the socket's side: writing, heartbeat, closing; [`reading`] its other half.
+//! [`hook`] runs one hook while that goes on. [`sockets`] knows the connections that are open, and
+//! drains them.
 
 mod backlog;
 mod clock;
@@ -21,11 +22,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use sockets::Drain;
-pub use sockets::Drained;
-pub use sockets::Sockets;
+pub use sockets::{Drain, Drained, Sockets};
 
-pub(crate) use opening::Admission;
-pub(crate) use opening::open;
-pub(crate) use transport::Handover;
-pub(crate) use transport::Transport;
+pub(crate) use opening::{Admission, open};
+pub(crate) use transport::{Handover, Transport};

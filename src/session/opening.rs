@@ -3,47 +3,28 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::task::ready;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::HeaderValue;
-use http::StatusCode;
-use http::header;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
-use tokio::time::sleep_until;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::close::Cause;
-use crate::close::CloseCode;
-use crate::close::Closed;
-use crate::consumer::Context;
-use crate::consumer::DynConsumer;
-use crate::error::Error;
-use crate::error::chain;
-use crate::error::excerpt;
-use crate::handshake::Accept;
-use crate::handshake::Refusal;
-use crate::handshake::Reject;
+use crate::close::{Cause, CloseCode, Closed};
+use crate::consumer::{Context, DynConsumer};
+use crate::error::{Error, chain, excerpt};
+use crate::handshake::{Accept, Refusal, Reject};
 use crate::layer::ChannelLayer;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Terms;
-use crate::metrics::connection_closed;
-use crate::metrics::connection_opened;
-use crate::metrics::handshake_refused;
+use crate::mailbox::{Mailbox, Terms};
+use crate::metrics::{connection_closed, connection_opened, handshake_refused};
 use crate::sampler::sampled;
 use crate::scope::Scope;
 use crate::websocket::Extensions;
 
 use super::clock::after;
 use super::connection::Connection;
-use super::hook::Cut;
-use super::hook::HookEnd;
-use super::hook::poll_caught;
-use super::session::Session;
-use super::session::log_last;
+use super::hook::{Cut, HookEnd, poll_caught};
+use super::session::{Session, log_last};
 use super::sockets::Guard;
 use super::transport::Transport;
 
@@ -61,13 +42,15 @@ pub(crate) struct Admission {
 /// The HTTP side of a session that has begun.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The headers of the 101, or the refusal. Dropped, it tells the session that the client has gone.
+    /// The headers of the 101, or the refusal. Dropped, it tells the session that the client has
+    /// gone.
     pub(crate) answer: oneshot::Receiver<Result<HeaderMap, Refusal>>,
     /// Takes the stream after the 101. Dropped, likewise.
     pub(crate) stream: oneshot::Sender<Transport>,
 }
 
-/// Starts the session's task, whose first work is `connect`; `None` where a drain has begun meanwhile.
+/// Starts the session's task, whose first work is `connect`; `None` where a drain has begun
+/// meanwhile.
 pub(crate) fn open(admission: Admission) -> Option<Answer> {
     let (answer_sender, answer) = oneshot::channel();
     let (stream, stream_receiver) = oneshot::channel();
@@ -86,7 +69,8 @@ pub(crate) fn open(admission: Admission) -> Option<Answer> {
     Some(Answer { answer, stream })
 }
 
-/// The whole life of a session. What only its beginning needs is boxed, and gone before the long part.
+/// The whole life of a session. What only its beginning needs is boxed, and gone before the long
+/// part.
 fn live(opening: Opening) -> impl Future<Output = ()> + Send {
     let opening = Box::pin(opening.run());
     async move {
@@ -219,8 +203,8 @@ impl Opening {
     }
 }
 
-/// The first subprotocol that was offered, if any. A browser that offers some takes a 101 without one for a failure, and its
-/// page would never see the close code.
+/// The first subprotocol that was offered, if any. A browser that offers some takes a 101 without
+/// one for a failure, and its page would never see the close code.
 fn first_offered(scope: &Scope) -> HeaderMap {
     let first = scope.subprotocols().next();
     let value = first.and_then(|name| HeaderValue::from_str(name).ok());
@@ -245,7 +229,8 @@ async fn end_without_stream(
     None
 }
 
-/// Logs a mistake of the program or of what it depends on. An outage of the backend was logged once for all connections.
+/// Logs a mistake of the program or of what it depends on. An outage of the backend was logged once
+/// for all connections.
 pub(super) fn log_failure(
     consumer: &str,
     ctx: &Context,

@@ -1,17 +1,13 @@
 //! Reading: from bytes to messages, ahead of a running hook as well, up to what the peer may send.
 
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use tokio::task::coop::has_budget_remaining;
 
-use crate::close::Cause;
-use crate::close::CloseCode;
-use crate::close::Closed;
+use crate::close::{Cause, CloseCode, Closed};
 use crate::mailbox::CloseRequest;
 use crate::message::Message;
-use crate::websocket::Incoming;
-use crate::websocket::Violation;
+use crate::websocket::{Incoming, Violation};
 use crate::yield_now::yield_now;
 
 use super::connection::Connection;
@@ -34,7 +30,8 @@ pub(super) enum Inbound {
 }
 
 impl Connection {
-    /// The next message from the backlog or from what was read; control frames on the way are answered.
+    /// The next message from the backlog or from what was read; control frames on the way are
+    /// answered.
     pub(super) fn next_message(&mut self) -> Option<Message> {
         if let Some(backlog) = &mut self.backlog {
             if let Some(message) = backlog.pop() {
@@ -46,8 +43,8 @@ impl Connection {
         self.decode()
     }
 
-    /// The next message of what was read, until the session's turn is over; control frames on the way
-    /// are answered.
+    /// The next message of what was read, until the session's turn is over; control frames on the
+    /// way are answered.
     pub(super) fn decode(&mut self) -> Option<Message> {
         while let Some(input) = &mut self.input {
             if self.inbound != Inbound::Open || input.is_spent() {
@@ -116,8 +113,8 @@ impl Connection {
         });
     }
 
-    /// Reads once; ready when there is something new: bytes, or the stream's end. A session whose turn
-    /// is over reads in the next one, when what it has read before is decoded.
+    /// Reads once; ready when there is something new: bytes, or the stream's end. A session whose
+    /// turn is over reads in the next one, when what it has read before is decoded.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !matches!(self.inbound, Inbound::Open | Inbound::Garbage) {
             return Poll::Pending;
@@ -155,7 +152,8 @@ impl Connection {
         Poll::Ready(())
     }
 
-    /// The peer has been heard to the end, for now; or the task has used up its turn, and nobody knows.
+    /// The peer has been heard to the end, for now; or the task has used up its turn, and nobody
+    /// knows.
     pub(super) fn nothing_to_read(&mut self) -> Poll<()> {
         if let Some(rate) = &mut self.rate
             && has_budget_remaining()
@@ -165,7 +163,8 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Reads ahead of a running hook, up to the bound; beyond it the peer feels that nothing is read.
+    /// Reads ahead of a running hook, up to the bound; beyond it the peer feels that nothing is
+    /// read.
     pub(super) fn fill_backlog(&mut self, cx: &mut Context<'_>) {
         let bound = self.config().messages;
         loop {
@@ -179,7 +178,8 @@ impl Connection {
                     // The hook may wait for room only, which it gets before the next look.
                     cx.waker().wake_by_ref();
                 } else {
-                    // Its end would not be found while reading rests, and the hook has its grace from now.
+                    // Its end would not be found while reading rests, and the hook has its grace
+                    // from now.
                     self.lost();
                 }
             }
@@ -206,7 +206,8 @@ impl Connection {
         while self.decode().is_some() {}
     }
 
-    /// The peer has ended its half of the stream without a close frame. What is queued still goes out: it may read on.
+    /// The peer has ended its half of the stream without a close frame. What is queued still goes
+    /// out: it may read on.
     pub(super) fn ended(&mut self) {
         self.inbound = Inbound::Ended;
         if !self.mailbox().is_shut() {

@@ -1,30 +1,20 @@
 //! The hooks in order, from acceptance to the end.
 
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures::future::BoxFuture;
 
-use crate::close::Cause;
-use crate::close::CloseCode;
-use crate::close::Closed;
-use crate::consumer::Context;
-use crate::consumer::DynConsumer;
-use crate::error::BoxError;
-use crate::error::Error;
-use crate::error::Result;
-use crate::error::chain;
-use crate::error::excerpt;
+use crate::close::{Cause, CloseCode, Closed};
+use crate::consumer::{Context, DynConsumer};
+use crate::error::{BoxError, Error, Result, chain, excerpt};
 use crate::mailbox::CloseRequest;
 use crate::metrics::connection_closed;
 use crate::sampler::sampled;
 
-use super::connection::Connection;
-use super::connection::Next;
+use super::connection::{Connection, Next};
 use super::hook;
-use super::hook::Cut;
-use super::hook::HookEnd;
+use super::hook::{Cut, HookEnd};
 use super::sockets::Guard;
 
 /// A connection and its consumer, from acceptance on.
@@ -40,8 +30,8 @@ pub(super) struct Session {
 impl Session {
     /// Runs to the end, `disconnect` included.
     ///
-    /// There are many of these and most are idle: what is needed for a moment only is not kept across a wait, and the ending
-    /// is boxed.
+    /// There are many of these and most are idle: what is needed for a moment only is not kept
+    /// across a wait, and the ending is boxed.
     pub(super) async fn run(&mut self) {
         let closed = loop {
             let next = poll_fn(|cx| self.connection.poll_next(cx)).await;
@@ -163,7 +153,8 @@ fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context)
     }
 }
 
-/// Whether the connection goes on after a hook, or how it is to be closed. A failure is logged here, once.
+/// Whether the connection goes on after a hook, or how it is to be closed. A failure is logged
+/// here, once.
 fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseRequest> {
     let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
     let (code, reason, cause) = match end {

@@ -6,28 +6,17 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
-use tokio::time::timeout;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::close::Cause;
-use crate::close::CloseCode;
-use crate::handshake::Client;
-use crate::handshake::Limiter;
-use crate::handshake::Limits;
-use crate::handshake::Reject;
+use crate::close::{Cause, CloseCode};
+use crate::handshake::{Client, Limiter, Limits, Reject};
 use crate::layer::ChannelLayer;
-use crate::mailbox::CloseRequest;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{CloseRequest, Mailbox};
 use crate::sampler::LogSampler;
 
 use super::clock::after;
@@ -108,8 +97,9 @@ impl Sockets {
 
     /// Ends all connections: new handshakes are answered 503; the open ones are closed with 1012,
     /// in random order spread over the window, with a reason such as `retry_after_ms=1500` that
-    /// spreads the clients' return. What was published before goes out before, if that takes no more than a quarter of the
-    /// deadline; a running hook ends first, and what was queued goes out. At the deadline running hooks are dropped. Every `disconnect` runs.
+    /// spreads the clients' return. What was published before goes out before, if that takes no
+    /// more than a quarter of the deadline; a running hook ends first, and what was queued goes
+    /// out. At the deadline running hooks are dropped. Every `disconnect` runs.
     ///
     /// # Cancel safety
     ///
@@ -119,13 +109,15 @@ impl Sockets {
         let (mailboxes, layers) = self.begin_drain();
         let total = mailboxes.len();
         let deadline = after(Instant::now(), drain.deadline);
-        // Who is closed first would miss what is just being delivered to one member after the other.
+        // Who is closed first would miss what is just being delivered to one member after the
+        // other.
         let settled = async {
             for layer in &layers {
                 layer.settle().await;
             }
         };
-        // A delivery may stand still with its runtime: hooks and queues keep their part of the time.
+        // A delivery may stand still with its runtime: hooks and queues keep their part of the
+        // time.
         let _ = timeout(drain.deadline / SETTLING, settled).await;
         let start = Instant::now();
         for (place, mailbox) in mailboxes.into_iter().enumerate() {
@@ -158,7 +150,8 @@ impl Sockets {
         }
     }
 
-    /// A place for a handshake from this address, until the guard is dropped; `None` during a drain.
+    /// A place for a handshake from this address, until the guard is dropped; `None` during a
+    /// drain.
     pub(crate) fn admit(&self, address: Option<IpAddr>) -> Option<Result<Guard, Reject>> {
         self.warn_if_blind(address);
         let client = address.filter(|_| self.limits().needs_client());
@@ -183,7 +176,8 @@ impl Sockets {
         }))
     }
 
-    /// Clients that cannot be told apart cannot be limited, which nobody should find out by an attack.
+    /// Clients that cannot be told apart cannot be limited, which nobody should find out by an
+    /// attack.
     fn warn_if_blind(&self, address: Option<IpAddr>) {
         let is_blind = address.is_none() && self.limits().needs_client();
         if is_blind && !self.0.is_blind.swap(true, Ordering::Relaxed) {
@@ -239,11 +233,12 @@ impl Drain {
         }
     }
 
-    /// Spreads the closings over this time; who is not closed by the [deadline](Self::deadline) is closed then, so let that be
-    /// some seconds later. Default: none.
+    /// Spreads the closings over this time; who is not closed by the [deadline](Self::deadline) is
+    /// closed then, so let that be some seconds later. Default: none.
     ///
-    /// The drain lasts as long, and about half of the clients are asked to come back before it has ended. Where no other
-    /// process takes them yet, they do not get in, which is 1006 to a page, and pause anew.
+    /// The drain lasts as long, and about half of the clients are asked to come back before it has
+    /// ended. Where no other process takes them yet, they do not get in, which is 1006 to a page,
+    /// and pause anew.
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self
@@ -285,7 +280,8 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Notes the session that the handshake has become; `None` during a drain, which would not tell it.
+    /// Notes the session that the handshake has become; `None` during a drain, which would not tell
+    /// it.
     pub(super) fn register(mut self, mailbox: Arc<Mailbox>, layer: &ChannelLayer) -> Option<Self> {
         self.id = NonZeroU64::new(mailbox.id());
         let mut state = self.sockets.lock();
@@ -307,7 +303,8 @@ impl Drop for Guard {
         state.limiter.give_back(self.client);
         let mailbox = self.id.and_then(|id| state.live.remove(&id.get()));
         let was_last = mailbox.is_some() && state.live.is_empty();
-        // What waits in the mailbox is dropped without the lock: payloads may be of the application's making.
+        // What waits in the mailbox is dropped without the lock: payloads may be of the
+        // application's making.
         drop(state);
         drop(mailbox);
         if was_last {

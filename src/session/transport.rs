@@ -1,13 +1,11 @@
-//! [`Transport`]: the stream that a session is handed after the handshake, and the way it is handed over.
+//! [`Transport`]: the stream that a session is handed after the handshake, and the way it is handed
+//! over.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -61,7 +59,8 @@ impl Handover {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
     }
 
-    /// The stream's side: the session that waits for it, if the request was a handshake that succeeded.
+    /// The stream's side: the session that waits for it, if the request was a handshake that
+    /// succeeded.
     pub(crate) fn take(&self) -> Option<oneshot::Sender<Transport>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

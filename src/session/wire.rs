@@ -4,27 +4,17 @@ use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::net::RecvFlags;
-use rustix::net::Shutdown;
-use rustix::net::recv;
-use rustix::net::shutdown;
 use rustix::net::sockopt::set_socket_linger;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::io::Interest;
-use tokio::io::ReadBuf;
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::mailbox::Mailbox;
-use crate::mailbox::transmit;
+use crate::mailbox::{Mailbox, transmit};
 
-use super::transport::Duplex;
-use super::transport::Stream;
+use super::transport::{Duplex, Stream};
 
 /// A TCP stream, which is in the mailbox so that deliverers can write to it, or another stream of
 /// the session's own.
@@ -48,7 +38,8 @@ impl Wire {
         &self.mailbox
     }
 
-    /// Whether a read is worth a buffer; else the task is woken when it is. A stream that is not TCP always is.
+    /// Whether a read is worth a buffer; else the task is woken when it is. A stream that is not
+    /// TCP always is.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self.mailbox.stream() {
             Some(stream) => stream.poll_read_ready(cx).map(drop),
@@ -154,7 +145,8 @@ fn poll_read_tcp(
     }
 }
 
-/// Straight on the descriptor first: tokio's readiness is asked only where the kernel takes nothing.
+/// Straight on the descriptor first: tokio's readiness is asked only where the kernel takes
+/// nothing.
 fn poll_write_tcp(
     stream: &TcpStream,
     slices: &[IoSlice<'_>],

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use http::HeaderMap;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use crate::close::CloseCode;
 

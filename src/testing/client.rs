@@ -1,18 +1,12 @@
 //! [`Client`]: the client's end of a WebSocket, over an in-memory stream.
 
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::close::CloseCode;
 use crate::message::Message;
-use crate::websocket::Decoder;
-use crate::websocket::Extensions;
-use crate::websocket::Incoming;
-use crate::websocket::OpCode;
-use crate::websocket::Role;
-use crate::websocket::close_payload;
-use crate::websocket::encode_masked_into;
+use crate::websocket::{
+    Decoder, Extensions, Incoming, OpCode, Role, close_payload, encode_masked_into,
+};
 
 use super::answers::Unexpected;
 

@@ -4,45 +4,34 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderName;
-use http::HeaderValue;
-use http::Request;
-use http::Response;
-use http::StatusCode;
-use http::header;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::DuplexStream;
-use tokio::io::duplex;
+use tokio::io::{DuplexStream, duplex};
 use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::close::CloseCode;
 use crate::consumer::Consumer;
 use crate::error::Error;
-use crate::handshake::Peer;
-use crate::handshake::Reject;
+use crate::handshake::{Peer, Reject};
 use crate::message::Message;
 use crate::scope::Scope;
-use crate::service::Body;
-use crate::service::WebSocketService;
-use crate::service::endpoint;
-use crate::session::Handover;
-use crate::session::Transport;
-use crate::websocket::Extensions;
-use crate::websocket::OpCode;
+use crate::service::{Body, WebSocketService, endpoint};
+use crate::session::{Handover, Transport};
+use crate::websocket::{Extensions, OpCode};
 
-use super::answers::Accepted;
-use super::answers::Rejected;
-use super::answers::Unexpected;
+use super::answers::{Accepted, Rejected, Unexpected};
 use super::client::Client;
 
-/// A client that talks to a router or to one consumer without a socket. (Channels' `WebsocketCommunicator`.)
+/// A client that talks to a router or to one consumer without a socket. (Channels'
+/// `WebsocketCommunicator`.)
 ///
-/// It answers pings and the server's close frame while it receives, and sends no `Origin` unless given one by
-/// [`header`](Self::header). It inflates what a server compresses, where a header offered that. Each wait is limited to [`timeout`](Self::timeout); what did
-/// not come in time can still be received later.
+/// It answers pings and the server's close frame while it receives, and sends no `Origin` unless
+/// given one by [`header`](Self::header). It inflates what a server compresses, where a header
+/// offered that. Each wait is limited to [`timeout`](Self::timeout); what did not come in time can
+/// still be received later.
 #[derive(Debug)]
 pub struct Communicator {
     service: WebSocketService,
@@ -123,16 +112,16 @@ impl Communicator {
         self
     }
 
-    /// How long to wait for a message or an end. Default: 1 s. Under the paused clock a long one costs
-    /// nothing: [an example](crate::testing#time).
+    /// How long to wait for a message or an end. Default: 1 s. Under the paused clock a long one
+    /// costs nothing: [an example](crate::testing#time).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How many bytes fit between the two ends, in each direction, before who writes has to wait: with little room, a client
-    /// that does not receive is a slow reader at once. Default: 64 KiB.
+    /// How many bytes fit between the two ends, in each direction, before who writes has to wait:
+    /// with little room, a client that does not receive is a slow reader at once. Default: 64 KiB.
     #[must_use]
     pub fn pipe(mut self, bytes: usize) -> Self {
         self.pipe = bytes.max(1);
@@ -333,7 +322,8 @@ impl Communicator {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, the close frame may be sent; call it again to wait for the answer.
+    /// Dropped before it is ready, the close frame may be sent; call it again to wait for the
+    /// answer.
     pub async fn disconnect_with<C>(&mut self, code: C, reason: &str) -> Result<(), Unexpected>
     where
         C: TryInto<CloseCode>,
@@ -454,17 +444,13 @@ const QUIET: Duration = Duration::from_millis(100);
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-    use tokio::sync::mpsc::UnboundedSender;
-    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-    use crate::close::CloseCode;
-    use crate::close::Closed;
-    use crate::consumer::Consumer;
-    use crate::consumer::Context;
+    use crate::close::{CloseCode, Closed};
+    use crate::consumer::{Consumer, Context};
     use crate::router::Router;
 
-    use super::Communicator;
-    use super::Unexpected;
+    use super::{Communicator, Unexpected};
 
     /// Tells how it ended.
     struct Ending(UnboundedSender<Closed>);

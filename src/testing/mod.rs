@@ -1,9 +1,9 @@
-//! Tests of consumers and routers: in memory with a [`Communicator`], over a real port with a [`TestServer`]; and of backends, by
-//! their [`conformance`].
+//! Tests of consumers and routers: in memory with a [`Communicator`], over a real port with a
+//! [`TestServer`]; and of backends, by their [`conformance`].
 //!
 //! A communicator drives the same session as a socket does, over an in-memory stream: handshake,
-//! checks, hooks, limits, heartbeat and closing are the real ones. To see why a hook failed, install
-//! `tracing_subscriber::fmt().with_test_writer()`.
+//! checks, hooks, limits, heartbeat and closing are the real ones. To see why a hook failed,
+//! install `tracing_subscriber::fmt().with_test_writer()`.
 //!
 //! ```
 //! use strait::{Consumer, Context, Message, Router};
@@ -71,8 +71,9 @@
 //! tokio = { version = "1", features = ["test-util"] }
 //! ```
 //!
-//! **Let the client wait, not the test.** A client that does not receive answers no pings, so under a `sleep` of the test's it
-//! is taken for gone after about 40 s. Here a client that says nothing is closed after five minutes:
+//! **Let the client wait, not the test.** A client that does not receive answers no pings, so under
+//! a `sleep` of the test's it is taken for gone after about 40 s. Here a client that says nothing
+//! is closed after five minutes:
 //!
 //! ```
 //! use std::time::Duration;
@@ -152,8 +153,6 @@ mod communicator;
 pub mod conformance;
 mod test_server;
 
-pub use answers::Accepted;
-pub use answers::Rejected;
-pub use answers::Unexpected;
+pub use answers::{Accepted, Rejected, Unexpected};
 pub use communicator::Communicator;
 pub use test_server::TestServer;

@@ -8,8 +8,7 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::router::Router;
 use crate::server::Server;
-use crate::service::Drained;
-use crate::service::Sockets;
+use crate::service::{Drained, Sockets};
 
 /// Serves a router on a free loopback port, for tests with a real client. (Channels'
 /// `ChannelsLiveServerTestCase`.)

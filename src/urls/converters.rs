@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use regex_automata::nfa::thompson::NFA;
-use regex_automata::nfa::thompson::State;
+use regex_automata::nfa::thompson::{NFA, State};
 
-use crate::urls::error::PatternError;
-use crate::urls::error::Problem;
+use crate::urls::error::{PatternError, Problem};
 use crate::urls::expression::Expression;
 use crate::urls::params::is_identifier;
 
@@ -31,7 +29,8 @@ pub trait Converter: Send + Sync + 'static {
     }
 }
 
-/// The converters a pattern may use, by name. A clone shares them until one of the two registers another.
+/// The converters a pattern may use, by name. A clone shares them until one of the two registers
+/// another.
 #[derive(Clone, Debug)]
 pub(crate) struct Converters {
     by_name: Arc<BTreeMap<String, Arc<Conversion>>>,

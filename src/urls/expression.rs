@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use regex_automata::util::syntax;
 
-use crate::urls::error::PatternError;
-use crate::urls::error::Problem;
+use crate::urls::error::{PatternError, Problem};
 use crate::urls::params::is_identifier;
 
 /// A regular expression that was read.
@@ -30,7 +29,8 @@ impl Expression {
         Writer::new(pattern, true).write()
     }
 
-    /// Reads the expression of a converter, whose groups capture nothing and which matches inside a path.
+    /// Reads the expression of a converter, whose groups capture nothing and which matches inside a
+    /// path.
     pub(super) fn of_converter(pattern: &str) -> Result<Self, PatternError> {
         let expression = Writer::new(pattern, false).write()?;
         if expression.is_anchored {
@@ -234,7 +234,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Copies a `<` that opens no parameter of path(): as a literal, it would match no path that was meant.
+    /// Copies a `<` that opens no parameter of path(): as a literal, it would match no path that
+    /// was meant.
     fn angle(&mut self) -> Result<(), PatternError> {
         let rest = &self.rest()[1..];
         let Some((inside, _)) = rest.split_once('>') else {
@@ -393,7 +394,8 @@ fn ascii_class(escaped: char) -> Option<&'static str> {
     }
 }
 
-/// The length of `{start}`, `{end}` and their halves behind `\b`, which without them is followed by anything.
+/// The length of `{start}`, `{end}` and their halves behind `\b`, which without them is followed by
+/// anything.
 fn boundary_kind_len(rest: &str) -> usize {
     if !rest.starts_with("{start") && !rest.starts_with("{end") {
         return 0;

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::urls::Converters;
-use crate::urls::Pattern;
-use crate::urls::Table;
 use crate::urls::params::Params;
 use crate::urls::pattern::Part;
+use crate::urls::{Converters, Pattern, Table};
 
-/// Reads a number of lines: a table of routes, then paths. The first byte chooses a table made before, or says that lines up to
-/// an empty one are patterns, of which the ones that begin with `~` are regular expressions.
+/// Reads a number of lines: a table of routes, then paths. The first byte chooses a table made
+/// before, or says that lines up to an empty one are patterns, of which the ones that begin with
+/// `~` are regular expressions.
 ///
 /// - Any text is read as a pattern or refused with a sentence.
-/// - A path means the first pattern that matches it alone, as a plain walk through the pattern's pieces finds.
+/// - A path means the first pattern that matches it alone, as a plain walk through the pattern's
+///   pieces finds.
 /// - Values are pieces of the path, and each is one that its converter takes.
 ///
 /// # Panics
@@ -120,7 +120,8 @@ fn is_path(pattern: &Pattern) -> bool {
     parts.all(|part| !matches!(part, Part::Expression(_)))
 }
 
-/// What a `path()` finds in a whole path: a walk that takes as much as it can and goes back where the rest does not fit.
+/// What a `path()` finds in a whole path: a walk that takes as much as it can and goes back where
+/// the rest does not fit.
 fn means(pattern: &Pattern, path: &str) -> Option<BTreeMap<String, String>> {
     let mut taken = Vec::new();
     if !walk(pattern.parts(), path, &mut taken) {
@@ -189,7 +190,8 @@ const INT: &str = "[0-9]+";
 
 static CONVERTERS: LazyLock<Converters> = LazyLock::new(Converters::new);
 
-/// Tables that are made once, so that paths are tried quickly: routes that share many paths, and routes of every kind.
+/// Tables that are made once, so that paths are tried quickly: routes that share many paths, and
+/// routes of every kind.
 static MADE: LazyLock<Vec<Routes>> = LazyLock::new(|| {
     let tables = [
         "ws/<int:a>/\nws/<str:a>/<slug:b>/\n~ws/(?P<x>\\d+)/?(?P<y>[a-z]+)?$\n<path:p>",

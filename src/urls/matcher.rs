@@ -26,7 +26,8 @@ impl Matcher {
         })
     }
 
-    /// The values with which the pattern matches `path`, or `None` where it does not or a converter refuses.
+    /// The values with which the pattern matches `path`, or `None` where it does not or a converter
+    /// refuses.
     pub(super) fn matches(&self, path: &str) -> Option<Params> {
         let mut captures = self.regex.create_captures();
         self.regex.captures(path, &mut captures);

@@ -1,12 +1,13 @@
-//! What a match found: named parameters and positional arguments, kept as places in the matched path.
+//! What a match found: named parameters and positional arguments, kept as places in the matched
+//! path.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The values of one match.
 ///
-/// Every value is a range of the path, which whoever keeps these keeps as well and brings along; names are shared with
-/// the pattern.
+/// Every value is a range of the path, which whoever keeps these keeps as well and brings along;
+/// names are shared with the pattern.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params(Box<[Param]>);
 
@@ -18,7 +19,8 @@ enum Param {
 }
 
 impl Params {
-    /// `named` holds each name once, and all ranges lie on character borders of the path without its leading slashes.
+    /// `named` holds each name once, and all ranges lie on character borders of the path without
+    /// its leading slashes.
     pub(super) fn new(
         named: Vec<(Arc<str>, Range<usize>)>,
         args: Vec<Option<Range<usize>>>,

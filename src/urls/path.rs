@@ -1,13 +1,12 @@
-//! The syntax of `path()`: plain text with `<converter:name>`, `<name>` or matchit's `{name}` in between.
+//! The syntax of `path()`: plain text with `<converter:name>`, `<name>` or matchit's `{name}` in
+//! between.
 
 use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::urls::converters::Converters;
-use crate::urls::converters::DEFAULT_NAME;
-use crate::urls::error::PatternError;
-use crate::urls::error::Problem;
+use crate::urls::converters::{Converters, DEFAULT_NAME};
+use crate::urls::error::{PatternError, Problem};
 use crate::urls::params::is_identifier;
 use crate::urls::pattern::Part;
 

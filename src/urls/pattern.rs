@@ -3,12 +3,10 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::urls::converters::Conversion;
-use crate::urls::converters::Converters;
+use crate::urls::converters::{Conversion, Converters};
 use crate::urls::error::PatternError;
 use crate::urls::expression::Expression;
-use crate::urls::matcher::Group;
-use crate::urls::matcher::Matcher;
+use crate::urls::matcher::{Group, Matcher};
 use crate::urls::path;
 
 /// A parsed `path()` or `re_path()`.

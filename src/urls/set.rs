@@ -1,10 +1,7 @@
 //! The index of all other patterns: one automaton that reads a path once and says which of many
 //! expressions match it.
 
-use regex_automata::Input;
-use regex_automata::MatchKind;
-use regex_automata::PatternSet;
-use regex_automata::meta;
+use regex_automata::{Input, MatchKind, PatternSet, meta};
 
 use crate::urls::error::PatternError;
 use crate::urls::matcher::not_built;

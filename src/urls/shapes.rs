@@ -10,8 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::urls::pattern::Part;
-use crate::urls::pattern::Pattern;
+use crate::urls::pattern::{Part, Pattern};
 
 /// The tree of shapes.
 #[derive(Debug)]
@@ -34,8 +33,8 @@ impl Shapes {
         for (shape, own) in &routes {
             let overlapping = routes.iter().filter(|(other, _)| shape.overlaps(other));
             let candidates = overlapping.flat_map(|(_, routes)| routes).copied();
-            // No two shapes conflict in the eyes of matchit; were it to think otherwise, the routes would lose this
-            // index, not their meaning.
+            // No two shapes conflict in the eyes of matchit; were it to think otherwise, the routes
+            // would lose this index, not their meaning.
             if leaves.insert(shape.key(), candidates.collect()).is_err() {
                 others.extend(own);
             }

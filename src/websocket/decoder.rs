@@ -3,17 +3,14 @@
 use std::mem;
 
 use crate::websocket::extensions::Extensions;
-use crate::websocket::header;
 #[cfg(feature = "deflate")]
 use crate::websocket::header::Deflate;
-use crate::websocket::header::Expected;
-use crate::websocket::header::FrameHeader;
-use crate::websocket::header::MAX_HEADER;
+use crate::websocket::header::{Expected, FrameHeader, MAX_HEADER};
 use crate::websocket::incoming::Incoming;
-use crate::websocket::mask;
 use crate::websocket::message::Message;
 use crate::websocket::role::Role;
 use crate::websocket::violation::Violation;
+use crate::websocket::{header, mask};
 
 /// Reads the frames of one direction of a connection.
 ///
@@ -118,7 +115,8 @@ impl Decoder {
         self.read_in_pieces(input, at)
     }
 
-    /// How many fragments have begun since this was last asked that are not their message's last and smaller than
+    /// How many fragments have begun since this was last asked that are not their message's last
+    /// and smaller than
     /// [`SMALL_FRAGMENT`]: of others a message has not many.
     pub(crate) fn take_fragments(&mut self) -> u16 {
         mem::take(&mut self.fragments)
@@ -162,8 +160,8 @@ impl Decoder {
         size_of::<Partial>() + frame + message
     }
 
-    /// Reads the next frame, while nothing is under way, if it is whole and not a fragment: nothing is
-    /// kept for it. All else, what is wrong with its header included, is [`Self::advance`]'s.
+    /// Reads the next frame, while nothing is under way, if it is whole and not a fragment: nothing
+    /// is kept for it. All else, what is wrong with its header included, is [`Self::advance`]'s.
     #[inline]
     fn read_whole_frame(
         &self,

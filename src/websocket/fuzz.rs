@@ -1,21 +1,19 @@
 //! What must hold of the codec for any bytes at all.
 
 use crate::close::is_wire_code;
-use crate::websocket::ControlPayload;
-use crate::websocket::Decoder;
-use crate::websocket::Incoming;
-use crate::websocket::OpCode;
-use crate::websocket::Role;
-use crate::websocket::Violation;
-use crate::websocket::close_payload;
-use crate::websocket::encode_into;
-use crate::websocket::encode_masked_into;
+use crate::websocket::{
+    ControlPayload, Decoder, Incoming, OpCode, Role, Violation, close_payload, encode_into,
+    encode_masked_into,
+};
 
-/// Decodes bytes that a peer sent. The first byte chooses our role and the limit, the second how the rest is cut.
+/// Decodes bytes that a peer sent. The first byte chooses our role and the limit, the second how
+/// the rest is cut.
 ///
-/// - The messages and the violation are the same for the whole, for single bytes, and for pieces of any length.
+/// - The messages and the violation are the same for the whole, for single bytes, and for pieces of
+///   any length.
 /// - No more is kept than has arrived, and never more than the limit and a constant.
-/// - Messages are within the limit, and what was accepted means the same when it is written and read anew.
+/// - Messages are within the limit, and what was accepted means the same when it is written and
+///   read anew.
 /// - After a violation nothing is taken, and its code and reason fit a close frame.
 ///
 /// # Panics
@@ -170,7 +168,8 @@ fn write(role: Role, key: u8, messages: &[Incoming]) -> Vec<u8> {
     out
 }
 
-/// Limits of a message: around the borders of the three forms of a length, and one a little above a power of two.
+/// Limits of a message: around the borders of the three forms of a length, and one a little above a
+/// power of two.
 const LIMITS: [usize; 8] = [0, 1, 5, 125, 126, 2100, 70_000, usize::MAX];
 
 /// What a decoder may keep beside the message: its box, a control frame, a violation.

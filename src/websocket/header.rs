@@ -46,8 +46,9 @@ pub(super) struct Deflate {
 /// The longest header: two bytes, eight of length, four of mask.
 pub(super) const MAX_HEADER: usize = 14;
 
-/// The header that nearly all messages have towards a server: a whole one, masked, its length in two bytes at the most.
-/// `None` for any other, and for one that is not right in any way: [`parse`] tells which.
+/// The header that nearly all messages have towards a server: a whole one, masked, its length in
+/// two bytes at the most. `None` for any other, and for one that is not right in any way: [`parse`]
+/// tells which.
 #[inline]
 pub(super) fn common(bytes: &[u8], expected: Expected) -> Option<(FrameHeader, usize)> {
     let &[first, second, ref after @ ..] = bytes else {
@@ -250,18 +251,11 @@ const LEN_64: u8 = 127;
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
-    use proptest::option;
     use proptest::prelude::any;
-    use proptest::prop_assert_eq;
-    use proptest::prop_oneof;
-    use proptest::proptest;
     use proptest::strategy::Just;
+    use proptest::{option, prop_assert_eq, prop_oneof, proptest};
 
-    use super::Expected;
-    use super::FrameHeader;
-    use super::Role;
-    use super::common;
-    use super::parse;
+    use super::{Expected, FrameHeader, Role, common, parse};
 
     /// Its fields, to be compared.
     fn told((header, size): (FrameHeader, usize)) -> String {
@@ -269,7 +263,8 @@ mod tests {
     }
 
     proptest! {
-        /// What the short way reads, the long way reads likewise; and no header that could be common goes the long way.
+        /// What the short way reads, the long way reads likewise; and no header that could be
+        /// common goes the long way.
         #[test]
         fn the_common_header_is_what_it_is_for_all(
             first in prop_oneof![Just(0x81_u8), Just(0x82), any::<u8>()],

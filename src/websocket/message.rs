@@ -7,8 +7,7 @@ use crate::websocket::deflate::Inflater;
 use crate::websocket::header::FrameHeader;
 use crate::websocket::incoming::Incoming;
 use crate::websocket::opcode::OpCode;
-use crate::websocket::utf8::NotUtf8;
-use crate::websocket::utf8::Utf8Text;
+use crate::websocket::utf8::{NotUtf8, Utf8Text};
 use crate::websocket::violation::Violation;
 
 /// A data message under construction. Its buffer grows with the bytes received, never by what a
@@ -134,7 +133,8 @@ impl Body {
         }
     }
 
-    /// The message, after its last frame, without the room for more fragments: it may wait for its hook.
+    /// The message, after its last frame, without the room for more fragments: it may wait for its
+    /// hook.
     pub(super) fn finish(self) -> Result<Incoming, Violation> {
         match self {
             Self::Text(text) => text.finish().map(Incoming::Text).map_err(not_utf8),

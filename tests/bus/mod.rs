@@ -1,31 +1,19 @@
-//! [`Bus`]: a backend in the hands of a test, which can take it away, let it fail, and make it wrong in one thing.
+//! [`Bus`]: a backend in the hands of a test, which can take it away, let it fail, and make it
+//! wrong in one thing.
 
 #![allow(dead_code, reason = "each test target uses some of it")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::OnceLock;
-use std::sync::Weak;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strait::ChannelLayer;
-use strait::Error;
-use strait::Message;
-use strait::layer::Address;
-use strait::layer::Backend;
-use strait::layer::Envelope;
-use strait::layer::GroupName;
-use strait::layer::Guarantees;
-use strait::layer::Payload;
-use strait::layer::Published;
-use strait::layer::Receivers;
-use strait::layer::Sink;
+use strait::layer::{
+    Address, Backend, Envelope, GroupName, Guarantees, Payload, Published, Receivers, Sink,
+};
+use strait::{ChannelLayer, Error, Message};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 

@@ -6,18 +6,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWrite;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::frame::CLOSE;
-use super::frame::Frame;
-use super::frame::TEXT;
-use super::frame::close_payload;
-use super::frame::frame;
+use super::frame::{CLOSE, Frame, TEXT, close_payload, frame};
 
 pub(crate) struct Client<S = TcpStream> {
     pub(crate) stream: S,

@@ -1,7 +1,6 @@
 //! [`Frame`]: what a server sends, RFC 6455, section 5.2; and the frames of a client, as bytes.
 
-use bytes::Buf;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 /// A frame from a server, which neither fragments nor masks.
 #[derive(Clone, Debug, PartialEq, Eq)]

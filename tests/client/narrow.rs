@@ -1,14 +1,13 @@
-//! Connections whose kernel holds little, so that little fits beside the queues whose bounds are looked at.
+//! Connections whose kernel holds little, so that little fits beside the queues whose bounds are
+//! looked at.
 
 use std::net::SocketAddr;
 
-use strait::Router;
-use strait::Server;
 use strait::testing::TestServer;
+use strait::{Router, Server};
 use tokio::net::TcpSocket;
 
-use super::client::Client;
-use super::client::request;
+use super::client::{Client, request};
 
 /// What it sends waits in its queues.
 pub(crate) async fn serve(router: Router) -> TestServer {

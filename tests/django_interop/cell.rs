@@ -2,24 +2,12 @@
 
 use std::time::Duration;
 
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Error;
-use strait::Event;
-use strait::Reject;
-use strait::Router;
-use strait::layer::Channel;
-use strait::layer::GroupName;
+use strait::layer::{Channel, GroupName};
 use strait::testing::Communicator;
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use strait::{Accept, ChannelLayer, Consumer, Context, Error, Event, Reject, Router};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::servers::Peer;
-use crate::servers::PeerConfig;
-use crate::servers::Redis;
+use crate::servers::{Peer, PeerConfig, Redis};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layer {

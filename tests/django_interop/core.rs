@@ -1,28 +1,17 @@
-//! What only the core layer has: queues that are bounded, memberships that expire, and nodes that end without a word.
+//! What only the core layer has: queues that are bounded, memberships that expire, and nodes that
+//! end without a word.
 
 use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use strait::ChannelLayer;
-use strait::Event;
+use strait::{ChannelLayer, Event};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::cell::A_WHILE;
-use crate::cell::Cell;
-use crate::cell::Layer;
-use crate::cell::SOON;
-use crate::cell::World;
-use crate::cell::eventually;
-use crate::cell::next;
-use crate::cell::socket;
-use crate::cell::soon;
-use crate::servers::Peer;
-use crate::servers::PeerConfig;
-use crate::servers::Proxy;
-use crate::servers::Redis;
+use crate::cell::{A_WHILE, Cell, Layer, SOON, World, eventually, next, socket, soon};
+use crate::servers::{Peer, PeerConfig, Proxy, Redis};
 
 #[tokio::test]
 #[ignore = "needs redis"]

@@ -1,4 +1,5 @@
-//! A writer on the same Redis that means harm, or has a bug: what it puts there is passed over, bounded or replaced.
+//! A writer on the same Redis that means harm, or has a bug: what it puts there is passed over,
+//! bounded or replaced.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,13 +8,7 @@ use serde_json::json;
 use strait::Event;
 use strait::layer::Channel;
 
-use crate::cell::Cell;
-use crate::cell::Layer;
-use crate::cell::SOON;
-use crate::cell::World;
-use crate::cell::eventually;
-use crate::cell::next;
-use crate::cell::soon;
+use crate::cell::{Cell, Layer, SOON, World, eventually, next, soon};
 use crate::core::members;
 
 #[tokio::test]

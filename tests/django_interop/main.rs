@@ -1,4 +1,5 @@
-//! Beside an unmodified Django: strait and a process with channels_redis share groups and channels on the same Redis, both ways.
+//! Beside an unmodified Django: strait and a process with channels_redis share groups and channels
+//! on the same Redis, both ways.
 
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]

@@ -2,22 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-use serde_json::json;
-use strait::ChannelLayer;
-use strait::Event;
-use strait::Message;
+use serde_json::{Value, json};
+use strait::{ChannelLayer, Event, Message};
 
-use crate::cell::A_WHILE;
-use crate::cell::Cell;
-use crate::cell::Keys;
-use crate::cell::Layer;
-use crate::cell::SOON;
-use crate::cell::World;
-use crate::cell::eventually;
-use crate::cell::next;
-use crate::cell::socket;
-use crate::cell::soon;
+use crate::cell::{A_WHILE, Cell, Keys, Layer, SOON, World, eventually, next, socket, soon};
 
 #[tokio::test]
 #[ignore = "needs redis"]
@@ -252,8 +240,9 @@ async fn many_members(world: &World, cell: Cell) {
     }
     let theirs = world.peer.crowd("crowd", 1_000).await;
     if cell.layer == Layer::PubSub {
-        // channels_redis does not wait until Redis has confirmed a subscription, and publishes by another connection: behind the
-        // thousand subscriptions of a crowd's channels the group's may come second.
+        // channels_redis does not wait until Redis has confirmed a subscription, and publishes by
+        // another connection: behind the thousand subscriptions of a crowd's channels the group's
+        // may come second.
         eventually(async || subscribers(world, "crowd").await == 2).await;
     }
     let event = json!({"type": "order.updated", "from": "django"});

@@ -1,21 +1,14 @@
-//! Redis goes and comes back: sockets stay, publishing fails loudly, members are told once, and Django is there again.
+//! Redis goes and comes back: sockets stay, publishing fails loudly, members are told once, and
+//! Django is there again.
 
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::json;
-use strait::ChannelLayer;
-use strait::Event;
-use tokio::time::Instant;
-use tokio::time::sleep;
+use serde_json::{Value, json};
+use strait::{ChannelLayer, Event};
+use tokio::time::{Instant, sleep};
 
-use crate::cell::Cell;
-use crate::cell::Layer;
-use crate::cell::World;
-use crate::cell::eventually;
-use crate::cell::socket;
-use crate::servers::Proxy;
-use crate::servers::Redis;
+use crate::cell::{Cell, Layer, World, eventually, socket};
+use crate::servers::{Proxy, Redis};
 
 #[tokio::test]
 #[ignore = "needs redis"]

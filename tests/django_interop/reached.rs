@@ -1,28 +1,16 @@
-//! How a Redis is reached: over TLS, by way of Sentinels, and as a user who may do no more than the chapter on Django says.
+//! How a Redis is reached: over TLS, by way of Sentinels, and as a user who may do no more than the
+//! chapter on Django says.
 
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::json;
-use strait::ChannelLayer;
-use strait::Error;
-use strait::Event;
-use strait::backends::ChannelsRedisCore;
-use strait::backends::ChannelsRedisPubSub;
+use serde_json::{Value, json};
+use strait::backends::{ChannelsRedisCore, ChannelsRedisPubSub};
 use strait::testing::Communicator;
+use strait::{ChannelLayer, Error, Event};
 use tokio::time::Instant;
 
-use crate::cell::Layer;
-use crate::cell::SOON;
-use crate::cell::eventually;
-use crate::cell::next;
-use crate::cell::socket;
-use crate::servers::Authority;
-use crate::servers::Peer;
-use crate::servers::PeerConfig;
-use crate::servers::RedisOptions;
-use crate::servers::Sentinels;
-use crate::servers::free_port;
+use crate::cell::{Layer, SOON, eventually, next, socket};
+use crate::servers::{Authority, Peer, PeerConfig, RedisOptions, Sentinels, free_port};
 
 #[tokio::test]
 #[ignore = "needs redis"]

@@ -1,19 +1,15 @@
-//! A Redis that is connected and refuses to serve: it is loading, has no memory left, cannot save, or was made a replica.
+//! A Redis that is connected and refuses to serve: it is loading, has no memory left, cannot save,
+//! or was made a replica.
 
 use std::time::Duration;
 
-use strait::ChannelLayer;
-use strait::Event;
 use strait::testing::Communicator;
+use strait::{ChannelLayer, Event};
 use tokio::time::sleep;
 
-use crate::cell::eventually;
-use crate::cell::socket;
-use crate::cell::watching;
+use crate::cell::{eventually, socket, watching};
 use crate::log::Log;
-use crate::servers::Redis;
-use crate::servers::RedisOptions;
-use crate::servers::free_port;
+use crate::servers::{Redis, RedisOptions, free_port};
 
 #[tokio::test]
 #[ignore = "needs redis"]

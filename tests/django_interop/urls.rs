@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use strait::ChannelLayer;
-use strait::Event;
-use strait::backends::ChannelsRedisCore;
-use strait::backends::ChannelsRedisPubSub;
-use strait::backends::SerializerFormat;
+use strait::backends::{ChannelsRedisCore, ChannelsRedisPubSub, SerializerFormat};
 use strait::layer::Receivers;
+use strait::{ChannelLayer, Event};
 
-use crate::servers::Redis;
-use crate::servers::RedisOptions;
+use crate::servers::{Redis, RedisOptions};
 
 #[tokio::test]
 async fn what_makes_no_sense_is_one_sentence() {

@@ -1,21 +1,16 @@
-//! What has a time limit: hooks of a connection that has ended, the close handshake, a silent peer, one that does not read.
+//! What has a time limit: hooks of a connection that has ended, the close handshake, a silent peer,
+//! one that does not read.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use strait::Message;
 use strait::close::Cause;
 
-use super::client::CLOSE;
-use super::client::PING;
-use super::client::PONG;
+use super::client::{CLOSE, PING, PONG};
 use super::raw::Raw;
-use super::stage::End;
-use super::stage::Stage;
-use super::stage::seconds;
+use super::stage::{End, Stage, seconds};
 
 /// A hook that is running when the connection ends.
 struct Row {

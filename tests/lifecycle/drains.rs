@@ -4,25 +4,16 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::time::Instant;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Reject;
-use strait::Router;
 use strait::close::Cause;
 use strait::service::Drain;
 use strait::testing::Communicator;
+use strait::{Accept, ChannelLayer, Consumer, Context, Reject, Router};
 
-use super::client::CLOSE;
-use super::client::TEXT;
-use super::client::frame;
+use super::client::{CLOSE, TEXT, frame};
 use super::raw::Raw;
-use super::stage::Stage;
-use super::stage::seconds;
+use super::stage::{Stage, seconds};
 
 /// One connection when the drain begins.
 struct Row {
@@ -302,7 +293,8 @@ async fn a_peer_that_reads_nothing_is_abandoned_when_the_time_of_disconnect_is_o
     let drained = stage.sockets.drain(deadline).await;
     assert_eq!(seconds(start), 8);
     assert_eq!((drained.closed, drained.abandoned), (0, 1));
-    // The hooks have run all the same, and the stream goes when writing has stood still for long enough.
+    // The hooks have run all the same, and the stream goes when writing has stood still for long
+    // enough.
     assert_eq!(
         stage.log.lines(),
         ["connect", "receive flood 500", "disconnect"]
@@ -386,7 +378,8 @@ async fn who_is_closed_first_has_what_was_published_before() {
     assert_eq!((drained.closed, drained.abandoned), (600, 0));
 }
 
-/// A delivery that stands still, since its runtime is not driven, leaves hooks and queues their part of the deadline.
+/// A delivery that stands still, since its runtime is not driven, leaves hooks and queues their
+/// part of the deadline.
 #[tokio::test(start_paused = true)]
 async fn a_delivery_that_stands_still_does_not_use_up_the_deadline() {
     let stage = Stage::new();

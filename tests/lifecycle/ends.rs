@@ -9,14 +9,9 @@ use strait::config::Config;
 
 use strait::ChannelLayer;
 
-use super::client::CLOSE;
-use super::client::CONTINUATION;
-use super::client::TEXT;
-use super::client::close_payload;
-use super::client::frame;
+use super::client::{CLOSE, CONTINUATION, TEXT, close_payload, frame};
 use super::raw::Raw;
-use super::stage::End;
-use super::stage::Stage;
+use super::stage::{End, Stage};
 
 /// One way to end.
 struct Row {
@@ -52,13 +47,7 @@ enum Seen {
     Nothing,
 }
 
-use Step::Binary;
-use Step::Bytes;
-use Step::Close;
-use Step::Event;
-use Step::Expect;
-use Step::Leave;
-use Step::Text;
+use Step::{Binary, Bytes, Close, Event, Expect, Leave, Text};
 
 #[tokio::test(start_paused = true)]
 async fn however_a_connection_ends_disconnect_runs_once_and_nothing_is_left() {
@@ -112,7 +101,8 @@ async fn look(name: &str, client: Option<&mut Raw>, seen: Seen) {
         Seen::Nothing => panic!("{name}: the client is still there"),
     };
     assert_eq!(last.close(), expected, "{name}");
-    // An answer to one's own close frame needs no answer; a second one does no harm, even to a server that is gone.
+    // An answer to one's own close frame needs no answer; a second one does no harm, even to a
+    // server that is gone.
     let _ = client.try_write(frame(CLOSE, last.payload)).await;
     assert_eq!(
         client.frame().await,

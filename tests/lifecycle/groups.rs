@@ -1,26 +1,16 @@
-//! Groups and channels as a session has them: what is ignored, who is left out, how many there may be, and a runtime that is gone.
+//! Groups and channels as a session has them: what is ignored, who is left out, how many there may
+//! be, and a runtime that is gone.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Deserializer;
-use tokio::runtime::Builder;
-use tokio::runtime::Runtime;
+use serde::{Deserialize, Deserializer};
+use tokio::runtime::{Builder, Runtime};
 
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
 use strait::close::Cause;
 use strait::config::Config;
 use strait::testing::Communicator;
+use strait::{Accept, ChannelLayer, Closed, Consumer, Context, Event, Message, Reject, Router};
 
 use super::raw::Raw;
 use super::recorder::reached;

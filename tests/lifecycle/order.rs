@@ -1,34 +1,19 @@
 //! One hook at a time, messages in order, events in order, and turns between them.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use strait::Accept;
-use strait::BoxError;
-use strait::ChannelLayer;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
 use strait::close::Cause;
 use strait::config::Config;
 use strait::testing::Communicator;
+use strait::{
+    Accept, BoxError, ChannelLayer, Closed, Consumer, Context, Event, Message, Reject, Router,
+};
 
-use super::client::CLOSE;
-use super::client::PING;
-use super::client::PONG;
-use super::client::TEXT;
-use super::client::close_payload;
-use super::client::frame;
+use super::client::{CLOSE, PING, PONG, TEXT, close_payload, frame};
 use super::raw::Raw;
 use super::stage::Stage;
 
@@ -181,7 +166,8 @@ async fn a_flood_of_either_kind_lets_the_other_and_the_close_through() {
 
 #[tokio::test(start_paused = true)]
 async fn all_that_was_sent_before_the_close_is_received_in_order() {
-    // How many messages there are, whether a hook makes them wait, whether each is answered, whether the client reads the answers.
+    // How many messages there are, whether a hook makes them wait, whether each is answered,
+    // whether the client reads the answers.
     let rows = [
         (50, true, false, true),
         (100, true, true, true),
@@ -216,7 +202,8 @@ async fn all_that_was_sent_before_the_close_is_received_in_order() {
     }
 }
 
-/// How many messages of a size a client can send while the hook hangs, and how many of them wait in the server.
+/// How many messages of a size a client can send while the hook hangs, and how many of them wait in
+/// the server.
 #[tokio::test(start_paused = true)]
 async fn while_a_hook_hangs_64_messages_or_256_kib_are_read_ahead() {
     // What the pipe holds, and one read.

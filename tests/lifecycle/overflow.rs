@@ -1,28 +1,17 @@
 //! Full queues: who is closed, who is told, and what is dropped.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Reject;
 use strait::close::Cause;
-use strait::config::Config;
-use strait::config::Overflow;
+use strait::config::{Config, Overflow};
 use strait::testing::Communicator;
+use strait::{Accept, ChannelLayer, Consumer, Context, Event, Reject};
 
-use super::client::CLOSE;
-use super::client::TEXT;
-use super::stage::Stage;
-use super::stage::seconds;
+use super::client::{CLOSE, TEXT};
+use super::stage::{Stage, seconds};
 
 const SLOW_HOOK: &str = "too slow for the events sent to it";
 const SLOW_READER: &str = "too slow for the messages sent to it";

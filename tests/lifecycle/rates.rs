@@ -2,24 +2,15 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use strait::ChannelLayer;
 use strait::close::Cause;
 use strait::config::Config;
 
-use super::client::BINARY;
-use super::client::CLOSE;
-use super::client::CONTINUATION;
-use super::client::PING;
-use super::client::PONG;
-use super::client::TEXT;
-use super::client::fragment;
-use super::client::frame;
+use super::client::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, fragment, frame};
 use super::raw::Raw;
-use super::stage::Stage;
-use super::stage::seconds;
+use super::stage::{Stage, seconds};
 
 fn stage(per_second: u32, burst: u32) -> Stage {
     let config = Config::new().inbound_rate(per_second, burst);
@@ -120,7 +111,8 @@ async fn a_flood_is_over_soon() {
     assert_eq!(seconds(start), 2);
 }
 
-/// A hook that is behind stops the reading; what the peer sent meanwhile at the agreed rate is then found all at once.
+/// A hook that is behind stops the reading; what the peer sent meanwhile at the agreed rate is then
+/// found all at once.
 #[tokio::test(start_paused = true)]
 async fn a_peer_is_not_blamed_for_a_slow_hook() {
     let stage = stage(10, 5);

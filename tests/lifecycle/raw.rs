@@ -2,11 +2,7 @@
 
 use tokio::io::DuplexStream;
 
-use super::client::Client;
-use super::client::Frame;
-use super::client::PING;
-use super::client::PONG;
-use super::client::TEXT;
+use super::client::{Client, Frame, PING, PONG, TEXT};
 
 pub(crate) type Raw = Client<DuplexStream>;
 
@@ -28,7 +24,8 @@ impl Raw {
         assert_eq!(String::from_utf8_lossy(&frame.payload), text);
     }
 
-    /// The next frame, which must be a close frame with a code; then answers it and waits for the end.
+    /// The next frame, which must be a close frame with a code; then answers it and waits for the
+    /// end.
     pub(crate) async fn expect_close(&mut self) -> (u16, String) {
         let frame = self.answering().await.expect("a close frame, not the end");
         let (code, reason) = frame.close().expect("a close frame with a code");

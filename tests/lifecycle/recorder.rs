@@ -1,25 +1,18 @@
-//! [`Recorder`]: a consumer that notes which hooks run and does what it is told: by the query of its URL in `connect`, `error` and
-//! `disconnect`, by the message in `receive`, by the event in `event`.
+//! [`Recorder`]: a consumer that notes which hooks run and does what it is told: by the query of
+//! its URL in `connect`, `error` and `disconnect`, by the message in `receive`, by the event in
+//! `event`.
 
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use strait::Accept;
-use strait::BoxError;
-use strait::ChannelLayer;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Error;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
 use strait::layer::ChannelName;
+use strait::{
+    Accept, BoxError, ChannelLayer, Closed, Consumer, Context, Error, Event, Message, Reject,
+};
 
 /// What happened, shared by the test and the consumers of one stage.
 #[derive(Clone)]
@@ -239,8 +232,8 @@ impl Recorder {
     }
 }
 
-/// How many a probe event reaches in each of a recorder's groups, and behind each of these names; all groups, also the one it is too
-/// late for, where no name is given.
+/// How many a probe event reaches in each of a recorder's groups, and behind each of these names;
+/// all groups, also the one it is too late for, where no name is given.
 pub(crate) async fn reached(layer: &ChannelLayer, names: &[ChannelName]) -> Vec<usize> {
     let probe = Event::new("probe");
     let mut receivers = Vec::new();

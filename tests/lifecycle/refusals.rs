@@ -2,28 +2,19 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::Instant;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use strait::ChannelLayer;
-use strait::Error;
 use strait::close::Cause;
 use strait::config::Config;
-use strait::layer::Backend;
-use strait::layer::Envelope;
-use strait::layer::GroupName;
-use strait::layer::Guarantees;
-use strait::layer::Published;
-use strait::layer::Sink;
+use strait::layer::{Backend, Envelope, GroupName, Guarantees, Published, Sink};
+use strait::{ChannelLayer, Error};
 
 use super::client::CLOSE;
-use super::stage::Stage;
-use super::stage::seconds;
+use super::stage::{Stage, seconds};
 
 struct Row {
     name: &'static str,

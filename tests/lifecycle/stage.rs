@@ -1,26 +1,18 @@
-//! [`Stage`]: a service of recorders, its layer, and what is asked of both when a connection is over.
+//! [`Stage`]: a service of recorders, its layer, and what is asked of both when a connection is
+//! over.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use strait::ChannelLayer;
-use strait::Event;
-use strait::Reject;
-use strait::Router;
-use strait::Scope;
 use strait::close::Cause;
 use strait::config::Config;
-use strait::service::Sockets;
-use strait::service::WebSocketService;
+use strait::service::{Sockets, WebSocketService};
 use strait::testing::Communicator;
+use strait::{ChannelLayer, Event, Reject, Router, Scope};
 
 use super::raw::Raw;
-use super::recorder::Log;
-use super::recorder::Recorder;
-use super::recorder::reached;
+use super::recorder::{Log, Recorder, reached};
 
 pub(crate) struct Stage {
     pub(crate) service: WebSocketService,

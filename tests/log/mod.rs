@@ -4,9 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
 use std::io;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
@@ -18,7 +16,8 @@ pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Until the guard is dropped.
     pub(crate) fn start() -> (Self, DefaultGuard) {
-        // Beside one subscriber alone, a line that another thread's test comes to first would stay silent in all of them.
+        // Beside one subscriber alone, a line that another thread's test comes to first would stay
+        // silent in all of them.
         SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let log = Self::default();
         let writer = log.clone();

@@ -1,31 +1,23 @@
-//! A node killed with -9 beside Django's core layer: the others hear everything, and Django's sends take as long as before.
+//! A node killed with -9 beside Django's core layer: the others hear everything, and Django's sends
+//! take as long as before.
 //!
-//! A node is this program again, with the URL of its layer in a variable; it counts what its members hear. Django has members, too.
-//! The sends to the group of the dead node are measured in turn with those to a group that it was not in.
+//! A node is this program again, with the URL of its layer in a variable; it counts what its
+//! members hear. Django has members, too. The sends to the group of the dead node are measured in
+//! turn with those to a group that it was not in.
 
 use std::env;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::AsyncBufReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::BufReader;
-use tokio::io::Lines;
-use tokio::process::Child;
-use tokio::process::ChildStdin;
-use tokio::process::ChildStdout;
-use tokio::process::Command;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::{sleep, timeout};
 
 use strait::ChannelLayer;
 
-use crate::servers::Peer;
-use crate::servers::PeerConfig;
-use crate::servers::Redis;
+use crate::servers::{Peer, PeerConfig, Redis};
 use crate::stage::Tick;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,11 @@
-//! Outages under 1,000 sockets and a steady publisher: a server killed, a failover, a node lost, a connection that goes silent.
+//! Outages under 1,000 sockets and a steady publisher: a server killed, a failover, a node lost, a
+//! connection that goes silent.
 //!
-//! In each, no socket may be closed, the `gap` hook must run once for each member and group that could not receive, and for no other;
-//! what is published meanwhile must fail loudly and at once; deliveries must go on within two seconds of the end. Nothing may arrive
-//! twice or out of order, and whatever was accepted and did not arrive must have been published before its member was told of a gap.
-//! [`stage`] makes it happen, [`verdict`] counts, prints and judges.
+//! In each, no socket may be closed, the `gap` hook must run once for each member and group that
+//! could not receive, and for no other; what is published meanwhile must fail loudly and at once;
+//! deliveries must go on within two seconds of the end. Nothing may arrive twice or out of order,
+//! and whatever was accepted and did not arrive must have been published before its member was told
+//! of a gap. [`stage`] makes it happen, [`verdict`] counts, prints and judges.
 
 #![cfg(all(feature = "redis", feature = "nats"))]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
@@ -19,25 +21,17 @@ mod socket;
 mod stage;
 mod verdict;
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::sync::Mutex;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use strait::ChannelLayer;
 
-use servers::Cluster;
-use servers::Nats;
-use servers::Proxy;
-use servers::Redis;
-use servers::Sentinels;
-use stage::GROUPS;
-use stage::Stage;
-use verdict::AT_ONCE;
-use verdict::Outage;
+use servers::{Cluster, Nats, Proxy, Redis, Sentinels};
+use stage::{GROUPS, Stage};
+use verdict::{AT_ONCE, Outage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis"]
@@ -212,7 +206,8 @@ async fn a_connection_of_each_node_to_redis_goes_silent() {
     outage.judge(&stage.close(outage.gaps()).await);
 }
 
-/// Only the members' node is behind the proxy. What is published meanwhile is accepted, and its members are told that they missed it.
+/// Only the members' node is behind the proxy. What is published meanwhile is accepted, and its
+/// members are told that they missed it.
 async fn goes_silent(what: &'static str, url: &str, through: &str, proxy: &Proxy) {
     let members = ChannelLayer::from_url(through).await.unwrap();
     let publisher = ChannelLayer::from_url(url).await.unwrap();
@@ -273,7 +268,8 @@ async fn on_node(node: &Redis) -> Vec<usize> {
     groups
 }
 
-/// Two seconds are short where several such tests share few cores, so they take turns. In silence there is little to do.
+/// Two seconds are short where several such tests share few cores, so they take turns. In silence
+/// there is little to do.
 static TURN: Mutex<()> = Mutex::const_new(());
 const AWAY: Duration = Duration::from_secs(5);
 /// A command that has no answer within 5 s is lost, and its connection with it.

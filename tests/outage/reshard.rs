@@ -1,24 +1,18 @@
-//! Slots of a Cluster that move to another server, one after the other, while their groups have members and are published to.
+//! Slots of a Cluster that move to another server, one after the other, while their groups have
+//! members and are published to.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use strait::ChannelLayer;
-use strait::Event;
 use strait::layer::Channel;
+use strait::{ChannelLayer, Event};
 
 use crate::TURN;
 use crate::servers::Cluster;
@@ -83,7 +77,8 @@ struct Heard {
     gaps: Vec<Instant>,
 }
 
-/// Groups of the first server: some by their slots, no two in one, and some that stay there; of each other server one, too.
+/// Groups of the first server: some by their slots, no two in one, and some that stay there; of
+/// each other server one, too.
 async fn groups(cluster: &Cluster) -> (BTreeMap<String, String>, Vec<String>) {
     let mut slots = BTreeMap::new();
     let mut elsewhere = BTreeMap::new();

@@ -3,17 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::client::Client;
-use crate::client::Frame;
-use crate::client::PATIENCE;
-use crate::client::PING;
-use crate::client::PONG;
-use crate::client::TEXT;
+use crate::client::{Client, Frame, PATIENCE, PING, PONG, TEXT};
 use crate::stage::Tick;
 
 pub(crate) struct Socket {

@@ -1,38 +1,22 @@
-//! [`Stage`]: one node with 1,000 sockets over loopback TCP, each in two groups, and another that publishes steadily to all groups.
+//! [`Stage`]: one node with 1,000 sockets over loopback TCP, each in two groups, and another that
+//! publishes steadily to all groups.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use rustix::process::Resource;
-use rustix::process::Rlimit;
-use rustix::process::getrlimit;
-use rustix::process::setrlimit;
-use serde::Deserialize;
-use serde::Serialize;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
-use tokio::time::interval;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
 use strait::layer::GroupName;
 use strait::testing::TestServer;
+use strait::{Accept, ChannelLayer, Consumer, Context, Message, Reject, Router};
 
-use crate::socket::Heard;
-use crate::socket::Socket;
+use crate::socket::{Heard, Socket};
 
 /// What is published: its number within the group, from 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -156,7 +140,8 @@ impl Stage {
         self.sockets[0].ask().await
     }
 
-    /// Waits until the hook of so many members and groups has run and everybody hears everything again; ends all.
+    /// Waits until the hook of so many members and groups has run and everybody hears everything
+    /// again; ends all.
     pub(crate) async fn close(self, gaps: usize) -> Story {
         for _ in 0..1_000 {
             if self.record.gaps.lock().unwrap().len() >= gaps {

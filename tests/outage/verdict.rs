@@ -1,15 +1,9 @@
 //! [`Outage`]: what must hold of a [`Story`], and the counts that are printed.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::time::Duration;
-use std::time::Instant;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
-use crate::stage::SOCKETS;
-use crate::stage::Sent;
-use crate::stage::Story;
-use crate::stage::UNAVAILABLE;
-use crate::stage::groups_of;
+use crate::stage::{SOCKETS, Sent, Story, UNAVAILABLE, groups_of};
 
 /// When something was away, and for whom.
 pub(crate) struct Outage {
@@ -17,7 +11,8 @@ pub(crate) struct Outage {
     /// Before the blow fell; until `down` a publish may succeed or fail.
     pub(crate) struck: Instant,
     pub(crate) down: Instant,
-    /// What is published so soon after it may be accepted: an engine that confirms no publish knows of its loss with the next look only.
+    /// What is published so soon after it may be accepted: an engine that confirms no publish knows
+    /// of its loss with the next look only.
     pub(crate) notice: Duration,
     /// How long a publish takes at the most that fails.
     pub(crate) patience: Duration,

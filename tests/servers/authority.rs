@@ -1,4 +1,5 @@
-//! [`Authority`]: a certificate authority of the test's own, and a certificate of `localhost` that it has signed.
+//! [`Authority`]: a certificate authority of the test's own, and a certificate of `localhost` that
+//! it has signed.
 
 use std::process::Command;
 

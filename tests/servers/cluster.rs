@@ -1,12 +1,12 @@
-//! [`Cluster`]: three masters that share the slots, the first with a replica if wanted; a part that is down stops no other.
+//! [`Cluster`]: three masters that share the slots, the first with a replica if wanted; a part that
+//! is down stops no other.
 
 use std::time::Instant;
 
 use futures::future::join_all;
 
 use super::process::until;
-use super::redis::Redis;
-use super::redis::RedisOptions;
+use super::redis::{Redis, RedisOptions};
 
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -59,7 +59,8 @@ impl Cluster {
         format!("redis+cluster://{userinfo}{}", addresses.join(","))
     }
 
-    /// Which of the three first masters the slot of this key or shard channel belonged to in the beginning.
+    /// Which of the three first masters the slot of this key or shard channel belonged to in the
+    /// beginning.
     pub(crate) async fn place_of(&self, key: &str) -> usize {
         let node = self.nodes.iter().find(|node| node.runs()).unwrap();
         let slot = node.command(&["cluster", "keyslot", key]).await;
@@ -70,7 +71,8 @@ impl Cluster {
         }
     }
 
-    /// Moves a slot without keys from one of the three first masters to another, in the steps that `redis-cli --cluster reshard` takes.
+    /// Moves a slot without keys from one of the three first masters to another, in the steps that
+    /// `redis-cli --cluster reshard` takes.
     pub(crate) async fn move_slot(&self, slot: &str, from: usize, to: usize) {
         let mut ids = Vec::new();
         for node in [from, to] {

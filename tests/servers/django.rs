@@ -1,30 +1,22 @@
-//! [`Peer`]: a Django process with an unmodified channels_redis, and a method for each thing that its layer can be told to do.
+//! [`Peer`]: a Django process with an unmodified channels_redis, and a method for each thing that
+//! its layer can be told to do.
 //!
-//! `peer.py` beside this file is that process. It needs a Python that has what `tests/requirements.txt` lists: `tests/run-all.sh` makes one
-//! and names it in `STRAIT_PYTHON`; by hand, the one that it left in `target/tests/venv` is used.
+//! `peer.py` beside this file is that process. It needs a Python that has what
+//! `tests/requirements.txt` lists: `tests/run-all.sh` makes one and names it in `STRAIT_PYTHON`; by
+//! hand, the one that it left in `target/tests/venv` is used.
 
 use std::collections::HashMap;
 use std::env;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::json;
-use tokio::io::AsyncBufReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::BufReader;
-use tokio::process::Child;
-use tokio::process::ChildStdin;
-use tokio::process::ChildStdout;
-use tokio::process::Command;
-use tokio::sync::Mutex as AsyncMutex;
-use tokio::sync::oneshot;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tokio::time::timeout;
 
 /// An entry of `CHANNEL_LAYERS`.
@@ -46,7 +38,8 @@ impl PeerConfig {
     }
 
     fn new(backend: &'static str, hosts: &[String]) -> Self {
-        // redis-py 8 reads for 5 s at the most by default, which is as long as the core layer's BZPOPMIN waits.
+        // redis-py 8 reads for 5 s at the most by default, which is as long as the core layer's
+        // BZPOPMIN waits.
         let host = |url: &String| json!({"address": url, "socket_timeout": null});
         let hosts: Vec<_> = hosts.iter().map(host).collect();
         Self {
@@ -170,7 +163,8 @@ impl Peer {
         self.must("group_discard", words).await;
     }
 
-    /// What JSON has no form for is as `peer.py` says: `{"$bytes": base64}`, `{"$int": decimal}`, `{"$float": "nan"}`.
+    /// What JSON has no form for is as `peer.py` says: `{"$bytes": base64}`, `{"$int": decimal}`,
+    /// `{"$float": "nan"}`.
     pub(crate) async fn send(&self, channel: &str, message: &Value) -> Result<(), Exception> {
         let words = json!({"channel": channel, "message": message});
         self.call("send", words).await.map(drop)
@@ -193,7 +187,8 @@ impl Peer {
         Ok(seconds.into_iter().map(Duration::from_secs_f64).collect())
     }
 
-    /// The next message of one of its channels; `None` if none comes within this time. One that comes later is kept for the next call.
+    /// The next message of one of its channels; `None` if none comes within this time. One that
+    /// comes later is kept for the next call.
     pub(crate) async fn receive(&self, channel: &str, within: Duration) -> Option<Value> {
         match self.try_receive(channel, within).await {
             Ok(message) => message,

@@ -3,14 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::io::AsyncBufReadExt;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::BufReader;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
-use tokio::task::JoinSet;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
 
 #[derive(Debug)]
 pub(crate) struct Fake {
@@ -19,7 +14,8 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// Answers each command, given as its words, by what this returns. A byte is a character of the same number, either way.
+    /// Answers each command, given as its words, by what this returns. A byte is a character of the
+    /// same number, either way.
     pub(crate) async fn start(
         answer: impl Fn(&[String]) -> String + Send + Sync + 'static,
     ) -> Self {

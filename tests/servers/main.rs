@@ -1,35 +1,24 @@
-//! The servers of the tests, tested themselves: they answer, die, come back and leave nothing behind.
+//! The servers of the tests, tested themselves: they answer, die, come back and leave nothing
+//! behind.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
 #[path = "mod.rs"]
 mod servers;
 
-use std::io::BufRead;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::json;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 
-use servers::Cluster;
-use servers::Nats;
-use servers::NatsOptions;
-use servers::Peer;
-use servers::PeerConfig;
-use servers::Proxy;
-use servers::Redis;
-use servers::RedisOptions;
-use servers::Sentinels;
+use servers::{
+    Cluster, Nats, NatsOptions, Peer, PeerConfig, Proxy, Redis, RedisOptions, Sentinels,
+};
 
 #[tokio::test]
 #[ignore = "needs redis"]

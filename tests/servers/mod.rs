@@ -1,8 +1,11 @@
-//! Private servers for tests: each on free ports of the loopback, in a temporary folder, ended with the value that stands for it.
+//! Private servers for tests: each on free ports of the loopback, in a temporary folder, ended with
+//! the value that stands for it.
 //!
-//! A test target takes them with `mod servers;`, or with a `#[path]` from a folder of its own. Starting waits until the server answers;
-//! what cannot be started panics with the server's last words. [`process`] says how nothing is left behind, not even by a test that was
-//! killed. Needed are Debian's `redis-server` and `nats-server`, and for [`Peer`] a Python with Django: `tests/run-all.sh` installs them.
+//! A test target takes them with `mod servers;`, or with a `#[path]` from a folder of its own.
+//! Starting waits until the server answers; what cannot be started panics with the server's last
+//! words. [`process`] says how nothing is left behind, not even by a test that was killed. Needed
+//! are Debian's `redis-server` and `nats-server`, and for [`Peer`] a Python with Django:
+//! `tests/run-all.sh` installs them.
 
 #![allow(
     dead_code,
@@ -28,16 +31,10 @@ mod server;
 
 pub(crate) use authority::Authority;
 pub(crate) use cluster::Cluster;
-pub(crate) use django::Exception;
-pub(crate) use django::Peer;
-pub(crate) use django::PeerConfig;
-pub(crate) use django::python;
-pub(crate) use fake::Fake;
-pub(crate) use fake::as_redis;
-pub(crate) use nats::Nats;
-pub(crate) use nats::NatsOptions;
+pub(crate) use django::{Exception, Peer, PeerConfig, python};
+pub(crate) use fake::{Fake, as_redis};
+pub(crate) use nats::{Nats, NatsOptions};
 pub(crate) use port::free_port;
 pub(crate) use proxy::Proxy;
-pub(crate) use redis::Redis;
-pub(crate) use redis::RedisOptions;
+pub(crate) use redis::{Redis, RedisOptions};
 pub(crate) use sentinel::Sentinels;

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncBufReadExt;
-use tokio::io::BufReader;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::process::Folder;
-use super::process::Process;
-use super::server::Options;
-use super::server::Server;
+use super::process::{Folder, Process};
+use super::server::{Options, Server};
 
 pub(crate) type Nats = Server<NatsOptions>;
 
@@ -77,8 +74,8 @@ impl Nats {
         format!("nats://{}{}", self.options.userinfo, self.address())
     }
 
-    /// Has the server read a configuration with this line in place of those of its options. It takes effect a moment later, or
-    /// when the server starts.
+    /// Has the server read a configuration with this line in place of those of its options. It
+    /// takes effect a moment later, or when the server starts.
     pub(crate) fn reconfigure(&mut self, line: &str) {
         self.options.lines = vec![line.to_owned()];
         self.options.configure(self.port, &self.folder);

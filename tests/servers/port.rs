@@ -2,11 +2,10 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::net::TcpListener;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 
-/// A port below those that outgoing connections draw from, so that it is still free when a server comes back. The one 10,000 above, where
-/// a Redis Cluster has its bus, is free, too.
+/// A port below those that outgoing connections draw from, so that it is still free when a server
+/// comes back. The one 10,000 above, where a Redis Cluster has its bus, is free, too.
 pub(crate) fn free_port() -> u16 {
     loop {
         let random = RandomState::new().hash_one(());

@@ -1,25 +1,18 @@
-//! [`Process`]: a server that cannot outlive the test, and the temporary [`Folder`] that it works in.
+//! [`Process`]: a server that cannot outlive the test, and the temporary [`Folder`] that it works
+//! in.
 //!
-//! The server is the child of a shell that reads a pipe of the test's. When the pipe ends, whether the test dropped it or was killed, the
-//! shell kills the server with -9, removes the folder and ends. (`PR_SET_PDEATHSIG` would need unsafe code here, and is about the thread
-//! that started the child: one of a pool may end long before the test.)
+//! The server is the child of a shell that reads a pipe of the test's. When the pipe ends, whether
+//! the test dropped it or was killed, the shell kills the server with -9, removes the folder and
+//! ends. (`PR_SET_PDEATHSIG` would need unsafe code here, and is about the thread that started the
+//! child: one of a pool may end long before the test.)
 
 use std::borrow::Cow;
-use std::env;
-use std::fs;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Write;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use std::time::Instant;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process};
 
 use tokio::time::sleep;
 
@@ -62,7 +55,8 @@ impl Process {
         self.shell.wait().unwrap();
     }
 
-    /// Stops the server where it is (`SIGSTOP`): its connections stay open, and nothing is answered.
+    /// Stops the server where it is (`SIGSTOP`): its connections stay open, and nothing is
+    /// answered.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
     }
@@ -134,7 +128,8 @@ impl Drop for Folder {
     }
 }
 
-/// Asks until the answer is yes, and returns when the last no was asked for, or the only yes; panics after [`PATIENCE`].
+/// Asks until the answer is yes, and returns when the last no was asked for, or the only yes;
+/// panics after [`PATIENCE`].
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) -> Instant {
     let started = Instant::now();
     let mut asked = started;
@@ -152,7 +147,8 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     }
 }
 
-/// `$1` is the folder, `$2` the log, then the server's command line. Ctrl-C must not end the shell before it has cleaned up.
+/// `$1` is the folder, `$2` the log, then the server's command line. Ctrl-C must not end the shell
+/// before it has cleaned up.
 const SHELL: &str = r#"
 folder=$1 log=$2
 shift 2

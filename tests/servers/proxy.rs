@@ -2,23 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWrite;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
-    /// Connections below the first number are silent for ever, and all of them while the second is set.
+    /// Connections below the first number are silent for ever, and all of them while the second is
+    /// set.
     gate: watch::Sender<(usize, bool)>,
     opened: Arc<AtomicUsize>,
     target: watch::Sender<String>,
@@ -67,7 +62,8 @@ impl Proxy {
         self.address.port()
     }
 
-    /// Passes nothing any more, in either direction; connections stay open, and new ones are accepted and are silent, too.
+    /// Passes nothing any more, in either direction; connections stay open, and new ones are
+    /// accepted and are silent, too.
     pub(crate) fn stall(&self) {
         self.gate.send_modify(|(_, stalled)| *stalled = true);
     }
@@ -77,7 +73,8 @@ impl Proxy {
         self.gate.send_modify(|(_, stalled)| *stalled = false);
     }
 
-    /// The connections of now are silent for ever; new ones work. So it is where a firewall has forgotten a connection.
+    /// The connections of now are silent for ever; new ones work. So it is where a firewall has
+    /// forgotten a connection.
     pub(crate) fn forget(&self) {
         let opened = self.opened.load(Ordering::Relaxed);
         self.gate.send_modify(|(forgotten, _)| *forgotten = opened);

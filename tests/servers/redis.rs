@@ -1,12 +1,10 @@
-//! [`Redis`]: a standalone server without persistence, which can be killed and come back on its port.
+//! [`Redis`]: a standalone server without persistence, which can be killed and come back on its
+//! port.
 
 use tokio::process::Command;
 
-use super::process::Folder;
-use super::process::Process;
-use super::process::until;
-use super::server::Options;
-use super::server::Server;
+use super::process::{Folder, Process, until};
+use super::server::{Options, Server};
 
 pub(crate) type Redis = Server<RedisOptions>;
 
@@ -105,7 +103,8 @@ impl Redis {
         format!("redis://{ADMIN}:{ADMIN}@{}/0", self.address())
     }
 
-    /// What `redis-cli` prints for this command, with all rights. Panics with what the server says against it.
+    /// What `redis-cli` prints for this command, with all rights. Panics with what the server says
+    /// against it.
     pub(crate) async fn command(&self, arguments: &[&str]) -> String {
         match self.ask(arguments).await {
             Ok(answer) => answer,
@@ -136,7 +135,8 @@ impl Redis {
         .await;
     }
 
-    /// Makes saving fail, so that the server refuses writes and pings by `MISCONF`. It cannot be restarted after that.
+    /// Makes saving fail, so that the server refuses writes and pings by `MISCONF`. It cannot be
+    /// restarted after that.
     pub(crate) async fn fail_to_save(&self) {
         std::fs::create_dir(self.folder.path().join("dump.rdb")).unwrap();
         self.command(&["config", "set", "save", "3600 1"]).await;

@@ -1,14 +1,12 @@
-//! [`Sentinels`]: a master with replicas, and three sentinels that make one of them the master within about two seconds.
+//! [`Sentinels`]: a master with replicas, and three sentinels that make one of them the master
+//! within about two seconds.
 
 use std::time::Instant;
 
 use futures::future::join_all;
 
 use super::process::until;
-use super::redis::ADMIN;
-use super::redis::Redis;
-use super::redis::RedisOptions;
-use super::redis::SENTINEL;
+use super::redis::{ADMIN, Redis, RedisOptions, SENTINEL};
 
 #[derive(Debug)]
 pub(crate) struct Sentinels {
@@ -90,14 +88,16 @@ impl Sentinels {
         place.unwrap_or_else(|| panic!("the master is none of ours: {answer}"))
     }
 
-    /// Kills the master with -9 and returns which it was. The sentinels choose another in a second or two.
+    /// Kills the master with -9 and returns which it was. The sentinels choose another in a second
+    /// or two.
     pub(crate) async fn kill_master(&mut self) -> usize {
         let master = self.master().await;
         self.servers[master].kill();
         master
     }
 
-    /// Waits until another than this is the master and the sentinels say so. Returns which, and until when there surely was none.
+    /// Waits until another than this is the master and the sentinels say so. Returns which, and
+    /// until when there surely was none.
     pub(crate) async fn master_instead_of(&self, old: usize) -> (usize, Instant) {
         let mut new = old;
         let last_without = until("the sentinels make another the master", async || {

@@ -1,4 +1,5 @@
-//! [`Server`]: one that has a port of its own, and can be killed and come back there. What its kind is, its [`Options`] say.
+//! [`Server`]: one that has a port of its own, and can be killed and come back there. What its kind
+//! is, its [`Options`] say.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -6,8 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::free_port;
-use super::process::Folder;
-use super::process::Process;
+use super::process::{Folder, Process};
 
 #[derive(Debug)]
 pub(crate) struct Server<O> {

@@ -1,4 +1,5 @@
-//! [`Act`]: one thing that can happen to a session, and [`Stage`]: where it is when the first of them does.
+//! [`Act`]: one thing that can happen to a session, and [`Stage`]: where it is when the first of
+//! them does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +21,8 @@ pub(crate) enum Stage {
     Event,
     /// The peer has closed, and `disconnect` waits at the gate.
     Disconnect,
-    /// A hook has closed, the peer reads nothing and so does not answer, and `disconnect` waits at the gate.
+    /// A hook has closed, the peer reads nothing and so does not answer, and `disconnect` waits at
+    /// the gate.
     Closing,
 }
 
@@ -147,7 +149,8 @@ impl Act {
     }
 }
 
-/// What happens one behind the other, each over before the next; and two things at the end that happen at once.
+/// What happens one behind the other, each over before the next; and two things at the end that
+/// happen at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sequence {
     pub(crate) acts: Vec<Act>,
@@ -204,7 +207,8 @@ impl Numbers {
     }
 }
 
-// Deadlines in milliseconds. No two sums of them meet within a sequence, and all but the ping's together are shorter than the ping's.
+// Deadlines in milliseconds. No two sums of them meet within a sequence, and all but the ping's
+// together are shorter than the ping's.
 pub(crate) const CLOSE: u64 = 2_000;
 pub(crate) const DISCONNECT: u64 = 5_000;
 pub(crate) const WRITE: u64 = 10_000;

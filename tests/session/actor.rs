@@ -1,28 +1,15 @@
 //! [`Actor`]: a consumer that notes its hooks and does at a gate what it is told.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use strait::Accept;
-use strait::BoxError;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
+use strait::{Accept, BoxError, Closed, Consumer, Context, Event, Message, Reject};
 
-use super::act::Act;
-use super::act::LARGE;
-use super::act::MANY;
-use super::act::Stage;
+use super::act::{Act, LARGE, MANY, Stage};
 
 /// The groups of the hook and of the socket.
 pub(crate) const HOOKED: &str = "hooked";

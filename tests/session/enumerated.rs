@@ -1,15 +1,10 @@
 //! Every sequence, for every stage; and one alone.
 
 use std::env;
-use std::panic::set_hook;
-use std::panic::take_hook;
+use std::panic::{set_hook, take_hook};
 use std::sync::Once;
 
-use super::act::ACTS;
-use super::act::Act;
-use super::act::STAGES;
-use super::act::Sequence;
-use super::act::Stage;
+use super::act::{ACTS, Act, STAGES, Sequence, Stage};
 use super::actor::SECRET;
 use super::model::Model;
 use super::verdict::differences;
@@ -217,7 +212,8 @@ fn be_silent_about_wanted_panics() {
     });
 }
 
-/// Where one thing hinges on another most often: a hook, a peer that does not read, two sides that close, a deadline.
+/// Where one thing hinges on another most often: a hook, a peer that does not read, two sides that
+/// close, a deadline.
 const CORE: [Act; 12] = [
     Act::PeerBursts,
     Act::PeerCloses,

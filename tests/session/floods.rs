@@ -1,35 +1,25 @@
-//! Peers that send more than they should, or at the wrong moment: the inbound rate's finer points, and who else has a turn.
+//! Peers that send more than they should, or at the wrong moment: the inbound rate's finer points,
+//! and who else has a turn.
 
-use std::io::Read;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::consume_budget;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::sleep;
 
-use strait::Consumer;
-use strait::Context;
-use strait::Message;
-use strait::Router;
-use strait::Server;
 use strait::config::Config;
 use strait::service::Sockets;
 use strait::testing::Communicator;
+use strait::{Consumer, Context, Message, Router, Server};
 
-use super::client::CONTINUATION;
-use super::client::TEXT;
-use super::client::fragment;
-use super::client::frame;
+use super::client::{CONTINUATION, TEXT, fragment, frame};
 
 /// Waits, or blocks its thread, or uses up the task's turn, as it is told.
 struct Worker;
@@ -98,7 +88,8 @@ async fn a_peer_is_not_blamed_for_a_hook_that_uses_up_the_turn() {
     let config = Config::new().inbound_rate(10, 5).messages(2, 1 << 20);
     let (mut peer, sockets) = open(config).await;
     peer.write_all(&frame(TEXT, b"wait")).await.unwrap();
-    // At the rate. What is found when the hook is over is more than one read, and each message uses up a turn.
+    // At the rate. What is found when the hook is over is more than one read, and each message uses
+    // up a turn.
     let spend = frame(TEXT, format!("spend{}", ".".repeat(100)));
     for _ in 0..400 {
         sleep(Duration::from_millis(100)).await;
@@ -108,7 +99,8 @@ async fn a_peer_is_not_blamed_for_a_hook_that_uses_up_the_turn() {
     assert_eq!(sockets.count(), 1);
 }
 
-/// A server whose only thread has one flood after the other to read, and another client that wants to enter meanwhile.
+/// A server whose only thread has one flood after the other to read, and another client that wants
+/// to enter meanwhile.
 fn with_flood(first: &'static [u8], flood: &[u8], check: impl FnOnce(SocketAddr, &Sockets)) {
     let (told, address) = mpsc::channel();
     let (stop, stopped) = oneshot::channel::<()>();

@@ -1,5 +1,5 @@
-//! A peer that ends its half of the stream without a close frame, and reads on: the end is abnormal (1006), what it had sent is
-//! received, and what was queued for it goes out.
+//! A peer that ends its half of the stream without a close frame, and reads on: the end is abnormal
+//! (1006), what it had sent is received, and what was queued for it goes out.
 
 use tokio::io::AsyncWriteExt;
 
@@ -8,14 +8,9 @@ use strait::close::Cause;
 use strait::config::Config;
 use strait::testing::TestServer;
 
-use super::actor::Notes;
-use super::actor::RELAYED;
-use super::actor::padded;
-use super::client::BINARY;
-use super::client::Client;
-use super::client::Frame;
-use super::line::Line;
-use super::line::router;
+use super::actor::{Notes, RELAYED, padded};
+use super::client::{BINARY, Client, Frame};
+use super::line::{Line, router};
 
 const LOST: (u16, String, Cause) = (1006, String::new(), Cause::Lost);
 

@@ -1,8 +1,7 @@
 //! `Config::hook_limit`: which hooks it drops, when, and who is told.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -118,7 +117,8 @@ async fn a_send_that_waits_for_room_is_part_of_the_hooks_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_hook_is_logged_once_with_the_consumer_and_the_limit() {
-    // Beside one subscriber alone, a line that another thread's test comes to first would stay silent in all of them.
+    // Beside one subscriber alone, a line that another thread's test comes to first would stay
+    // silent in all of them.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()

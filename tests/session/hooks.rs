@@ -4,18 +4,8 @@ use std::collections::VecDeque;
 
 use strait::close::Cause;
 
-use super::act::Act;
-use super::act::CLOSE;
-use super::act::DISCONNECT;
-use super::act::GRACE;
-use super::act::LARGE;
-use super::act::LIMIT;
-use super::act::MANY;
-use super::act::Stage;
-use super::act::WRITE;
-use super::model::End;
-use super::model::Model;
-use super::model::Phase;
+use super::act::{Act, CLOSE, DISCONNECT, GRACE, LARGE, LIMIT, MANY, Stage, WRITE};
+use super::model::{End, Model, Phase};
 use super::wire::Frame;
 
 /// A hook that has begun.

@@ -2,21 +2,16 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use strait::ChannelLayer;
-use strait::Router;
 use strait::close::Cause;
 use strait::config::Config;
 use strait::service::Sockets;
 use strait::testing::Communicator;
+use strait::{ChannelLayer, Router};
 
 use super::act::Stage;
-use super::actor::Actor;
-use super::actor::Notes;
-use super::actor::RELAYED;
+use super::actor::{Actor, Notes, RELAYED};
 use super::client::TEXT;
 use super::peer::Peer;
 

@@ -1,30 +1,16 @@
-//! [`Model`]: what must come of what happens, by the promises alone. This file has the acts and the deadlines.
+//! [`Model`]: what must come of what happens, by the promises alone. This file has the acts and the
+//! deadlines.
 
 use std::collections::VecDeque;
 
 use strait::close::Cause;
 
-use super::act::Act;
-use super::act::CLOSE;
-use super::act::CONNECT;
-use super::act::DRAIN;
-use super::act::EVENTS;
-use super::act::GRACE;
-use super::act::HUGE;
-use super::act::LARGE;
-use super::act::MANY;
-use super::act::MESSAGES;
-use super::act::Numbers;
-use super::act::PING;
-use super::act::PONG;
-use super::act::STEP;
-use super::act::Stage;
-use super::act::WRITE;
-use super::hooks::Hook;
-use super::hooks::Kind;
-use super::hooks::Outcome;
-use super::wire::Frame;
-use super::wire::Wire;
+use super::act::{
+    Act, CLOSE, CONNECT, DRAIN, EVENTS, GRACE, HUGE, LARGE, MANY, MESSAGES, Numbers, PING, PONG,
+    STEP, Stage, WRITE,
+};
+use super::hooks::{Hook, Kind, Outcome};
+use super::wire::{Frame, Wire};
 
 /// Code and cause, as `disconnect` is told.
 pub(crate) type End = (u16, Cause);
@@ -219,8 +205,8 @@ impl Model {
         self.advance(act.wait().unwrap_or(STEP));
     }
 
-    /// After both at once: the session may have seen neither, or either, when the other happened. None where they cannot
-    /// happen so.
+    /// After both at once: the session may have seen neither, or either, when the other happened.
+    /// None where they cannot happen so.
     pub(crate) fn after_both(&self, [one, other]: [Act; 2]) -> Vec<Self> {
         let mut unseen = self.clone();
         if !self.can(one) || !self.can(other) {
@@ -241,7 +227,8 @@ impl Model {
         models
     }
 
-    /// After one behind the other, with no time between; `None` where the one takes the hook from the other.
+    /// After one behind the other, with no time between; `None` where the one takes the hook from
+    /// the other.
     fn after(&self, [one, other]: [Act; 2]) -> Option<Self> {
         let mut next = self.clone();
         next.happen(one);
@@ -347,7 +334,8 @@ impl Model {
         self.publish(kind);
     }
 
-    /// An event of the hook's group: refused where the end is decided, and too many of them are an end.
+    /// An event of the hook's group: refused where the end is decided, and too many of them are an
+    /// end.
     fn publish(&mut self, kind: String) {
         if self.wire.is_shut || self.request.is_some() || self.is_closing() {
             return;
@@ -474,7 +462,8 @@ impl Model {
                 self.run_hook();
             }
             self.next_hook();
-            // A hook that waits for room, and has it, goes on before the session looks for the peer's end.
+            // A hook that waits for room, and has it, goes on before the session looks for the
+            // peer's end.
             self.read();
             self.flush();
             self.peer_reads();

@@ -1,19 +1,13 @@
-//! [`Peer`]: the client's end of the pipe. It answers pings and a close frame when it reads them, and reads only while it is told to.
+//! [`Peer`]: the client's end of the pipe. It answers pings and a close frame when it reads them,
+//! and reads only while it is told to.
 
 use std::future::pending;
 
 use bytes::BytesMut;
 use futures::FutureExt;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use super::client::CLOSE;
-use super::client::Frame;
-use super::client::PING;
-use super::client::PONG;
-use super::client::TEXT;
-use super::client::frame;
+use super::client::{CLOSE, Frame, PING, PONG, TEXT, frame};
 
 #[derive(Default)]
 pub(crate) struct Peer {

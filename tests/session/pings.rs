@@ -123,7 +123,8 @@ async fn pings_keep_their_pace_where_the_answer_has_longer() {
     assert!(line.peer.pings >= 15, "{}", line.peer.pings);
 }
 
-/// While reading rests, the timer waits for the hook's limit alone; with reading the ping is back, and it is nearer.
+/// While reading rests, the timer waits for the hook's limit alone; with reading the ping is back,
+/// and it is nearer.
 #[tokio::test(start_paused = true)]
 async fn the_ping_is_back_when_the_rest_is_over() {
     let config = Config::new()

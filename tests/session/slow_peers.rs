@@ -83,7 +83,8 @@ async fn one_byte_a_second_is_progress_until_the_queue_is_full() {
     assert!(published.abs_diff(fit) <= 2, "{published}, {fit}");
 }
 
-/// While it closes, progress alone is not enough: a peer that takes one byte a second is given up in time, and with it what it holds.
+/// While it closes, progress alone is not enough: a peer that takes one byte a second is given up
+/// in time, and with it what it holds.
 #[tokio::test(start_paused = true)]
 async fn a_close_is_over_in_time_although_the_peer_reads_byte_by_byte() {
     for after in ["close", "drain", "rate", "slow"] {

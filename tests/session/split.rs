@@ -4,14 +4,7 @@ use strait::close::Cause;
 use strait::config::Config;
 
 use super::act::Act;
-use super::client::CLOSE;
-use super::client::CONTINUATION;
-use super::client::PING;
-use super::client::PONG;
-use super::client::TEXT;
-use super::client::close_payload;
-use super::client::fragment;
-use super::client::frame;
+use super::client::{CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, fragment, frame};
 use super::line::Line;
 
 /// A conversation of every kind of frame, and what is to be received of it.
@@ -33,7 +26,8 @@ fn conversation(first: &str) -> (Vec<u8>, Vec<String>) {
     (frames.concat(), received.to_vec())
 }
 
-/// Says the pieces one after the other; a hook that waits may go on behind the piece with this number.
+/// Says the pieces one after the other; a hook that waits may go on behind the piece with this
+/// number.
 async fn play(name: &str, first: &str, pieces: &[&[u8]], opens: usize) {
     let (_, expected) = conversation(first);
     let mut line = Line::open(Config::new(), 4096).await;

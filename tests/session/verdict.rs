@@ -2,22 +2,14 @@
 
 use std::fmt::Debug;
 
-use super::act::Act;
-use super::act::CLOSE;
-use super::act::DISCONNECT;
-use super::act::DRAIN;
-use super::act::PING;
-use super::act::Sequence;
-use super::act::Stage;
+use super::act::{Act, CLOSE, DISCONNECT, DRAIN, PING, Sequence, Stage};
 use super::actor::SECRET;
 use super::model::Model;
 use super::wire::Seen;
-use super::world::Hall;
-use super::world::Remains;
-use super::world::World;
-use super::world::play;
+use super::world::{Hall, Remains, World, play};
 
-/// The differences; none is a pass. Of two things that happened at once either may have been the first.
+/// The differences; none is a pass. Of two things that happened at once either may have been the
+/// first.
 pub(crate) fn differences(hall: &mut Hall, sequence: &Sequence) -> Vec<String> {
     let mut models = models(hall.stage, sequence);
     let leaves = models.iter().any(Model::needs_an_end);

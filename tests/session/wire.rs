@@ -4,14 +4,9 @@ use std::collections::VecDeque;
 
 use strait::close::Cause;
 
-use super::act::FRAMES;
-use super::act::PIPE;
-use super::hooks::Hook;
-use super::hooks::Kind;
-use super::model::Hears;
-use super::model::Item;
-use super::model::Model;
-use super::model::Phase;
+use super::act::{FRAMES, PIPE};
+use super::hooks::{Hook, Kind};
+use super::model::{Hears, Item, Model, Phase};
 
 #[derive(Clone, Default)]
 pub(crate) struct Wire {

@@ -1,45 +1,24 @@
-//! [`World`]: a real session over a pipe, to which the acts happen. Time is paused, and each act is over before the next.
+//! [`World`]: a real session over a pipe, to which the acts happen. Time is paused, and each act is
+//! over before the next.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::DuplexStream;
 use tokio::runtime::Builder;
 use tokio::select;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-use tokio::time::sleep_until;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use strait::ChannelLayer;
-use strait::Event;
-use strait::Router;
-use strait::service::Drain;
-use strait::service::Drained;
-use strait::service::Sockets;
-use strait::service::WebSocketService;
+use strait::service::{Drain, Drained, Sockets, WebSocketService};
 use strait::testing::Communicator;
+use strait::{ChannelLayer, Event, Router};
 
-use super::act::Act;
-use super::act::DRAIN;
-use super::act::EVENTS;
-use super::act::HUGE;
-use super::act::LARGE;
-use super::act::MANY;
-use super::act::MESSAGES;
-use super::act::Numbers;
-use super::act::PIPE;
-use super::act::STEP;
-use super::act::Sequence;
-use super::act::Stage;
-use super::act::config;
-use super::actor::Actor;
-use super::actor::HOOKED;
-use super::actor::Notes;
-use super::actor::RELAYED;
-use super::actor::padded;
+use super::act::{
+    Act, DRAIN, EVENTS, HUGE, LARGE, MANY, MESSAGES, Numbers, PIPE, STEP, Sequence, Stage, config,
+};
+use super::actor::{Actor, HOOKED, Notes, RELAYED, padded};
 use super::client::TEXT;
 use super::peer::Peer;
 
@@ -99,7 +78,8 @@ impl Hall {
     }
 }
 
-/// Plays the sequence to its end on a runtime of its own. `leaves`: the peer does so, because nothing else would end it.
+/// Plays the sequence to its end on a runtime of its own. `leaves`: the peer does so, because
+/// nothing else would end it.
 pub(crate) fn play(hall: &mut Hall, sequence: &Sequence, leaves: bool) -> (World, Remains) {
     if hall.sockets.is_draining() {
         *hall = Hall::new(hall.stage);

@@ -1,35 +1,19 @@
 //! The node's budget: where too much waits in all, the slowest are closed, and nobody else.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Closed;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
 use strait::close::Cause;
 use strait::config::Config;
 use strait::layer::Overflow;
-use strait::service::Drain;
-use strait::service::Sockets;
-use strait::service::WebSocketService;
+use strait::service::{Drain, Sockets, WebSocketService};
 use strait::testing::Communicator;
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::mpsc::UnboundedSender;
+use strait::{Accept, ChannelLayer, Closed, Consumer, Context, Event, Message, Reject, Router};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::client::Client;
-use super::client::Frame;
-use super::client::PATIENCE;
-use super::client::serve;
+use super::client::{Client, Frame, PATIENCE, serve};
 
 #[derive(Debug)]
 struct Row {
@@ -38,7 +22,8 @@ struct Row {
     together: usize,
     overflow: Overflow,
     budget: usize,
-    /// What is held before the first are closed: large frames are shared by the ten, small ones copied for each.
+    /// What is held before the first are closed: large frames are shared by the ten, small ones
+    /// copied for each.
     published: usize,
 }
 

@@ -5,25 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use strait::Accept;
-use strait::ChannelLayer;
-use strait::Consumer;
-use strait::Context;
-use strait::Event;
-use strait::Message;
-use strait::Reject;
-use strait::Router;
 use strait::backends::Memory;
 use strait::config::Config;
-use strait::layer::Overflow;
-use strait::layer::Published;
+use strait::layer::{Overflow, Published};
 use strait::testing::Communicator;
+use strait::{Accept, ChannelLayer, Consumer, Context, Event, Message, Reject, Router};
 use tokio::sync::Semaphore;
 
-use super::client::Client;
-use super::client::KERNEL;
-use super::client::PATIENCE;
-use super::client::serve;
+use super::client::{Client, KERNEL, PATIENCE, serve};
 
 /// How values are published and reach the sockets.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,5 @@
-//! What waits at members that do not keep up: what newer values replace, and what the node's budget ends.
+//! What waits at members that do not keep up: what newer values replace, and what the node's budget
+//! ends.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 

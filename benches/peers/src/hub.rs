@@ -57,7 +57,8 @@ pub struct Membership<T> {
 }
 
 impl<T: Clone> Membership<T> {
-    /// Puts the value into every member's queue. A member whose queue is full is dropped: its receiver ends.
+    /// Puts the value into every member's queue. A member whose queue is full is dropped: its
+    /// receiver ends.
     pub fn publish(&self, value: &T) {
         self.group
             .members()

@@ -1,7 +1,8 @@
-//! The frames of the benchmark, the same for every server: 128 bytes of JSON, an event as it happens, that carry a sequence number.
+//! The frames of the benchmark, the same for every server: 128 bytes of JSON, an event as it
+//! happens, that carry a sequence number.
 //!
-//! `"type"` comes first both in the order of the alphabet and in ours, so that a server which decodes and encodes the event gives the
-//! same bytes back.
+//! `"type"` comes first both in the order of the alphabet and in ours, so that a server which
+//! decodes and encodes the event gives the same bytes back.
 
 pub const PAYLOAD: usize = 128;
 /// A frame from the server: two bytes, a length in two, the payload.

@@ -1,33 +1,24 @@
-//! [`Codec`]: an event as strait carries it, to and from the bytes that channels_redis puts into Redis.
+//! [`Codec`]: an event as strait carries it, to and from the bytes that channels_redis puts into
+//! Redis.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::layer::Address;
-use crate::layer::Envelope;
+use crate::layer::{Address, Envelope};
 
 use super::fernet::Fernet;
-use super::fields::CHANNELS;
-use super::fields::EXCEPT;
-use super::fields::Fields;
-use super::fields::LATEST;
-use super::fields::Reserved;
-use super::json;
-use super::msgpack;
-use super::output::Container;
-use super::output::MAX_EVENT;
-use super::output::Output;
-use super::output::Unreadable;
+use super::fields::{CHANNELS, EXCEPT, Fields, LATEST, Reserved};
+use super::output::{Container, MAX_EVENT, Output, Unreadable};
+use super::{json, msgpack};
 
 /// How channels_redis writes an event: its setting `serializer_format`.
 ///
-/// Either way a node carries events as JSON. A msgpack `bytes` value becomes text in base64, a float that is no number (NaN, an
-/// infinity) `null`. From JSON to msgpack, integers beyond 64 bits are an error, as they are in Python.
+/// Either way a node carries events as JSON. A msgpack `bytes` value becomes text in base64, a
+/// float that is no number (NaN, an infinity) `null`. From JSON to msgpack, integers beyond 64 bits
+/// are an error, as they are in Python.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SerializerFormat {
@@ -43,7 +34,8 @@ pub enum SerializerFormat {
 pub(super) struct Codec {
     pub(super) format: SerializerFormat,
     pub(super) fernet: Option<Fernet>,
-    /// How many random bytes go before each entry, so that equal events are different members of a queue.
+    /// How many random bytes go before each entry, so that equal events are different members of a
+    /// queue.
     pub(super) random_prefix: usize,
     /// Encrypted entries that are older are refused.
     pub(super) max_age: Option<Duration>,
@@ -131,8 +123,9 @@ impl Codec {
         Ok(Entry { event, reserved })
     }
 
-    /// Encodes what only strait's nodes read, for a topic of their own. With keys it is a token that holds the topic, too, so that a
-    /// message that was overheard cannot be published to another topic.
+    /// Encodes what only strait's nodes read, for a topic of their own. With keys it is a token
+    /// that holds the topic, too, so that a message that was overheard cannot be published to
+    /// another topic.
     pub(super) fn wrap(&self, topic: &str, envelope: &Envelope) -> Result<Bytes, Error> {
         envelope.check_len()?;
         let Some(fernet) = &self.fernet else {
@@ -262,12 +255,13 @@ fn fill(bytes: &mut [u8]) -> Result<(), Error> {
     getrandom::fill(bytes).map_err(|error| Error::unavailable(format!("no random bytes: {error}")))
 }
 
-/// How long an entry may be, encrypted and with the names of all channels of a process that are in the group.
+/// How long an entry may be, encrypted and with the names of all channels of a process that are in
+/// the group.
 pub(super) const MAX_ENTRY: usize = 8 * MAX_EVENT;
 
 /// How long a message between nodes may be: an envelope of 16 MiB, encrypted, and its topic.
 const MAX_WRAPPED: usize = 24 * 1024 * 1024;
 
-/// How old an encrypted message between nodes may be. It arrives at once or never, so this is what their clocks may differ: as much as
-/// channels_redis allows by default.
+/// How old an encrypted message between nodes may be. It arrives at once or never, so this is what
+/// their clocks may differ: as much as channels_redis allows by default.
 const MAX_AGE_OF_OWN: Duration = Duration::from_secs(70);

@@ -4,16 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use aes::Aes128;
-use aes::cipher::BlockModeDecrypt;
-use aes::cipher::BlockModeEncrypt;
-use aes::cipher::KeyIvInit;
 use aes::cipher::block_padding::Pkcs7;
+use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use data_encoding::BASE64URL;
-use hmac::Hmac;
-use hmac::KeyInit;
-use hmac::Mac;
-use sha2::Digest;
-use sha2::Sha256;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
 
 use super::output::Unreadable;
 
@@ -81,7 +76,8 @@ pub(super) struct Decrypted {
 }
 
 impl Decrypted {
-    /// Fails if the token is older than this, or more than a minute from the future, as in Python's `cryptography`.
+    /// Fails if the token is older than this, or more than a minute from the future, as in Python's
+    /// `cryptography`.
     pub(super) fn check_age(&self, now: u64, max_age: Duration) -> Result<(), Unreadable> {
         if self.made.saturating_add(max_age.as_secs()) < now {
             return Err(Unreadable::OLD);

@@ -1,16 +1,12 @@
-//! [`Fields`]: what is looked at in an event on its way from one form into another: its `"type"`, and the keys that are not the
-//! event's own.
+//! [`Fields`]: what is looked at in an event on its way from one form into another: its `"type"`,
+//! and the keys that are not the event's own.
 
 use std::collections::BTreeSet;
 
-use crate::name::ChannelName;
-use crate::name::Key;
+use crate::name::{ChannelName, Key};
 
 use super::names::is_name;
-use super::output::Container;
-use super::output::Number;
-use super::output::Output;
-use super::output::Unreadable;
+use super::output::{Container, Number, Output, Unreadable};
 
 /// The local channels that an entry of the core layer is for.
 pub(super) const CHANNELS: &str = "__asgi_channel__";
@@ -19,7 +15,8 @@ pub(super) const EXCEPT: &str = "__strait_except__";
 /// [`latest`](crate::layer::Publish::latest)'s key. Of strait's own.
 pub(super) const LATEST: &str = "__strait_latest__";
 
-/// Passes an event on, but for the reserved keys, and sees to it that it is one: a dictionary with one `"type"`, a text.
+/// Passes an event on, but for the reserved keys, and sees to it that it is one: a dictionary with
+/// one `"type"`, a text.
 #[derive(Debug, Default)]
 pub(super) struct Fields<O> {
     out: O,
@@ -43,7 +40,8 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
-    /// A group has whatever members it was given, and an entry for it names them all: those that are no channels are passed over.
+    /// A group has whatever members it was given, and an entry for it names them all: those that
+    /// are no channels are passed over.
     fn add_channel(&mut self, name: &str) -> Result<(), Unreadable> {
         if !is_name(name) {
             self.has_odd_channels = true;

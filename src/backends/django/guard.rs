@@ -1,16 +1,17 @@
 //! [`Guard`]: which events may be published where Django's consumers are members, too.
 
 use crate::error::Error;
-use crate::layer::Address;
-use crate::layer::Glob;
+use crate::layer::{Address, Glob};
 
 /// Keeps events from being published that would end each of Django's consumers that gets them.
 ///
-/// In Channels the type of an event, its `.` replaced by `_`, is the name of the consumer's method that is called with it. Where
-/// there is no such method, or it is one of the framework's, the consumer fails, and its connection is closed.
+/// In Channels the type of an event, its `.` replaced by `_`, is the name of the consumer's method
+/// that is called with it. Where there is no such method, or it is one of the framework's, the
+/// consumer fails, and its connection is closed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard {
-    /// The first whose pattern matches the group decides; where none does, all but what is reserved may pass.
+    /// The first whose pattern matches the group decides; where none does, all but what is reserved
+    /// may pass.
     allowed: Vec<(Glob, Vec<String>)>,
 }
 
@@ -102,11 +103,9 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
     use crate::layer::Address;
-    use crate::name::ChannelName;
-    use crate::name::GroupName;
+    use crate::name::{ChannelName, GroupName};
 
-    use super::FRAMEWORK;
-    use super::Guard;
+    use super::{FRAMEWORK, Guard};
 
     #[test]
     fn what_would_end_a_django_consumer_is_refused() {

@@ -1,8 +1,6 @@
 //! [`Health`]: one outage for the layer, of however many connections it has.
 
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::layer::Sink;
@@ -24,7 +22,8 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Up,
-    /// There is a connection, but the server refuses to serve: it is loading, has no memory left, cannot save, or is a replica.
+    /// There is a connection, but the server refuses to serve: it is loading, has no memory left,
+    /// cannot save, or is a replica.
     Refuses,
     /// There is no connection, or it is not prepared.
     Away,
@@ -46,7 +45,8 @@ impl Health {
         self.lose(&mut self.lock(), part, Part::Away, reason);
     }
 
-    /// The part is prepared, if its connection is still there: what is asked last, so that its loss is heard of after this.
+    /// The part is prepared, if its connection is still there: what is asked last, so that its loss
+    /// is heard of after this.
     pub(super) fn up(&self, part: usize, is_there: impl Fn() -> bool) {
         let mut state = self.lock();
         state.parts[part] = if is_there() { Part::Up } else { Part::Away };
@@ -55,7 +55,8 @@ impl Health {
         }
     }
 
-    /// The server of a part that is up refuses to serve. It is an outage until the server [serves](Self::serves) again.
+    /// The server of a part that is up refuses to serve. It is an outage until the server
+    /// [serves](Self::serves) again.
     pub(super) fn refuses(&self, part: usize, reason: &str) {
         let mut state = self.lock();
         if state.parts[part] == Part::Up {
@@ -76,7 +77,8 @@ impl Health {
         true
     }
 
-    /// Fails while the server of a part refuses to serve: before a publish that would succeed in part only.
+    /// Fails while the server of a part refuses to serve: before a publish that would succeed in
+    /// part only.
     pub(super) fn check_serves(&self, part: usize) -> Result<(), Error> {
         match self.lock().parts[part] {
             Part::Refuses => Err(Error::unavailable(
@@ -93,7 +95,8 @@ impl Health {
         self.sink.down(reason);
     }
 
-    /// What this node is subscribed to was deleted behind its back: subscribes again, as after an outage.
+    /// What this node is subscribed to was deleted behind its back: subscribes again, as after an
+    /// outage.
     pub(super) fn forgotten(&self, reason: &str) {
         let mut state = self.lock();
         state.losses += 1;
@@ -105,8 +108,8 @@ impl Health {
 
     /// To be asked before subscribing, and [compared](Self::check) after it.
     ///
-    /// While a part is away nobody may subscribe at another: if that is lost, too, within the same outage, nobody would know that the
-    /// subscription is gone.
+    /// While a part is away nobody may subscribe at another: if that is lost, too, within the same
+    /// outage, nobody would know that the subscription is gone.
     pub(super) fn losses(&self) -> Result<u64, Error> {
         let state = self.lock();
         match state.is_up() {

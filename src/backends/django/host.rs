@@ -1,23 +1,14 @@
 //! [`Host`]: one of a layer's Redis servers; and [`Links`], the layer as it hears of them.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::Weak;
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use redis::FromRedisValue;
-use redis::RedisError;
-use redis::Value;
-use tokio::time::Instant;
-use tokio::time::sleep;
+use redis::{FromRedisValue, RedisError, Value};
+use tokio::time::{Instant, sleep};
 
 use crate::backends::backoff::pause;
-use crate::backends::redis::Commands;
-use crate::backends::redis::Find;
-use crate::backends::redis::Link;
-use crate::backends::redis::LinkOptions;
-use crate::backends::redis::Listener;
+use crate::backends::redis::{Commands, Find, Link, LinkOptions, Listener};
 use crate::error::Error;
 
 use super::health::Health;
@@ -30,7 +21,8 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Connects, once; the link looks after the connection from then on, and tells the layer, whose part it is.
+    /// Connects, once; the link looks after the connection from then on, and tells the layer, whose
+    /// part it is.
     pub(super) async fn connect<L: Links>(
         &self,
         find: &Find,
@@ -124,8 +116,8 @@ impl From<Failure> for Error {
     }
 }
 
-/// Whether an answer is about the state of the server, and not about the command. Redis 6 has no code for an error within a script, but
-/// quotes it.
+/// Whether an answer is about the state of the server, and not about the command. Redis 6 has no
+/// code for an error within a script, but quotes it.
 fn is_refusal(error: &RedisError) -> bool {
     let text = error.detail().unwrap_or_default();
     REFUSALS.iter().any(|code| {

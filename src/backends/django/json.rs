@@ -5,12 +5,7 @@ use std::borrow::Cow;
 use data_encoding::BASE64;
 use serde::de::IgnoredAny;
 
-use super::output::Container;
-use super::output::MAX_DEPTH;
-use super::output::MAX_EVENT;
-use super::output::Number;
-use super::output::Output;
-use super::output::Unreadable;
+use super::output::{Container, MAX_DEPTH, MAX_EVENT, Number, Output, Unreadable};
 
 /// Reads one value.
 ///
@@ -26,8 +21,9 @@ pub(super) fn read(text: &[u8], out: &mut impl Output) -> Result<(), Unreadable>
     }
 }
 
-/// Only the structure is read here: strings with escapes, and whether a float is one, are left to `serde_json`. The whole is not, since that would lose
-/// the order of the keys, integers beyond 64 bits, and Python's dialect.
+/// Only the structure is read here: strings with escapes, and whether a float is one, are left to
+/// `serde_json`. The whole is not, since that would lose the order of the keys, integers beyond 64
+/// bits, and Python's dialect.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -122,7 +118,8 @@ impl<'a> Reader<'a> {
         if is_plain {
             return Ok(Cow::Borrowed(&rest[1..end]));
         }
-        // What is left to be wrong: a control character, an unknown escape, half of a surrogate pair.
+        // What is left to be wrong: a control character, an unknown escape, half of a surrogate
+        // pair.
         let text: Result<String, _> = serde_json::from_str(&rest[..=end]);
         text.map(Cow::Owned).map_err(|_| Unreadable::SURROGATE)
     }

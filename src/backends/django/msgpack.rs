@@ -1,11 +1,6 @@
 //! msgpack: read as Python's `packb` writes it, and written byte for byte as it does.
 
-use super::output::Container;
-use super::output::MAX_DEPTH;
-use super::output::MAX_EVENT;
-use super::output::Number;
-use super::output::Output;
-use super::output::Unreadable;
+use super::output::{Container, MAX_DEPTH, MAX_EVENT, Number, Output, Unreadable};
 
 /// Reads one value.
 pub(super) fn read(bytes: &[u8], out: &mut impl Output) -> Result<(), Unreadable> {

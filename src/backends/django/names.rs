@@ -1,8 +1,7 @@
 //! [`Names`]: keys and topics in Redis, and which of several hosts they lie on.
 
 use crate::layer::Address;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::name::{ChannelName, GroupName};
 
 /// Names as channels_redis forms them: with its setting `prefix`, and over so many hosts.
 #[derive(Clone, Debug)]
@@ -30,8 +29,9 @@ impl Names {
 
     /// Where a process awaits what is sent to its channels.
     ///
-    /// channels_redis itself sends there what is for a group. What is for one channel it sends to the host of the whole name, and
-    /// so loses it for each second channel where there are two hosts.
+    /// channels_redis itself sends there what is for a group. What is for one channel it sends to
+    /// the host of the whole name, and so loses it for each second channel where there are two
+    /// hosts.
     pub(super) fn queue_host(&self, channel: &str) -> usize {
         self.host(non_local(channel))
     }
@@ -93,7 +93,8 @@ impl Names {
     /// The host of a name: the last twelve bits of its CRC-32, as a part of 4096.
     pub(super) fn host(&self, name: &str) -> usize {
         let low = crc32fast::hash(name.as_bytes()) & 0xfff;
-        // In floats, as channels_redis does it: a border must not fall to one side there and to the other here.
+        // In floats, as channels_redis does it: a border must not fall to one side there and to the
+        // other here.
         (f64::from(low) / (4096.0 / self.hosts as f64)) as usize
     }
 }
@@ -106,7 +107,8 @@ pub(super) fn non_local(channel: &str) -> &str {
     }
 }
 
-/// Whether this can be a channel of channels_redis: it has fewer than 100 characters, of any kind behind the `!`.
+/// Whether this can be a channel of channels_redis: it has fewer than 100 characters, of any kind
+/// behind the `!`.
 pub(super) fn is_name(channel: &str) -> bool {
     !channel.is_empty() && channel.chars().take(100).count() < 100
 }

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::backends::redis::Find;
-use crate::backends::redis::RedisUrl;
+use crate::backends::redis::{Find, RedisUrl};
 use crate::error::Error;
 
 use super::codec::SerializerFormat;
@@ -13,7 +12,8 @@ use super::guard::Guard;
 /// What `CONFIG` says in Django's settings, and what strait adds.
 #[derive(Clone)]
 pub(super) struct Options {
-    /// In the order of the settings, since they tell what lies where. An error of their URLs is told when the layer starts.
+    /// In the order of the settings, since they tell what lies where. An error of their URLs is
+    /// told when the layer starts.
     pub(super) hosts: Result<Vec<Find>, String>,
     pub(super) prefix: String,
     pub(super) format: SerializerFormat,
@@ -58,7 +58,8 @@ impl Options {
         );
     }
 
-    /// From `SCHEME://[user:password@]host[:port][/db]?…`; `more` takes what only one of the layers has, and `known` names all.
+    /// From `SCHEME://[user:password@]host[:port][/db]?…`; `more` takes what only one of the layers
+    /// has, and `known` names all.
     pub(super) fn from_url(
         url: &str,
         known: &str,
@@ -163,7 +164,8 @@ const OF_HOSTS: &str = "ca, sentinel_user, sentinel_password";
 macro_rules! shared_options {
     ($layer:ident) => {
         impl $layer {
-            /// The setting `prefix`: what all names in Redis begin with. Default: `"asgi"`, that of channels_redis.
+            /// The setting `prefix`: what all names in Redis begin with. Default: `"asgi"`, that of
+            /// channels_redis.
             #[must_use]
             pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
                 self.options.prefix = prefix.into();
@@ -177,12 +179,15 @@ macro_rules! shared_options {
                 self
             }
 
-            /// Sets `symmetric_encryption_keys`, in the same order: the first encrypts, each decrypts. A message that cannot be
-            /// decrypted is counted and skipped. Messages that only strait's nodes read are encrypted, too, and bound to their
-            /// topic and to the time: one that is more than 70 s old or 60 s from the future is skipped, and its group gets
-            /// `gap`, so the clocks of the nodes must agree. The format of channels_redis has no such binding: an event that Django
-            /// reads, too, can be published again by anybody who may write to Redis. Names of groups are never encrypted. An empty
-            /// key is an error when the layer starts. Default: none, no encryption.
+            /// Sets `symmetric_encryption_keys`, in the same order: the first encrypts, each
+            /// decrypts. A message that cannot be decrypted is counted and skipped. Messages that
+            /// only strait's nodes read are encrypted, too, and bound to their topic and to the
+            /// time: one that is more than 70 s old or 60 s from the future is skipped, and its
+            /// group gets `gap`, so the clocks of the nodes must agree. The format of
+            /// channels_redis has no such binding: an event that Django reads, too, can be
+            /// published again by anybody who may write to Redis. Names of groups are never
+            /// encrypted. An empty key is an error when the layer starts. Default: none, no
+            /// encryption.
             #[must_use]
             pub fn symmetric_encryption_keys<K: Into<String>>(
                 mut self,
@@ -192,9 +197,10 @@ macro_rules! shared_options {
                 self
             }
 
-            /// Lets only events of these types be published to the groups whose name matches the pattern (`*` for any text, `?`
-            /// for one character): those that Django's consumers in these groups have handlers for. Any other would end each of
-            /// them. The first pattern that matches decides. Default: every type but those that no consumer may be sent
+            /// Lets only events of these types be published to the groups whose name matches the
+            /// pattern (`*` for any text, `?` for one character): those that Django's consumers in
+            /// these groups have handlers for. Any other would end each of them. The first pattern
+            /// that matches decides. Default: every type but those that no consumer may be sent
             /// ([`Error::is_refused`]).
             #[must_use]
             pub fn allow<T: Into<String>>(
@@ -215,9 +221,8 @@ pub(super) use shared_options;
 mod tests {
     use proptest::proptest;
 
-    use crate::backends::ChannelsRedisCore;
-    use crate::backends::ChannelsRedisPubSub;
     use crate::backends::url::secrets;
+    use crate::backends::{ChannelsRedisCore, ChannelsRedisPubSub};
 
     use super::Options;
 

@@ -1,6 +1,8 @@
-//! [`Output`]: where the readers of JSON and of msgpack put a value, piece by piece, and the bounds that hold for all.
+//! [`Output`]: where the readers of JSON and of msgpack put a value, piece by piece, and the bounds
+//! that hold for all.
 
-/// What a reader writes to. Neither end builds a tree, so that what a hostile message costs is its own length.
+/// What a reader writes to. Neither end builds a tree, so that what a hostile message costs is its
+/// own length.
 pub(super) trait Output {
     fn null(&mut self) -> Result<(), Unreadable>;
     fn boolean(&mut self, value: bool) -> Result<(), Unreadable>;
@@ -29,7 +31,8 @@ pub(super) enum Container {
     Map,
 }
 
-/// Why a message cannot be read, or has no form in the other serialisation. It is counted and logged as it stands.
+/// Why a message cannot be read, or has no form in the other serialisation. It is counted and
+/// logged as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unreadable(pub(super) &'static str);
 

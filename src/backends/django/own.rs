@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::layer::Address;
-use crate::layer::Sink;
+use crate::layer::{Address, Sink};
 
 use super::codec::Codec;
 
-/// Delivers what was published to the topic that leads to this address. Anybody may publish there, so it may be anything.
+/// Delivers what was published to the topic that leads to this address. Anybody may publish there,
+/// so it may be anything.
 pub(super) fn deliver(sink: &Sink, codec: &Codec, topic: &str, to: Address, payload: &Bytes) {
     match codec.unwrap(topic, to.clone(), payload) {
         // If there is no room, the sink itself tells the group.

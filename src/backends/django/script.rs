@@ -2,11 +2,8 @@
 
 use std::fmt::Write;
 
-use redis::Cmd;
-use redis::FromRedisValue;
-use redis::RedisResult;
-use sha1::Digest;
-use sha1::Sha1;
+use redis::{Cmd, FromRedisValue, RedisResult};
+use sha1::{Digest, Sha1};
 
 use crate::backends::redis::Commands;
 

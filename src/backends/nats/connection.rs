@@ -6,23 +6,15 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWrite;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::backends::url::Host;
 use crate::error::Error;
 
-use super::protocol::Info;
-use super::protocol::Malformed;
-use super::protocol::Operation;
-use super::protocol::Output;
-use super::protocol::read;
-use super::settings::Settings;
-use super::settings::address;
+use super::protocol::{Info, Malformed, Operation, Output, read};
+use super::settings::{Settings, address};
 
 pub(super) struct Connection {
     pub(super) stream: Box<dyn Stream>,
@@ -39,11 +31,13 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
 impl Connection {
-    /// Connects to the first of the servers that answers and lets this user in. Each is tried once, beginning with any.
+    /// Connects to the first of the servers that answers and lets this user in. Each is tried once,
+    /// beginning with any.
     ///
     /// # Errors
     ///
-    /// [`Error::misconfigured`] if one of them answered and another try would not help, else [`Error::unavailable`].
+    /// [`Error::misconfigured`] if one of them answered and another try would not help, else
+    /// [`Error::unavailable`].
     pub(super) async fn open(settings: &Settings) -> Result<Self, Error> {
         let servers = &settings.servers;
         let first = RandomState::new().hash_one(0) % servers.len() as u64;

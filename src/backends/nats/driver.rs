@@ -1,45 +1,29 @@
-//! [`Driver`]: what moves the bytes of a [`Link`](super::link::Link), and finds out which of its requests the server refuses.
+//! [`Driver`]: what moves the bytes of a [`Link`](super::link::Link), and finds out which of its
+//! requests the server refuses.
 //!
-//! A NATS server says nothing about what it takes. A refusal is an `-ERR` line, without a word on which operation it was; it
-//! comes before the `PONG` of the next `PING`. So a `PING` follows each subscription, and each batch of publishes, whose
-//! refusals name their subjects.
+//! A NATS server says nothing about what it takes. A refusal is an `-ERR` line, without a word on
+//! which operation it was; it comes before the `PONG` of the next `PING`. So a `PING` follows each
+//! subscription, and each batch of publishes, whose refusals name their subjects.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
-use std::io;
-use std::mem;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use std::{io, mem};
 
-use bytes::Bytes;
-use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::ReadHalf;
-use tokio::io::WriteHalf;
-use tokio::io::split;
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
-use tokio::time::Instant;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use crate::error::Error;
-use crate::layer::Address;
-use crate::layer::Envelope;
-use crate::layer::Sink;
+use crate::layer::{Address, Envelope, Sink};
 use crate::name::GroupName;
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::sampler::{LogSampler, sampled};
 
-use super::connection::Connection;
-use super::connection::Stream;
-use super::link::Done;
-use super::link::Request;
-use super::protocol::Operation;
-use super::protocol::Output;
-use super::protocol::Violation;
-use super::protocol::read;
+use super::connection::{Connection, Stream};
+use super::link::{Done, Request};
+use super::protocol::{Operation, Output, Violation, read};
 use super::subjects::Subjects;
 
 /// Dropped, it ends the connection.
@@ -66,7 +50,8 @@ pub(super) struct Driver {
     subscriptions: Subscriptions,
     /// The server's errors since the last `PONG`.
     errors: Vec<String>,
-    /// The last error of the server that no request is to blame for. As a rule it then closes the connection.
+    /// The last error of the server that no request is to blame for. As a rule it then closes the
+    /// connection.
     complaint: Option<String>,
     /// The first subscription that was refused since the last answer to a [`Request::Subscribe`].
     refused: Option<(GroupName, String)>,
@@ -162,7 +147,8 @@ impl Driver {
                 Ok(count) => {
                     self.receive()?;
                     if count >= READ_BYTES {
-                        // More is waiting. Other tasks deliver the messages that were read, and must not wait for the end of it.
+                        // More is waiting. Other tasks deliver the messages that were read, and
+                        // must not wait for the end of it.
                         yield_now().await;
                     }
                     Ok(())
@@ -244,7 +230,8 @@ impl Driver {
             _ => false,
         };
         if revoked {
-            // After a change of the server's configuration. The layer subscribes again on a new connection.
+            // After a change of the server's configuration. The layer subscribes again on a new
+            // connection.
             let server = &self.server;
             return Err(Error::unavailable(format!(
                 "NATS at {server} has ended a subscription: {text}"
@@ -311,7 +298,8 @@ impl Driver {
                 None => Ok(()),
             };
             if outcome.is_ok() && groups.iter().any(|group| !self.subscriptions.has(group)) {
-                // They were asked for by another request, whose caller did not wait for the answer, and refused.
+                // They were asked for by another request, whose caller did not wait for the answer,
+                // and refused.
                 self.subscribe(groups, done);
                 return;
             }
@@ -335,7 +323,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes a request, and others that wait: what many publish at once goes out in one write, and is confirmed by one answer.
+    /// Takes a request, and others that wait: what many publish at once goes out in one write, and
+    /// is confirmed by one answer.
     fn take(&mut self, request: Request) {
         let mut next = Some(request);
         while let Some(request) = next.take() {

@@ -1,16 +1,12 @@
 //! [`Link`]: one connection to NATS as its users see it. The [`Driver`] moves the bytes.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
-use crate::layer::Address;
-use crate::layer::Envelope;
-use crate::layer::Sink;
+use crate::layer::{Address, Envelope, Sink};
 use crate::name::GroupName;
 
 use super::connection::Connection;
@@ -49,8 +45,8 @@ pub(super) enum Request {
 pub(super) type Done = oneshot::Sender<Result<(), Error>>;
 
 impl Link {
-    /// Connects to one of the servers, in one try, and makes sure that this node can publish and subscribe there. Nothing happens
-    /// on the link unless its driver runs.
+    /// Connects to one of the servers, in one try, and makes sure that this node can publish and
+    /// subscribe there. Nothing happens on the link unless its driver runs.
     pub(super) async fn connect(
         settings: &Settings,
         sink: &Sink,
@@ -92,14 +88,16 @@ impl Link {
         self.ask(publish, "; it may have been delivered").await
     }
 
-    /// Returns when the server has taken all subscriptions. Those that are there stay as they are, also if it refuses another.
+    /// Returns when the server has taken all subscriptions. Those that are there stay as they are,
+    /// also if it refuses another.
     pub(super) async fn subscribe(&self, groups: &[GroupName]) -> Result<(), Error> {
         let groups = groups.to_vec();
         self.ask(|done| Request::Subscribe { groups, done }, "")
             .await
     }
 
-    /// Returns when nothing of these groups arrives any more, so that a subscription that follows at once brings nothing twice.
+    /// Returns when nothing of these groups arrives any more, so that a subscription that follows
+    /// at once brings nothing twice.
     pub(super) async fn unsubscribe(&self, groups: &[GroupName]) -> Result<(), Error> {
         let groups = groups.to_vec();
         self.ask(|done| Request::Unsubscribe { groups, done }, "")

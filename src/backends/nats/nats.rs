@@ -1,24 +1,15 @@
 //! [`Nats`]: the backend, which replaces a lost connection.
 
-use std::fmt;
-use std::mem;
-use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::PoisonError;
-use std::sync::RwLock;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::{fmt, mem};
 
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::backends::backoff::pause;
 use crate::error::Error;
-use crate::layer::Backend;
-use crate::layer::Envelope;
-use crate::layer::Guarantees;
-use crate::layer::Published;
-use crate::layer::Sink;
+use crate::layer::{Backend, Envelope, Guarantees, Published, Sink};
 use crate::name::GroupName;
 
 use super::driver::Driver;
@@ -38,45 +29,57 @@ use super::settings::Settings;
 ///
 /// # URL
 ///
-/// `nats://[user:password@|token@]host[:port][,host[:port]…][?prefix=…&tls=true&ca=FILE]`. Several hosts are one cluster. The port
-/// is 4222 by default, the prefix, which begins all subjects, `strait`. With `tls=true` a server without TLS is refused; one
-/// that asks for TLS gets it in any case. `ca` is a PEM file with the authorities to trust, instead of the system's. What has a
-/// meaning in a URL is percent-encoded. Logins by NKey, JWT or a client's certificate are not supported.
+/// `nats://[user:password@|token@]host[:port][,host[:port]…][?prefix=…&tls=true&ca=FILE]`. Several
+/// hosts are one cluster. The port is 4222 by default, the prefix, which begins all subjects,
+/// `strait`. With `tls=true` a server without TLS is refused; one that asks for TLS gets it in any
+/// case. `ca` is a PEM file with the authorities to trust, instead of the system's. What has a
+/// meaning in a URL is percent-encoded. Logins by NKey, JWT or a client's certificate are not
+/// supported.
 ///
-/// A user with permissions needs those to publish and to subscribe below the prefix: `strait.>`. The server's `max_subscriptions`, and
-/// the limit of the account, must allow one subscription for each group with members on this node, and one more.
+/// A user with permissions needs those to publish and to subscribe below the prefix: `strait.>`.
+/// The server's `max_subscriptions`, and the limit of the account, must allow one subscription for
+/// each group with members on this node, and one more.
 ///
 /// # What a server refuses
 ///
-/// - If it does not let the node publish and subscribe to the node's own subjects, or does not deliver what the node publishes to itself,
-///   [`ChannelLayer::new`](crate::ChannelLayer::new) fails.
-/// - A join or a publish that the server denies, or a join beyond its limits, fails with [`Error::is_misconfigured`]. The text names the
-///   subject, and what to change. The group is not subscribed to, and the next join asks for it again. The log has one warning a minute
-///   for each kind of refusal.
-/// - After an outage a group that is denied now stays without messages until the server lets it: it is asked for again every minute, and
-///   by each join. Then its members' [`gap`](crate::Consumer::gap) hooks run. All other groups are subscribed to meanwhile.
-/// - A reload of the server's configuration that takes a subscription or the login away is an outage.
-/// - A server that has no room for another client, that is about to shut down (lame duck mode) or does not answer is an outage, too. In
-///   lame duck mode it is used until it closes the connection.
+/// - If it does not let the node publish and subscribe to the node's own subjects, or does not
+///   deliver what the node publishes to itself, [`ChannelLayer::new`](crate::ChannelLayer::new)
+///   fails.
+/// - A join or a publish that the server denies, or a join beyond its limits, fails with
+///   [`Error::is_misconfigured`]. The text names the subject, and what to change. The group is not
+///   subscribed to, and the next join asks for it again. The log has one warning a minute for each
+///   kind of refusal.
+/// - After an outage a group that is denied now stays without messages until the server lets it: it
+///   is asked for again every minute, and by each join. Then its members'
+///   [`gap`](crate::Consumer::gap) hooks run. All other groups are subscribed to meanwhile.
+/// - A reload of the server's configuration that takes a subscription or the login away is an
+///   outage.
+/// - A server that has no room for another client, that is about to shut down (lame duck mode) or
+///   does not answer is an outage, too. In lame duck mode it is used until it closes the
+///   connection.
 ///
-/// A server that is cut off from the rest of its cluster, or a leaf node without its upstream, does not tell its clients. Nodes on either
-/// side reach those on the same side, and their publishes succeed.
+/// A server that is cut off from the rest of its cluster, or a leaf node without its upstream, does
+/// not tell its clients. Nodes on either side reach those on the same side, and their publishes
+/// succeed.
 ///
 /// # What it promises
 ///
-/// At most once. What one node publishes to a group, one after the other, arrives in that order; several nodes' may arrive in
-/// different orders at different nodes. How many receivers there are, NATS does not tell: [`Published::receivers`] is 0. A
-/// publish and a join return when the server has confirmed that it has them. In a cluster, the other servers hear of a
-/// subscription a moment later, so what is published there just after a join may be missed.
+/// At most once. What one node publishes to a group, one after the other, arrives in that order;
+/// several nodes' may arrive in different orders at different nodes. How many receivers there are,
+/// NATS does not tell: [`Published::receivers`] is 0. A publish and a join return when the server
+/// has confirmed that it has them. In a cluster, the other servers hear of a subscription a moment
+/// later, so what is published there just after a join may be missed.
 ///
-/// A node has one connection, one subscription for each group with members here, and one of its own. The connection holds at most about
-/// 256 KiB of publishes that are not written yet, or the largest of them.
-/// The largest message is the server's `max_payload`, by default 1 MiB, and 16 MiB at most: more is an error ([`Error::is_too_large`]).
+/// A node has one connection, one subscription for each group with members here, and one of its
+/// own. The connection holds at most about 256 KiB of publishes that are not written yet, or the
+/// largest of them. The largest message is the server's `max_payload`, by default 1 MiB, and 16 MiB
+/// at most: more is an error ([`Error::is_too_large`]).
 ///
 /// # Outages
 ///
-/// Publishing and joining fail at once while the connection is lost. The node tries again every 0.1 to 1 s, and after 30 s every 0.1 to
-/// 5 s, without end. A connection that has become silent is found within 25 s, or within 5 s if something is published.
+/// Publishing and joining fail at once while the connection is lost. The node tries again every 0.1
+/// to 1 s, and after 30 s every 0.1 to 5 s, without end. A connection that has become silent is
+/// found within 25 s, or within 5 s if something is published.
 #[must_use = "a backend does nothing until it is given to ChannelLayer::new"]
 pub struct Nats {
     url: String,
@@ -93,7 +96,8 @@ struct Running {
 type Current = Arc<RwLock<Result<Arc<Link>, String>>>;
 
 impl Nats {
-    /// A backend that will connect to this [URL](Self#url). A mistake in it is an error of [`ChannelLayer::new`](crate::ChannelLayer::new).
+    /// A backend that will connect to this [URL](Self#url). A mistake in it is an error of
+    /// [`ChannelLayer::new`](crate::ChannelLayer::new).
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -102,8 +106,8 @@ impl Nats {
         }
     }
 
-    /// What all subjects begin with, whatever the URL says: nodes with the same prefix share their groups. ASCII letters, digits,
-    /// `-` and `_`, in parts that a `.` divides. Default: `strait`.
+    /// What all subjects begin with, whatever the URL says: nodes with the same prefix share their
+    /// groups. ASCII letters, digits, `-` and `_`, in parts that a `.` divides. Default: `strait`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self

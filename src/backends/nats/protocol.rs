@@ -1,9 +1,7 @@
-//! The client's side of the NATS protocol: [`read`] takes apart what a server sends, and [`Output`] collects what it is sent.
+//! The client's side of the NATS protocol: [`read`] takes apart what a server sends, and [`Output`]
+//! collects what it is sent.
 
-use bytes::Buf;
-use bytes::BufMut;
-use bytes::Bytes;
-use bytes::BytesMut;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
 /// One operation of the server's.
@@ -157,7 +155,8 @@ impl Output {
     }
 }
 
-/// An error of the server's that names the subject which this user may not use. The connection stays.
+/// An error of the server's that names the subject which this user may not use. The connection
+/// stays.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Violation<'a> {
     Publish(&'a str),
@@ -190,13 +189,7 @@ mod tests {
 
     use bytes::BytesMut;
 
-    use super::Info;
-    use super::LINE_MAX_BYTES;
-    use super::Malformed;
-    use super::Operation;
-    use super::Output;
-    use super::Violation;
-    use super::read;
+    use super::{Info, LINE_MAX_BYTES, Malformed, Operation, Output, Violation, read};
 
     fn message(sid: u64, subject: &'static str, payload: &'static [u8]) -> Operation {
         Operation::Message {

@@ -3,12 +3,7 @@
 use std::fmt;
 
 use crate::backends::tls::Tls;
-use crate::backends::url::Authorities;
-use crate::backends::url::Host;
-use crate::backends::url::Login;
-use crate::backends::url::Query;
-use crate::backends::url::Scheme;
-use crate::backends::url::Url;
+use crate::backends::url::{Authorities, Host, Login, Query, Scheme, Url};
 use crate::error::Error;
 
 pub(super) struct Settings {

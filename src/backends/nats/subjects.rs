@@ -1,13 +1,14 @@
 //! [`Subjects`]: what groups and nodes are called on NATS.
 
 use crate::layer::Address;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::name::{ChannelName, GroupName};
 
-/// `<prefix>.g.<group>` is a group; `<prefix>.n.<node>.<number>` a channel; `<prefix>.n.<node>.echo` what a node sends to itself.
+/// `<prefix>.g.<group>` is a group; `<prefix>.n.<node>.<number>` a channel;
+/// `<prefix>.n.<node>.echo` what a node sends to itself.
 ///
-/// A group's name is one token, so that it can be told from all others and `<prefix>.g.*` is all of them: its dots, which would
-/// part tokens, are slashes there. Names have no slash of their own, and NATS takes them in a token.
+/// A group's name is one token, so that it can be told from all others and `<prefix>.g.*` is all of
+/// them: its dots, which would part tokens, are slashes there. Names have no slash of their own,
+/// and NATS takes them in a token.
 #[derive(Clone, Debug)]
 pub(super) struct Subjects {
     prefix: String,
@@ -41,7 +42,8 @@ impl Subjects {
         format!("{}.n.{}.*", self.prefix, self.node)
     }
 
-    /// The subject of messages from this node to itself. It is among [its channels](Self::channels), and no name of one.
+    /// The subject of messages from this node to itself. It is among [its
+    /// channels](Self::channels), and no name of one.
     pub(super) fn echo(&self) -> String {
         format!("{}.n.{}.echo", self.prefix, self.node)
     }
@@ -76,8 +78,7 @@ mod tests {
     use proptest::proptest;
 
     use crate::layer::Address;
-    use crate::name::ChannelName;
-    use crate::name::GroupName;
+    use crate::name::{ChannelName, GroupName};
 
     use super::Subjects;
 

@@ -2,24 +2,17 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-use std::sync::PoisonError;
-use std::sync::RwLock;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use redis::RedisError;
-use redis::RedisResult;
+use redis::{RedisError, RedisResult};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::backends::backoff::pause;
 use crate::backends::tls::Tls;
 use crate::error::Error;
-use crate::layer::Envelope;
-use crate::layer::Published;
-use crate::layer::Sink;
+use crate::layer::{Envelope, Published, Sink};
 use crate::name::GroupName;
 
 use super::commands::failed;
@@ -27,17 +20,11 @@ use super::find::tls;
 use super::link::LinkOptions;
 use super::redis::OPTIONS;
 use super::seats::Seats;
-use super::server::Place;
-use super::server::Server;
-use super::shard::Arrivals;
-use super::shard::Shard;
-use super::slots::Slots;
-use super::slots::parse;
-use super::slots::slot;
+use super::server::{Place, Server};
+use super::shard::{Arrivals, Shard};
+use super::slots::{Slots, parse, slot};
 use super::topics::Topics;
-use super::url::Host;
-use super::url::Login;
-use super::url::RedisUrl;
+use super::url::{Host, Login, RedisUrl};
 
 /// By sharded pub/sub. Every topic is at one server, so its order is every node's.
 #[derive(Debug)]
@@ -162,7 +149,8 @@ impl Shared {
 
     /// Whether every server is there, and every topic where it belongs.
     async fn put_right(&self, began: Instant) -> bool {
-        // A look at the servers for each try, by another one each time: one may be cut off from the rest.
+        // A look at the servers for each try, by another one each time: one may be cut off from the
+        // rest.
         let turn = usize::try_from(began.elapsed().as_millis()).unwrap_or_default();
         if let Err(error) = self.refresh(turn).await {
             tracing::debug!(%error, "no server of the Redis Cluster tells who its masters are");
@@ -174,7 +162,8 @@ impl Shared {
         is_placed && map.shards.iter().all(|shard| shard.is_up())
     }
 
-    /// Subscribes to topics where they belong now, and tells their groups. Whether that was possible.
+    /// Subscribes to topics where they belong now, and tells their groups. Whether that was
+    /// possible.
     async fn place_again(&self, map: &Map, misplaced: Vec<String>) -> bool {
         let (by_shard, homeless) = map.by_shard(misplaced);
         let mut is_complete = homeless.is_empty();
@@ -501,6 +490,7 @@ fn is_elsewhere(error: &RedisError) -> bool {
 const SHARDED_PUBSUB: u32 = 7;
 /// How often a server's word that a slot is elsewhere is followed, for one call.
 const TRIES: u32 = 5;
-/// How many topics are tried for a server. For one with a single slot, 16,384 are needed on average.
+/// How many topics are tried for a server. For one with a single slot, 16,384 are needed on
+/// average.
 const MOST_PROBES: u32 = 200_000;
 const SPREADING: Duration = Duration::from_millis(20);

@@ -1,18 +1,10 @@
 //! [`Commands`]: what is sent over a link while it is up.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use redis::Cmd;
-use redis::ErrorKind;
-use redis::FromRedisValue;
-use redis::Pipeline;
-use redis::RedisError;
-use redis::RedisResult;
-use redis::Value;
 use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
@@ -30,15 +22,16 @@ pub(crate) struct Commands {
     traffic: Arc<Traffic>,
 }
 
-/// The traffic of one connection, by which the link sees whether the server still answers, sends, and serves. Nothing else is
-/// synchronised by these numbers.
+/// The traffic of one connection, by which the link sees whether the server still answers, sends,
+/// and serves. Nothing else is synchronised by these numbers.
 #[derive(Debug)]
 pub(super) struct Traffic {
     /// Commands without an answer as yet.
     waiting: AtomicUsize,
     answered: AtomicU64,
     pushed: AtomicU64,
-    /// Takes the first answer by which the server refuses to serve. The link holds the other end until it has announced the outage.
+    /// Takes the first answer by which the server refuses to serve. The link holds the other end
+    /// until it has announced the outage.
     refused: mpsc::Sender<RedisError>,
 }
 
@@ -56,12 +49,14 @@ impl Commands {
         let answer = self.connection.send_packed_command(command).await;
         waiting.answered();
         let answer = answer.and_then(Value::extract_error);
-        // Other refusals may concern a script's writes alone. A new connection would pass its test, and be given up again.
+        // Other refusals may concern a script's writes alone. A new connection would pass its test,
+        // and be given up again.
         let answer = self.traffic.announced(answer, is_read_only).await?;
         Ok(redis::from_redis_value(answer)?)
     }
 
-    /// Sends several commands at once, each of which publishes or subscribes. An answer may be a [`Value::ServerError`].
+    /// Sends several commands at once, each of which publishes or subscribes. An answer may be a
+    /// [`Value::ServerError`].
     pub(crate) async fn pipeline(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
         let waiting = self.traffic.begin();
         let count = commands.len();
@@ -163,7 +158,8 @@ pub(crate) fn failed(what: &str, error: &RedisError) -> Error {
     })
 }
 
-/// Whether the server accepts no writes since it is a replica. Up to Redis 6 the error of a script has no code of its own.
+/// Whether the server accepts no writes since it is a replica. Up to Redis 6 the error of a script
+/// has no code of its own.
 fn is_read_only(error: &RedisError) -> bool {
     error.code() == Some("READONLY")
         || error
@@ -171,13 +167,15 @@ fn is_read_only(error: &RedisError) -> bool {
             .is_some_and(|text| text.contains("-READONLY"))
 }
 
-/// Whether the server as a whole refuses to serve at present. Redis itself publishes in most of these states; compatible servers may not.
+/// Whether the server as a whole refuses to serve at present. Redis itself publishes in most of
+/// these states; compatible servers may not.
 pub(super) fn refuses(error: &RedisError) -> bool {
     is_read_only(error) || error.code().is_some_and(|code| REFUSALS.contains(&code))
 }
 
 impl Traffic {
-    /// Nothing has been carried yet. The receiver yields the error by which the server refuses to serve.
+    /// Nothing has been carried yet. The receiver yields the error by which the server refuses to
+    /// serve.
     pub(super) fn new() -> (Self, mpsc::Receiver<RedisError>) {
         let (refused, refusal) = mpsc::channel(1);
         let traffic = Self {
@@ -189,7 +187,8 @@ impl Traffic {
         (traffic, refusal)
     }
 
-    /// Returns the answer. If it means that the connection is lost, waits until the link has announced the outage.
+    /// Returns the answer. If it means that the connection is lost, waits until the link has
+    /// announced the outage.
     async fn announced<T>(
         &self,
         answer: RedisResult<T>,
@@ -252,7 +251,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The codes of errors that concern the server's state, not the command. `READONLY` is judged by itself.
+/// The codes of errors that concern the server's state, not the command. `READONLY` is judged by
+/// itself.
 const REFUSALS: &[&str] = &[
     "BUSY",
     "LOADING",

@@ -7,13 +7,8 @@ use redis::Value;
 use crate::backends::tls::Tls;
 use crate::error::Error;
 
-use super::server::Place;
-use super::server::Server;
-use super::server::as_text;
-use super::url::Host;
-use super::url::Login;
-use super::url::Mode;
-use super::url::RedisUrl;
+use super::server::{Place, Server, as_text};
+use super::url::{Host, Login, Mode, RedisUrl};
 
 /// Where to ask for the server that a link leads to.
 #[derive(Clone, Debug)]
@@ -77,7 +72,8 @@ impl Find {
     ///
     /// # Errors
     ///
-    /// [`Error::unavailable`] when no Sentinel answers; [`Error::misconfigured`] when one does, and knows no such master.
+    /// [`Error::unavailable`] when no Sentinel answers; [`Error::misconfigured`] when one does, and
+    /// knows no such master.
     pub(super) async fn find(&self, limit: Duration) -> Result<Server, Error> {
         match self {
             Self::Fixed(server) => Ok(server.clone()),

@@ -1,49 +1,32 @@
 //! [`Link`]: a connection to one server that comes back by itself.
 
-use std::fmt;
 use std::future::pending;
 use std::pin::pin;
-use std::slice;
-use std::sync::Arc;
-use std::sync::PoisonError;
-use std::sync::RwLock;
-use std::sync::RwLockReadGuard;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
+use std::{fmt, slice};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use redis::ErrorKind;
-use redis::PushInfo;
-use redis::PushKind;
-use redis::RedisError;
-use redis::RedisResult;
-use redis::Value;
-use tokio::sync::mpsc;
-use tokio::sync::watch;
+use redis::{ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::backends::backoff::pause;
 use crate::error::Error;
 
-use super::commands::Commands;
-use super::commands::Traffic;
-use super::commands::failed;
-use super::commands::refuses;
+use super::commands::{Commands, Traffic, failed, refuses};
 use super::find::Find;
 use super::publisher::Publisher;
-use super::server::Connection;
-use super::server::Server;
+use super::server::{Connection, Server};
 
-/// A connection to one server, for commands and for subscriptions alike, and the task that looks after it. It ends when this is
-/// dropped.
+/// A connection to one server, for commands and for subscriptions alike, and the task that looks
+/// after it. It ends when this is dropped.
 ///
-/// When the connection is lost, it is made again for as long as it takes. What was subscribed to is then not subscribed to any
-/// more, but for [`LinkOptions::topics`].
+/// When the connection is lost, it is made again for as long as it takes. What was subscribed to is
+/// then not subscribed to any more, but for [`LinkOptions::topics`].
 pub(crate) struct Link {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -54,13 +37,16 @@ pub(crate) trait Listener: Send + Sync + 'static {
     /// Something was published to a topic that is subscribed to.
     fn message(&self, topic: &str, payload: Bytes);
 
-    /// The connection is lost: commands fail from now on, and nothing more arrives. Once for each outage.
+    /// The connection is lost: commands fail from now on, and nothing more arrives. Once for each
+    /// outage.
     fn down(&self, reason: &str);
 
-    /// The connection is there again. Once for each outage; not for the first connection of [`Link::connect`].
+    /// The connection is there again. Once for each outage; not for the first connection of
+    /// [`Link::connect`].
     fn up(&self);
 
-    /// The server has ended the subscription to a topic of a shard: asked to, or since the topic's slot has moved.
+    /// The server has ended the subscription to a topic of a shard: asked to, or since the topic's
+    /// slot has moved.
     fn unsubscribed(&self, topic: &str) {
         let _ = topic;
     }
@@ -69,9 +55,11 @@ pub(crate) trait Listener: Send + Sync + 'static {
 /// How a link behaves.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkOptions {
-    /// The connection is tested when nothing was published to it for this long. The server's role is asked for this often.
+    /// The connection is tested when nothing was published to it for this long. The server's role
+    /// is asked for this often.
     pub(crate) probe_after: Duration,
-    /// A connection, or an answer, that takes longer will not come any more. A command that blocks at the server must take less.
+    /// A connection, or an answer, that takes longer will not come any more. A command that blocks
+    /// at the server must take less.
     pub(crate) timeout: Duration,
     /// Subscribed to on each connection before anything else happens on it.
     pub(crate) topics: Vec<String>,
@@ -94,23 +82,25 @@ impl LinkOptions {
     }
 }
 
-/// The answer that must come back within [`LinkOptions::timeout`]. It is to something that the link is used for, since a server may refuse
-/// other commands and still serve.
+/// The answer that must come back within [`LinkOptions::timeout`]. It is to something that the link
+/// is used for, since a server may refuse other commands and still serve.
 #[derive(Clone, Debug)]
 pub(crate) enum Probe {
     /// What was published to this topic, which is one of [`LinkOptions::topics`] and nobody else's.
     Publish(String),
     /// The answer to `SPUBLISH` to this topic, which may be that its slot has moved.
     ShardPublish(String),
-    /// The answer to `SSUBSCRIBE` to this topic, which is nobody else's. It may be that the slot has moved.
+    /// The answer to `SSUBSCRIBE` to this topic, which is nobody else's. It may be that the slot
+    /// has moved.
     ShardSubscribe(String),
     /// Any answer to `PING`, an error included.
     Ping,
 }
 
 impl Probe {
-    /// Whether the server is one of a Cluster. Its role need not be asked for: if it is demoted, its slots have moved, which it answers to
-    /// every publish. Nor can it be, since answers on a connection for subscriptions may be [out of step](super::shard::Shard).
+    /// Whether the server is one of a Cluster. Its role need not be asked for: if it is demoted,
+    /// its slots have moved, which it answers to every publish. Nor can it be, since answers on a
+    /// connection for subscriptions may be [out of step](super::shard::Shard).
     fn is_sharded(&self) -> bool {
         matches!(self, Self::ShardPublish(_) | Self::ShardSubscribe(_))
     }
@@ -137,8 +127,8 @@ struct Shared {
     state: RwLock<Result<Commands, String>>,
     /// Open while there is a connection.
     publisher: Publisher,
-    /// How many connections were made, and how many lost: odd while there is one. It counts a loss before the listener hears of it, and
-    /// commands fail after that.
+    /// How many connections were made, and how many lost: odd while there is one. It counts a loss
+    /// before the listener hears of it, and commands fail after that.
     epoch: AtomicU64,
     /// The last probe that came back.
     echo: watch::Sender<u64>,
@@ -189,12 +179,13 @@ impl Link {
         }
     }
 
-    /// Publishes, and returns to how many connections. What others publish at the same time goes out in the same write.
+    /// Publishes, and returns to how many connections. What others publish at the same time goes
+    /// out in the same write.
     ///
     /// # Errors
     ///
-    /// [`Error::unavailable`] while there is no connection, when it is lost before the answer is there, and for what the server says
-    /// against it.
+    /// [`Error::unavailable`] while there is no connection, when it is lost before the answer is
+    /// there, and for what the server says against it.
     pub(crate) async fn publish(&self, topic: &str, payload: &[u8]) -> Result<usize, Error> {
         let write = |bytes: &mut Vec<u8>| {
             bytes.extend_from_slice(topic.as_bytes());
@@ -205,12 +196,13 @@ impl Link {
         published.map_err(|error| failed("PUBLISH", &error))
     }
 
-    /// As [`publish`](Self::publish), by a command that does and is answered by a number; `write` appends topic and payload, and
-    /// returns the length of the topic.
+    /// As [`publish`](Self::publish), by a command that does and is answered by a number; `write`
+    /// appends topic and payload, and returns the length of the topic.
     ///
     /// # Errors
     ///
-    /// [`Error::unavailable`] while there is no connection; the inner one may say where the topic is now.
+    /// [`Error::unavailable`] while there is no connection; the inner one may say where the topic
+    /// is now.
     pub(super) async fn publish_with(
         &self,
         verb: &'static str,
@@ -224,7 +216,8 @@ impl Link {
         Ok(answer.await.unwrap_or_else(lost))
     }
 
-    /// What the server says against a command; where the user may not do so, with all that is needed.
+    /// What the server says against a command; where the user may not do so, with all that is
+    /// needed.
     pub(crate) fn failed(&self, what: &str, error: &RedisError) -> Error {
         if !lacks_rights(error) {
             return failed(what, error);
@@ -235,7 +228,8 @@ impl Link {
         ))
     }
 
-    /// The number of the connection: subscriptions that were made at a smaller one are gone. `None` while there is none.
+    /// The number of the connection: subscriptions that were made at a smaller one are gone. `None`
+    /// while there is none.
     pub(crate) fn epoch(&self) -> Option<u64> {
         let epoch = self.shared.epoch.load(Ordering::Acquire);
         (epoch % 2 == 1).then_some(epoch)
@@ -289,7 +283,8 @@ impl Shared {
         }
     }
 
-    /// Tries until there is a connection, and says that it is there. The listener logs it, since an outage may concern several links.
+    /// Tries until there is a connection, and says that it is there. The listener logs it, since an
+    /// outage may concern several links.
     async fn open_at_last(self: &Arc<Self>, first_pause: Duration) -> Opened {
         let began = Instant::now();
         sleep(first_pause).await;
@@ -310,11 +305,13 @@ impl Shared {
         }
     }
 
-    /// A connection on which everything is as it should be: the server, the topics, and what is published comes back.
+    /// A connection on which everything is as it should be: the server, the topics, and what is
+    /// published comes back.
     async fn open(self: &Arc<Self>) -> Result<Opened, Error> {
         let limit = self.options.timeout;
         let server = self.find.find(limit).await?;
-        // For this connection alone: a late answer of the last one must neither keep this one alive nor end it.
+        // For this connection alone: a late answer of the last one must neither keep this one alive
+        // nor end it.
         let (traffic, mut refusal) = Traffic::new();
         let traffic = Arc::new(traffic);
         let (shared, pushes) = (self.clone(), traffic.clone());
@@ -435,8 +432,8 @@ impl Shared {
         }
     }
 
-    /// Returns when the server is no longer the master. Neither silence nor an error shows that: it goes on answering, and delivers
-    /// publishes among the clients that are still connected to it.
+    /// Returns when the server is no longer the master. Neither silence nor an error shows that: it
+    /// goes on answering, and delivers publishes among the clients that are still connected to it.
     async fn watch_role(&self, server: &Server, mut commands: Commands) -> String {
         if self.options.probe.is_sharded() {
             return pending().await;
@@ -486,7 +483,8 @@ impl Shared {
         Ok(())
     }
 
-    /// A Sentinel may have made another server the master, while this one is cut off from all but us.
+    /// A Sentinel may have made another server the master, while this one is cut off from all but
+    /// us.
     async fn moved(&self, server: &Server) -> Option<String> {
         if !self.find.may_move() {
             return None;
@@ -559,7 +557,8 @@ fn answered(answer: RedisResult<()>) -> RedisResult<()> {
     })
 }
 
-/// Whether the ACL is against it: of the user's commands, or of one within a script, for which some versions have no code.
+/// Whether the ACL is against it: of the user's commands, or of one within a script, for which some
+/// versions have no code.
 fn lacks_rights(error: &RedisError) -> bool {
     let within = [
         "ACL failure in script",

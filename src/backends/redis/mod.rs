@@ -16,8 +16,6 @@ mod url;
 
 pub(crate) use commands::Commands;
 pub(crate) use find::Find;
-pub(crate) use link::Link;
-pub(crate) use link::LinkOptions;
-pub(crate) use link::Listener;
+pub(crate) use link::{Link, LinkOptions, Listener};
 pub use redis::Redis;
 pub(crate) use url::RedisUrl;

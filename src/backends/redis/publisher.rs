@@ -3,19 +3,12 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use redis::Cmd;
-use redis::Pipeline;
-use redis::RedisResult;
-use redis::Value;
-use tokio::sync::Notify;
-use tokio::sync::Semaphore;
-use tokio::sync::oneshot;
+use redis::{Cmd, Pipeline, RedisResult, Value};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::commands::Commands;
 
@@ -24,7 +17,8 @@ use super::commands::Commands;
 pub(super) struct Publisher {
     /// What is not on its way yet. `None` while there is no connection.
     waiting: Mutex<Option<Waiting>>,
-    /// One for each that may wait. Who finds none waits for it, so that a connection that does not take them holds no more.
+    /// One for each that may wait. Who finds none waits for it, so that a connection that does not
+    /// take them holds no more.
     room: Semaphore,
     /// There is something to send.
     arrived: Notify,
@@ -54,8 +48,8 @@ impl Publisher {
         self.room.add_permits(lost.map_or(0, |lost| lost.len()));
     }
 
-    /// Publishes by this verb. `write` appends the topic and what is published to it, and returns the length of the topic. `None`
-    /// while there is no connection.
+    /// Publishes by this verb. `write` appends the topic and what is published to it, and returns
+    /// the length of the topic. `None` while there is no connection.
     ///
     /// # Cancel safety
     ///
@@ -80,9 +74,10 @@ impl Publisher {
         Some(answer)
     }
 
-    /// Sends what waits in one pipeline, and what has come meanwhile in the next. So one that is alone goes out at once, and of many
-    /// each costs a part of a write, of an answer, and of a turn of the task. Several are under way, so that the server has one while
-    /// this process sees to another.
+    /// Sends what waits in one pipeline, and what has come meanwhile in the next. So one that is
+    /// alone goes out at once, and of many each costs a part of a write, of an answer, and of a
+    /// turn of the task. Several are under way, so that the server has one while this process sees
+    /// to another.
     pub(super) async fn pump(&self, commands: &Commands) -> Infallible {
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -113,7 +108,8 @@ impl Publisher {
     }
 }
 
-/// In the order in which they came. All but the last are full; the last may be empty, if writing to it panicked.
+/// In the order in which they came. All but the last are full; the last may be empty, if writing to
+/// it panicked.
 #[derive(Debug, Default)]
 struct Waiting {
     batches: VecDeque<Batch>,
@@ -154,11 +150,13 @@ impl Waiting {
 
 /// What goes out together.
 ///
-/// All bytes lie in one buffer, so that who publishes allocates nothing that the link's task would have to free: between two threads
-/// that costs more than the copy, since they wait for each other's allocator.
+/// All bytes lie in one buffer, so that who publishes allocates nothing that the link's task would
+/// have to free: between two threads that costs more than the copy, since they wait for each
+/// other's allocator.
 #[derive(Debug)]
 struct Batch {
-    /// A topic and a payload for each of them. A publish that panicked while it was written leaves bytes that belong to none.
+    /// A topic and a payload for each of them. A publish that panicked while it was written leaves
+    /// bytes that belong to none.
     bytes: Vec<u8>,
     publishes: Vec<Publish>,
 }
@@ -233,8 +231,8 @@ fn receivers(answer: Value) -> RedisResult<usize> {
 
 /// How many publishes wait at the most.
 const WAITING: usize = 1_024;
-/// How many go into one pipeline, and how many pipelines are under way. One of more publishes is not faster: the server then has
-/// nothing to do while this process makes the next.
+/// How many go into one pipeline, and how many pipelines are under way. One of more publishes is
+/// not faster: the server then has nothing to do while this process makes the next.
 const AT_ONCE: usize = 128;
 const UNDER_WAY: usize = 2;
 /// How many bytes are allocated for a batch before it needs them.
@@ -244,19 +242,13 @@ const MOST_AHEAD: usize = 64 * 1024;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
-    use std::panic::AssertUnwindSafe;
-    use std::panic::catch_unwind;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::pin::pin;
 
     use futures::FutureExt;
-    use redis::Cmd;
-    use redis::ErrorKind;
-    use redis::Value;
+    use redis::{Cmd, ErrorKind, Value};
 
-    use super::AT_ONCE;
-    use super::Answer;
-    use super::Publisher;
-    use super::WAITING;
+    use super::{AT_ONCE, Answer, Publisher, WAITING};
 
     fn topic_of(command: &Cmd) -> String {
         let sent = String::from_utf8(command.get_packed_command()).unwrap();

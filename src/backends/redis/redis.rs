@@ -6,12 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::Error;
-use crate::layer::Backend;
-use crate::layer::Envelope;
-use crate::layer::Guarantees;
-use crate::layer::Published;
-use crate::layer::Receivers;
-use crate::layer::Sink;
+use crate::layer::{Backend, Envelope, Guarantees, Published, Receivers, Sink};
 use crate::name::GroupName;
 
 use super::cluster::Cluster;
@@ -19,8 +14,7 @@ use super::find::Find;
 use super::link::LinkOptions;
 use super::single::Single;
 use super::topics::Topics;
-use super::url::Mode;
-use super::url::RedisUrl;
+use super::url::{Mode, RedisUrl};
 
 /// Carries envelopes between the nodes that share a Redis, by its pub/sub.
 ///
@@ -40,34 +34,43 @@ use super::url::RedisUrl;
 /// | `redis+sentinel://host[:port],host…/master` | the master that the Sentinels name |
 /// | `redis+cluster://host[:port],host…` | a Cluster, Redis 7 or later; some of its nodes |
 ///
-/// `rediss://`, `rediss+sentinel://` and `rediss+cluster://` are the same by TLS. The port is 6379, a Sentinel's 26379. User and
-/// password are an ACL user's, a password alone (`:password@`) the default user's; what is not a letter or digit in them is
-/// percent-encoded. Options stand behind a `?`: `prefix`, `probe` and `timeout` (in seconds) as the methods here, `ca=FILE` for the authorities that
-/// TLS trusts, a PEM file (default: the system's), `sentinel_user` and `sentinel_password`, which Sentinels have of their own.
+/// `rediss://`, `rediss+sentinel://` and `rediss+cluster://` are the same by TLS. The port is 6379,
+/// a Sentinel's 26379. User and password are an ACL user's, a password alone (`:password@`) the
+/// default user's; what is not a letter or digit in them is percent-encoded. Options stand behind a
+/// `?`: `prefix`, `probe` and `timeout` (in seconds) as the methods here, `ca=FILE` for the
+/// authorities that TLS trusts, a PEM file (default: the system's), `sentinel_user` and
+/// `sentinel_password`, which Sentinels have of their own.
 ///
 /// # What it costs
 ///
-/// A node has one connection, and subscribes once to each group that has members here, however many these are: what is sent to
-/// a group of 10,000 sockets goes to the node once. To what is sent Redis adds the topic and this crate 2 bytes. An ACL user needs
-/// `+@pubsub &strait:*` (with your prefix), in a Cluster also `+cluster|slots`.
+/// A node has one connection, and subscribes once to each group that has members here, however many
+/// these are: what is sent to a group of 10,000 sockets goes to the node once. To what is sent
+/// Redis adds the topic and this crate 2 bytes. An ACL user needs `+@pubsub &strait:*` (with your
+/// prefix), in a Cluster also `+cluster|slots`.
 ///
-/// Messages of all groups arrive by this connection. They are handed on as they come, and never wait for a reader: a group for which more
-/// comes than can be delivered loses what is too much, and is told ([`gap`](crate::Consumer::gap)).
+/// Messages of all groups arrive by this connection. They are handed on as they come, and never
+/// wait for a reader: a group for which more comes than can be delivered loses what is too much,
+/// and is told ([`gap`](crate::Consumer::gap)).
 ///
 /// # Outages
 ///
-/// The connection is made again for as long as it takes: every 0.1 to 1 s at first, after half a minute every 0.1 to 5 s, at random. Meanwhile
-/// publishing fails at once ([`Error::is_unavailable`]). A connection that is lost is noticed at once, one that has gone silent by the
-/// [probe](Self::probe_after). With Sentinels the master is asked for anew each time. What was published meanwhile is lost, and members are told.
+/// The connection is made again for as long as it takes: every 0.1 to 1 s at first, after half a
+/// minute every 0.1 to 5 s, at random. Meanwhile publishing fails at once
+/// ([`Error::is_unavailable`]). A connection that is lost is noticed at once, one that has gone
+/// silent by the [probe](Self::probe_after). With Sentinels the master is asked for anew each time.
+/// What was published meanwhile is lost, and members are told.
 ///
-/// A server that answers, but does not serve, is an outage, too. An answer to a publish or a subscription that refuses to serve (`READONLY`,
-/// `LOADING`, `MISCONF`, `OOM`, `MASTERDOWN`, `NOREPLICAS`, `BUSY`) ends the connection at once. A master that was demoted at its address
-/// (`FAILOVER`, `REPLICAOF`) refuses no publish: until the next [probe](Self::probe_after), publishing there succeeds and reaches
-/// only the nodes that are still connected to it. Then the node disconnects, tries that address until a master answers there, and runs
-/// [`gap`](crate::Consumer::gap). Sentinels and a Cluster report a failover themselves, sooner as a rule.
+/// A server that answers, but does not serve, is an outage, too. An answer to a publish or a
+/// subscription that refuses to serve (`READONLY`, `LOADING`, `MISCONF`, `OOM`, `MASTERDOWN`,
+/// `NOREPLICAS`, `BUSY`) ends the connection at once. A master that was demoted at its address
+/// (`FAILOVER`, `REPLICAOF`) refuses no publish: until the next [probe](Self::probe_after),
+/// publishing there succeeds and reaches only the nodes that are still connected to it. Then the
+/// node disconnects, tries that address until a master answers there, and runs
+/// [`gap`](crate::Consumer::gap). Sentinels and a Cluster report a failover themselves, sooner as a
+/// rule.
 ///
-/// In a Cluster each group belongs to one of the servers, and groups go through sharded pub/sub: when a server is lost, its groups alone are
-/// affected, and what is published to others goes on.
+/// In a Cluster each group belongs to one of the servers, and groups go through sharded pub/sub:
+/// when a server is lost, its groups alone are affected, and what is published to others goes on.
 ///
 /// # Guarantees
 ///
@@ -101,23 +104,25 @@ impl Redis {
         }
     }
 
-    /// What all topics begin with: nodes with the same prefix share their groups, whatever the database, since pub/sub knows none.
-    /// 1 to 99 ASCII letters, digits, `-`, `_`, `.`. Default: `strait`.
+    /// What all topics begin with: nodes with the same prefix share their groups, whatever the
+    /// database, since pub/sub knows none. 1 to 99 ASCII letters, digits, `-`, `_`, `.`. Default:
+    /// `strait`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self
     }
 
-    /// Sets how often the server is asked for its role, and Sentinels for the master. After as much silence the connection is tested: the node
-    /// publishes to itself, and gives the connection up if nothing comes back within the [timeout](Self::timeout). In a Cluster the role is not asked
-    /// for, and the test is an answer to `SPUBLISH` or `SSUBSCRIBE`. Default: 30 s.
+    /// Sets how often the server is asked for its role, and Sentinels for the master. After as much
+    /// silence the connection is tested: the node publishes to itself, and gives the connection up
+    /// if nothing comes back within the [timeout](Self::timeout). In a Cluster the role is not
+    /// asked for, and the test is an answer to `SPUBLISH` or `SSUBSCRIBE`. Default: 30 s.
     pub fn probe_after(mut self, silence: Duration) -> Self {
         self.probe_after = Some(silence);
         self
     }
 
-    /// How long Redis may take to answer: to be connected to, or anything that is sent. What takes longer is taken for lost, and so is the connection.
-    /// Default: 5 s.
+    /// How long Redis may take to answer: to be connected to, or anything that is sent. What takes
+    /// longer is taken for lost, and so is the connection. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -260,8 +265,7 @@ mod tests {
     use crate::backends::redis::Find;
     use crate::backends::url::secrets;
 
-    use super::OPTIONS;
-    use super::Redis;
+    use super::{OPTIONS, Redis};
 
     proptest! {
         #[test]

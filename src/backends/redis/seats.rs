@@ -1,15 +1,14 @@
 //! [`Seats`]: at which server of a Cluster each topic is subscribed to.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::slots::slot;
 
-/// All topics that are to be subscribed to, and where they are. Shared with the links, which tell of what is lost.
+/// All topics that are to be subscribed to, and where they are. Shared with the links, which tell
+/// of what is lost.
 #[derive(Debug, Default)]
 pub(super) struct Seats {
     state: Mutex<State>,
@@ -30,7 +29,8 @@ struct State {
 #[derive(Debug)]
 struct Seat {
     slot: u16,
-    /// Where it was confirmed; it is subscribed to while that connection is the server's, and the server the slot's.
+    /// Where it was confirmed; it is subscribed to while that connection is the server's, and the
+    /// server the slot's.
     place: Option<Place>,
     /// Somebody is subscribing to it for the first time, and sees to it.
     is_new: bool,
@@ -64,7 +64,8 @@ impl Seats {
         self.lock().losses
     }
 
-    /// The server has confirmed it there, and there have been so many losses before that. Whether it is wanted still.
+    /// The server has confirmed it there, and there have been so many losses before that. Whether
+    /// it is wanted still.
     pub(super) fn confirm(&self, topic: &str, place: Place, losses: u64) -> bool {
         let mut state = self.lock();
         let Some(seat) = state.topics.get_mut(topic) else {

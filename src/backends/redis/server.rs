@@ -1,34 +1,24 @@
 //! [`Server`]: one Redis server to connect to, and the [`Connection`] that this makes.
 
-use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{fmt, io};
 
 use futures::future::BoxFuture;
-use redis::AsyncConnectionConfig;
-use redis::Cmd;
-use redis::ErrorKind;
-use redis::ProtocolVersion;
-use redis::PushInfo;
-use redis::RedisConnectionInfo;
-use redis::RedisError;
-use redis::RedisResult;
-use redis::Value;
 use redis::aio::MultiplexedConnection;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
-use tokio::net::UnixStream;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo,
+    RedisError, RedisResult, Value,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
 
 use crate::backends::tls::Tls;
 use crate::error::Error;
 
 use super::commands::Commands;
-use super::url::Host;
-use super::url::Login;
+use super::url::{Host, Login};
 
 /// Where a server is, and how to be let in.
 #[derive(Clone, Debug)]
@@ -49,8 +39,9 @@ pub(crate) enum Place {
 pub(super) struct Connection {
     /// What commands go into. A clone is the same connection.
     pub(super) commands: MultiplexedConnection,
-    /// What moves the bytes: nothing happens unless it is polled. It ends when the connection is lost, and the connection when it
-    /// is dropped. What arrives by itself is handed over while it is polled.
+    /// What moves the bytes: nothing happens unless it is polled. It ends when the connection is
+    /// lost, and the connection when it is dropped. What arrives by itself is handed over while it
+    /// is polled.
     pub(super) driver: BoxFuture<'static, ()>,
 }
 
@@ -70,7 +61,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::misconfigured`] where the server answered and another try would not help, else [`Error::unavailable`].
+    /// [`Error::misconfigured`] where the server answered and another try would not help, else
+    /// [`Error::unavailable`].
     pub(super) async fn connect(
         &self,
         limit: Duration,
@@ -232,7 +224,8 @@ impl Server {
 
     /// # Errors
     ///
-    /// [`Error::unavailable`] if the server is a replica; during a failover that is a matter of seconds.
+    /// [`Error::unavailable`] if the server is a replica; during a failover that is a matter of
+    /// seconds.
     pub(super) fn check_role(&self, hello: &Hello) -> Result<(), Error> {
         match hello.role.as_deref() {
             Some("master") => Ok(()),

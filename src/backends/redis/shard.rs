@@ -1,9 +1,7 @@
 //! [`Shard`]: one server of a Cluster, as this node is connected to it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -12,21 +10,18 @@ use crate::layer::Sink;
 use crate::metrics::outage_began;
 
 use super::find::Find;
-use super::link::Link;
-use super::link::LinkOptions;
-use super::link::Listener;
-use super::link::Probe;
-use super::seats::Place;
-use super::seats::Seats;
+use super::link::{Link, LinkOptions, Listener, Probe};
+use super::seats::{Place, Seats};
 use super::server::Server;
 use super::topics::Topics;
 use super::url::Host;
 
 /// A server that is the master of some slots.
 ///
-/// It has two links. When a slot moves to another server, this one ends the subscriptions to its topics without having been asked,
-/// and the redis crate takes that for the answer to whatever was sent last: so nothing that is waited for may go by that link,
-/// but other subscriptions, whose answers are recognised by their topic.
+/// It has two links. When a slot moves to another server, this one ends the subscriptions to its
+/// topics without having been asked, and the redis crate takes that for the answer to whatever was
+/// sent last: so nothing that is waited for may go by that link, but other subscriptions, whose
+/// answers are recognised by their topic.
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) host: Host,
@@ -45,7 +40,8 @@ pub(super) struct Arrivals {
 }
 
 impl Shard {
-    /// Connects, once. The connections are tested by the topic, which is this node's alone and lies in one of the server's slots.
+    /// Connects, once. The connections are tested by the topic, which is this node's alone and lies
+    /// in one of the server's slots.
     ///
     /// # Errors
     ///

@@ -5,17 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::layer::Envelope;
-use crate::layer::Published;
-use crate::layer::Sink;
+use crate::layer::{Envelope, Published, Sink};
 use crate::name::GroupName;
 
 use super::commands::failed;
 use super::find::Find;
-use super::link::Link;
-use super::link::LinkOptions;
-use super::link::Listener;
-use super::link::Probe;
+use super::link::{Link, LinkOptions, Listener, Probe};
 use super::topics::Topics;
 
 /// Every topic is at one server, so its order is every node's.

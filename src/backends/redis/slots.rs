@@ -38,7 +38,8 @@ impl Slots {
     }
 }
 
-/// The answer to `CLUSTER SLOTS`: ranges of slots, each with its master. One without an address is the one that was asked.
+/// The answer to `CLUSTER SLOTS`: ranges of slots, each with its master. One without an address is
+/// the one that was asked.
 pub(super) fn parse(answer: &Value, asked: &str) -> Option<Vec<(RangeInclusive<u16>, Host)>> {
     let Value::Array(ranges) = answer else {
         return None;
@@ -95,10 +96,7 @@ mod tests {
 
     use redis::Value;
 
-    use super::Slots;
-    use super::crc16;
-    use super::parse;
-    use super::slot;
+    use super::{Slots, crc16, parse, slot};
 
     #[test]
     fn a_topic_has_the_slot_that_redis_gives_it() {

@@ -1,15 +1,10 @@
 //! [`Topics`]: the names under which a node's groups and channels go through Redis.
 
-use bytes::Buf;
-use bytes::BufMut;
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes};
 
 use crate::error::Error;
-use crate::layer::Address;
-use crate::layer::Envelope;
-use crate::layer::Sink;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::layer::{Address, Envelope, Sink};
+use crate::name::{ChannelName, GroupName};
 
 /// `<prefix>:g:<group>` for each group, `<prefix>:n:<node>` for all channels of a node.
 #[derive(Clone, Debug)]
@@ -53,8 +48,9 @@ impl Topics {
         [prefix, name].concat()
     }
 
-    /// Appends the topic and what is published to it, and returns the length of the topic. For a channel the topic is its node's; which
-    /// of the node's channels it is stands before the envelope.
+    /// Appends the topic and what is published to it, and returns the length of the topic. For a
+    /// channel the topic is its node's; which of the node's channels it is stands before the
+    /// envelope.
     pub(super) fn write(&self, envelope: &Envelope, bytes: &mut Vec<u8>) -> usize {
         let (prefix, name) = self.parts(&envelope.to);
         let channel = match &envelope.to {
@@ -125,14 +121,10 @@ mod tests {
 
     use bytes::Bytes;
 
-    use crate::layer::Address;
-    use crate::layer::Envelope;
-    use crate::layer::Payload;
-    use crate::name::ChannelName;
-    use crate::name::GroupName;
+    use crate::layer::{Address, Envelope, Payload};
+    use crate::name::{ChannelName, GroupName};
 
-    use super::Topics;
-    use super::unpack_for_channel;
+    use super::{Topics, unpack_for_channel};
 
     fn event() -> Payload {
         Payload::Event(Bytes::from_static(br#"{"type":"a"}"#))

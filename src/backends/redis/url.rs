@@ -3,15 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::backends::url::Authorities;
-use crate::backends::url::Query;
-use crate::backends::url::Scheme;
-use crate::backends::url::Url;
-use crate::backends::url::decode;
-use crate::backends::url::parse_hosts;
+use crate::backends::url::{Authorities, Query, Scheme, Url, decode, parse_hosts};
 
-pub(crate) use crate::backends::url::Host;
-pub(crate) use crate::backends::url::Login;
+pub(crate) use crate::backends::url::{Host, Login};
 
 /// A URL, taken apart. Nothing of it that is secret is ever quoted.
 #[derive(Clone)]
@@ -127,7 +121,8 @@ impl RedisUrl {
         self.query.quote(value)
     }
 
-    /// Says what is wrong with a URL in an option of this one, or only that something is, if it may be secret.
+    /// Says what is wrong with a URL in an option of this one, or only that something is, if it may
+    /// be secret.
     pub(crate) fn hide(&self, why: String) -> String {
         if self.query.may_quote() {
             why
@@ -209,8 +204,7 @@ const SCHEMES: &[Scheme] = &[
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
-    use super::Mode;
-    use super::RedisUrl;
+    use super::{Mode, RedisUrl};
 
     struct Row {
         url: &'static str,

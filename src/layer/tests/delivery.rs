@@ -6,39 +6,23 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use proptest::collection::vec;
 use proptest::prelude::ProptestConfig;
-use proptest::prop_assert;
-use proptest::prop_assert_eq;
-use proptest::prop_oneof;
-use proptest::proptest;
-use proptest::strategy::Just;
-use proptest::strategy::Strategy;
+use proptest::strategy::{Just, Strategy};
 use proptest::test_runner::TestCaseError;
-use tokio::runtime::Builder;
-use tokio::runtime::Runtime;
+use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
-use crate::config::Config;
-use crate::config::Overflow;
-use crate::layer::delivery::CHUNK;
-use crate::layer::delivery::SHARED;
-use crate::layer::group::Group;
-use crate::layer::group::PENDING;
-use crate::layer::group::Pending;
-use crate::mailbox::Encoded;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Parcel;
-use crate::mailbox::Tag;
-use crate::mailbox::Terms;
+use crate::config::{Config, Overflow};
+use crate::layer::delivery::{CHUNK, SHARED};
+use crate::layer::group::{Group, PENDING, Pending};
+use crate::mailbox::{Encoded, Mailbox, Parcel, Tag, Terms};
 use crate::name::GroupName;
 
 fn group() -> Arc<Group> {
@@ -403,8 +387,9 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever is published with whichever keys, in whatever stage of a turn, and however slowly it is taken: what a member
-    /// gets is some of what was for it, in order; all that has no key, and the newest of each key.
+    /// Whatever is published with whichever keys, in whatever stage of a turn, and however slowly
+    /// it is taken: what a member gets is some of what was for it, in order; all that has no key,
+    /// and the newest of each key.
     #[test]
     fn members_get_the_newest_of_each_key(steps in vec((0..6_usize, 0..4_usize), 0..200)) {
         let runtime = idle_runtime();

@@ -3,35 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use proptest::collection::vec;
 use proptest::prelude::Just;
-use proptest::prop_assert;
-use proptest::prop_assert_eq;
-use proptest::prop_oneof;
-use proptest::proptest;
 use proptest::strategy::Strategy;
+use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use crate::close::Cause;
-use crate::close::CloseCode;
-use crate::config::Config;
-use crate::config::Overflow;
-use crate::mailbox::Batch;
-use crate::mailbox::Budget;
-use crate::mailbox::CloseRequest;
-use crate::mailbox::Encoded;
-use crate::mailbox::Gap;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Outbound;
-use crate::mailbox::Parcel;
-use crate::mailbox::Tag;
-use crate::mailbox::Taken;
-use crate::mailbox::Terms;
+use crate::close::{Cause, CloseCode};
+use crate::config::{Config, Overflow};
 use crate::mailbox::budget::STEP;
+use crate::mailbox::{
+    Batch, Budget, CloseRequest, Encoded, Gap, Mailbox, Outbound, Parcel, Tag, Taken, Terms,
+};
 use crate::name::GroupName;
 use crate::websocket::Extensions;
 
@@ -258,7 +243,8 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
 }
 
 proptest! {
-    /// Whatever waits and however it ends: never more than the budget but what is begun, and at last nothing.
+    /// Whatever waits and however it ends: never more than the budget but what is begun, and at
+    /// last nothing.
     #[test]
     fn all_is_given_back(steps in steps()) {
         let budget = Budget::new(400_000);

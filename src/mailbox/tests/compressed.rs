@@ -3,25 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
-use crate::config::Config;
-use crate::config::Deflate;
-use crate::config::Overflow;
-use crate::mailbox::Budget;
-use crate::mailbox::Encoded;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Outbound;
-use crate::mailbox::Parcel;
-use crate::mailbox::Taken;
-use crate::mailbox::Terms;
+use crate::config::{Config, Deflate, Overflow};
+use crate::mailbox::{Budget, Encoded, Mailbox, Outbound, Parcel, Taken, Terms};
 use crate::message::Message;
-use crate::websocket::Extensions;
-use crate::websocket::OpCode;
-use crate::websocket::deflate::WindowBits;
-use crate::websocket::deflate::compressed_frame;
+use crate::websocket::deflate::{WindowBits, compressed_frame};
+use crate::websocket::{Extensions, OpCode};
 
 /// Connections that nobody reads from.
 fn connections(budget: &Arc<Budget>, windows: &[u8]) -> Vec<Arc<Mailbox>> {

@@ -4,10 +4,7 @@ use std::task::Poll;
 
 use crate::mailbox::outgoing::Outgoing;
 use crate::mailbox::shared::Shared;
-use crate::websocket::ControlPayload;
-use crate::websocket::OpCode;
-use crate::websocket::encode_into;
-use crate::websocket::frame;
+use crate::websocket::{ControlPayload, OpCode, encode_into, frame};
 
 fn pong(queue: &mut Outgoing, payload: &[u8]) {
     queue.controls().push_pong(ControlPayload::new(payload));

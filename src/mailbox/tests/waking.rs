@@ -1,22 +1,12 @@
 //! A session that has found nothing without the lock is woken by whatever comes then, and finds it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Wake;
-use std::task::Waker;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 
-use crate::close::Cause;
-use crate::close::CloseCode;
-use crate::config::Config;
-use crate::config::Overflow;
-use crate::mailbox::Batch;
-use crate::mailbox::CloseRequest;
-use crate::mailbox::Encoded;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Parcel;
-use crate::mailbox::Terms;
+use crate::close::{Cause, CloseCode};
+use crate::config::{Config, Overflow};
+use crate::mailbox::{Batch, CloseRequest, Encoded, Mailbox, Parcel, Terms};
 use crate::websocket::Extensions;
 
 #[derive(Default)]

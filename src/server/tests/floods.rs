@@ -3,22 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::Context;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
-use crate::server::http1::Stream;
-use crate::server::http1::serve_stream;
+use crate::server::http1::{Stream, serve_stream};
 use crate::session::Transport;
 
-use super::stage::NOWHERE;
-use super::stage::Stage;
+use super::stage::{NOWHERE, Stage};
 
 /// Requests without end, whose answers are all taken.
 struct Flood {

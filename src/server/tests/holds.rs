@@ -2,20 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
 
-use super::stage::Client;
-use super::stage::GET;
-use super::stage::GOODBYE;
-use super::stage::HEADER;
-use super::stage::HOUR;
-use super::stage::KEEP_ALIVE;
-use super::stage::NOWHERE;
-use super::stage::Stage;
-use super::stage::TRANSFER;
+use super::stage::{Client, GET, GOODBYE, HEADER, HOUR, KEEP_ALIVE, NOWHERE, Stage, TRANSFER};
 
 const HANDSHAKE: &str = "GET /ws/ HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
                          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -290,7 +280,8 @@ async fn a_websocket_has_none_of_these_deadlines() {
     assert_eq!(stage.app.websockets.sockets().count(), 1);
 }
 
-/// Idle connections end when the server stops; requests in hand are answered, and no client has more time than before.
+/// Idle connections end when the server stops; requests in hand are answered, and no client has
+/// more time than before.
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_connections_within_their_deadlines() {
     type Hold = (&'static str, Duration);

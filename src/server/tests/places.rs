@@ -6,11 +6,8 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::stage::Client;
-use super::stage::GET;
-use super::stage::Stage;
-use crate::server::places::Full;
-use crate::server::places::Places;
+use super::stage::{Client, GET, Stage};
+use crate::server::places::{Full, Places};
 
 /// A little more than a connection must have waited to make room.
 const LONG_ENOUGH: Duration = Duration::from_millis(260);

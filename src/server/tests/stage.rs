@@ -5,19 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::routing::get;
-use axum::routing::post;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use futures::stream;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::io::DuplexStream;
-use tokio::io::duplex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::consumer::Consumer;
 use crate::router::Router;
@@ -25,9 +19,7 @@ use crate::session::Transport;
 
 use crate::server::activity::Timeouts;
 use crate::server::fallback::Fallback;
-use crate::server::http1::App;
-use crate::server::http1::Stream;
-use crate::server::http1::serve_stream;
+use crate::server::http1::{App, Stream, serve_stream};
 use crate::server::places::Places;
 
 impl Stream for DuplexStream {

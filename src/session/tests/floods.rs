@@ -6,28 +6,19 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Poll;
-use std::task::Wake;
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::advance;
 
-use crate::close::Cause;
-use crate::close::CloseCode;
+use crate::close::{Cause, CloseCode};
 use crate::config::Config;
-use crate::mailbox::CloseRequest;
-use crate::mailbox::Mailbox;
-use crate::mailbox::Terms;
+use crate::mailbox::{CloseRequest, Mailbox, Terms};
 use crate::session::connection::Connection;
 use crate::session::transport::Transport;
 use crate::websocket::Extensions;
@@ -127,8 +118,8 @@ async fn others_have_their_turn_while_a_peer_sends_on_and_on() {
     }
 }
 
-/// A session that is over its turn used to wake itself, and stood in the thread's queue again before the
-/// driver was asked what had arrived for others.
+/// A session that is over its turn used to wake itself, and stood in the thread's queue again
+/// before the driver was asked what had arrived for others.
 #[test]
 fn the_io_driver_is_polled_between_two_turns() {
     let runtime = Builder::new_current_thread()

@@ -4,18 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::Serialize;
-use tokio::time::Instant;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::error::BoxError;
-use crate::error::Error;
-use crate::layer::Channel;
-use crate::layer::ChannelLayer;
-use crate::layer::Published;
-use crate::layer::Receivers;
+use crate::error::{BoxError, Error};
+use crate::layer::{Channel, ChannelLayer, Published, Receivers};
 
 /// Of a case: an error says what was expected and what came.
 pub(super) type Outcome<T = ()> = Result<T, BoxError>;
@@ -121,7 +114,8 @@ pub(super) async fn nothing_more(channels: &mut [Channel]) -> Outcome {
     Ok(())
 }
 
-/// Waits until it is so: for what follows later than the call that causes it, such as the end of a subscription.
+/// Waits until it is so: for what follows later than the call that causes it, such as the end of a
+/// subscription.
 pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> Outcome<bool>) -> Outcome {
     let begin = Instant::now();
     while !is_so().await? {

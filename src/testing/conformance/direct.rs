@@ -4,18 +4,8 @@ use std::slice::from_mut;
 
 use crate::layer::Receivers;
 
-use super::checks::Note;
-use super::checks::Outcome;
-use super::checks::addressed;
-use super::checks::ensure;
-use super::checks::next;
-use super::checks::note;
-use super::checks::nothing_more;
-use super::checks::same;
-use super::checks::take;
-use super::nodes::Nodes;
-use super::nodes::member;
-use super::nodes::socket;
+use super::checks::{Note, Outcome, addressed, ensure, next, note, nothing_more, same, take};
+use super::nodes::{Nodes, member, socket};
 
 pub(super) async fn an_event_reaches_the_channel_on_its_node(nodes: &Nodes<'_>) -> Outcome {
     let mut others = nodes.members(&nodes.group("room"), 1).await?;

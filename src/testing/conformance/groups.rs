@@ -2,18 +2,8 @@
 
 use crate::layer::Receivers;
 
-use super::checks::Note;
-use super::checks::Outcome;
-use super::checks::addressed;
-use super::checks::ensure;
-use super::checks::next;
-use super::checks::note;
-use super::checks::nothing_more;
-use super::checks::same;
-use super::checks::take;
-use super::nodes::Nodes;
-use super::nodes::member;
-use super::nodes::socket;
+use super::checks::{Note, Outcome, addressed, ensure, next, note, nothing_more, same, take};
+use super::nodes::{Nodes, member, socket};
 
 /// Of any node, the publisher's own included.
 pub(super) async fn a_group_send_reaches_every_kind_of_member_once(nodes: &Nodes<'_>) -> Outcome {
@@ -68,7 +58,8 @@ pub(super) async fn receivers_are_counted_as_the_guarantees_say(nodes: &Nodes<'_
             addressed(publisher, &published, members.len(), node + 1)?;
             let publish = publisher.group_send(group.as_str(), &note(1));
             let published = publish.except(members[0].name()).await?;
-            // Whether the one who is left out was the only one of a node, a backend that counts nodes does not know.
+            // Whether the one who is left out was the only one of a node, a backend that counts
+            // nodes does not know.
             if publisher.guarantees().receivers != Receivers::Nodes {
                 addressed(publisher, &published, members.len() - 1, 0)?;
             }

@@ -2,28 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::layer::Channel;
-use crate::layer::ChannelLayer;
+use crate::layer::{Channel, ChannelLayer};
 
-use super::checks::Note;
-use super::checks::Outcome;
-use super::checks::PATIENCE;
-use super::checks::QUIET;
-use super::checks::ensure;
-use super::checks::next;
-use super::checks::note;
+use super::checks::{Note, Outcome, PATIENCE, QUIET, ensure, next, note};
 use super::nodes::Nodes;
 
-/// Small events all fit; of larger ones a member that does not receive meanwhile loses some, and can tell how many.
+/// Small events all fit; of larger ones a member that does not receive meanwhile loses some, and
+/// can tell how many.
 pub(super) async fn a_burst_is_delivered_or_told_of(nodes: &Nodes<'_>) -> Outcome {
     for (name, bytes) in [("small", 100), ("large", 8_000)] {
         let group = nodes.group(name);
@@ -87,8 +79,8 @@ async fn collect(member: &mut Channel, count: u64) -> Outcome<Collected> {
     Ok(collected)
 }
 
-/// The model: from what is published first after a join returned on, a member sees every number, in order, until it leaves, and
-/// never one twice.
+/// The model: from what is published first after a join returned on, a member sees every number, in
+/// order, until it leaves, and never one twice.
 pub(super) async fn members_that_come_and_go_see_no_holes(nodes: &Nodes<'_>) -> Outcome {
     let mut publishers = JoinSet::new();
     let mut members = JoinSet::new();

@@ -8,17 +8,10 @@ use tokio::time::sleep;
 
 use crate::layer::Channel;
 
-use super::checks::Outcome;
-use super::checks::addressed;
-use super::checks::next;
-use super::checks::note;
-use super::checks::nothing_more;
-use super::checks::same;
-use super::checks::take;
-use super::checks::until;
-use super::checks::until_nobody_listens;
-use super::nodes::Nodes;
-use super::nodes::member;
+use super::checks::{
+    Outcome, addressed, next, note, nothing_more, same, take, until, until_nobody_listens,
+};
+use super::nodes::{Nodes, member};
 
 pub(super) async fn nothing_published_after_a_join_is_missed(nodes: &Nodes<'_>) -> Outcome {
     for n in 0..ROUNDS {

@@ -1,8 +1,11 @@
-//! What every backend must do: one suite, which memory, Redis, NATS and backends of others pass alike.
+//! What every backend must do: one suite, which memory, Redis, NATS and backends of others pass
+//! alike.
 //!
-//! [`run`] makes nodes over one bus, publishes, joins, leaves, and compares what arrives with what the layer promises and with
-//! what the backend's [`Guarantees`](crate::layer::Guarantees) say: what they promise is asserted, and receivers are counted as they say. Nothing in it is about outages, since those need the other end to be broken: see
-//! [the book](crate::docs::backends), which has a backend that passes, too.
+//! [`run`] makes nodes over one bus, publishes, joins, leaves, and compares what arrives with what
+//! the layer promises and with what the backend's [`Guarantees`](crate::layer::Guarantees) say:
+//! what they promise is asserted, and receivers are counted as they say. Nothing in it is about
+//! outages, since those need the other end to be broken: see [the book](crate::docs::backends),
+//! which has a backend that passes, too.
 //!
 //! ```
 //! use strait::ChannelLayer;

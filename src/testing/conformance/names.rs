@@ -3,13 +3,8 @@
 use std::collections::BTreeSet;
 use std::slice::from_mut;
 
-use super::checks::Outcome;
-use super::checks::next;
-use super::checks::note;
-use super::checks::nothing_more;
-use super::checks::same;
-use super::nodes::Nodes;
-use super::nodes::member;
+use super::checks::{Outcome, next, note, nothing_more, same};
+use super::nodes::{Nodes, member};
 
 pub(super) async fn every_name_is_a_group_of_its_own(nodes: &Nodes<'_>) -> Outcome {
     let names = names(nodes);

@@ -3,25 +3,19 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-use futures::future::LocalBoxFuture;
-use futures::future::try_join_all;
+use futures::future::{LocalBoxFuture, try_join_all};
 
-use crate::consumer::Consumer;
-use crate::consumer::Context;
-use crate::error::Error;
-use crate::error::Result;
+use crate::consumer::{Consumer, Context};
+use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::handshake::Accept;
-use crate::handshake::Reject;
-use crate::layer::Channel;
-use crate::layer::ChannelLayer;
+use crate::handshake::{Accept, Reject};
+use crate::layer::{Channel, ChannelLayer};
 use crate::message::Message;
 use crate::router::Router;
 use crate::scope::Scope;
 use crate::testing::Communicator;
 
-use super::checks::Outcome;
-use super::checks::PATIENCE;
+use super::checks::{Outcome, PATIENCE};
 
 pub(super) struct Nodes<'m> {
     make: &'m Make<'m>,
@@ -82,8 +76,8 @@ pub(super) async fn member(layer: &ChannelLayer, group: &str) -> Outcome<Channel
     Ok(channel)
 }
 
-/// A consumer that has joined the group and hands every event on to its socket, with a hook or without. To `name` it answers
-/// its channel's name.
+/// A consumer that has joined the group and hands every event on to its socket, with a hook or
+/// without. To `name` it answers its channel's name.
 pub(super) async fn socket(
     layer: &ChannelLayer,
     group: &str,

@@ -1,13 +1,8 @@
 //! Cases of the order within a group.
 
-use futures::future::try_join;
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 
-use super::checks::Outcome;
-use super::checks::ensure;
-use super::checks::note;
-use super::checks::same;
-use super::checks::take;
+use super::checks::{Outcome, ensure, note, same, take};
 use super::nodes::Nodes;
 
 /// Who awaits each publish before the next.

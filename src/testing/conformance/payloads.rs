@@ -1,19 +1,10 @@
 //! Cases of what is carried.
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::checks::Note;
-use super::checks::Outcome;
-use super::checks::PATIENCE;
-use super::checks::ensure;
-use super::checks::next;
-use super::checks::note;
-use super::checks::received;
-use super::checks::same;
-use super::nodes::Nodes;
-use super::nodes::member;
+use super::checks::{Note, Outcome, PATIENCE, ensure, next, note, received, same};
+use super::nodes::{Nodes, member};
 
 /// As a value: how it was written may change on the way.
 pub(super) async fn any_json_arrives_as_it_was(nodes: &Nodes<'_>) -> Outcome {

@@ -4,11 +4,8 @@ use crate::error::BoxError;
 use crate::message::Message;
 use crate::testing::Communicator;
 
-use super::checks::Outcome;
-use super::checks::nothing_more;
-use super::checks::same;
-use super::nodes::Nodes;
-use super::nodes::socket;
+use super::checks::{Outcome, nothing_more, same};
+use super::nodes::{Nodes, socket};
 
 pub(super) async fn ready_messages_reach_the_sockets_on_all_nodes(nodes: &Nodes<'_>) -> Outcome {
     let group = nodes.group("room");

@@ -1,37 +1,29 @@
 //! [`run`]: all cases, one after the other, each on nodes of its own.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::LocalBoxFuture;
 use tokio::time::timeout;
 
-use crate::error::Error;
-use crate::error::chain;
+use crate::error::{Error, chain};
 use crate::layer::ChannelLayer;
 
 use super::checks::Outcome;
-use super::direct;
-use super::groups;
-use super::load;
-use super::membership;
-use super::names;
 use super::nodes::Nodes;
-use super::order;
-use super::payloads;
-use super::sockets;
+use super::{direct, groups, load, membership, names, order, payloads, sockets};
 
-/// Runs the suite. `make` is called for each node, and makes a layer over a backend of its own on one and the same bus: one
-/// server, one topic prefix, or what else it is that the nodes share.
+/// Runs the suite. `make` is called for each node, and makes a layer over a backend of its own on
+/// one and the same bus: one server, one topic prefix, or what else it is that the nodes share.
 ///
-/// The bus should be this suite's alone. All nodes of a case are dropped before the next, so that it takes one to three
-/// connections at a time. A real server must be near (every wait ends after 20 s), and the clock not be paused then; it takes
-/// some seconds. Over a backend that waits for nothing outside the process, it takes none on a paused clock.
+/// The bus should be this suite's alone. All nodes of a case are dropped before the next, so that
+/// it takes one to three connections at a time. A real server must be near (every wait ends after
+/// 20 s), and the clock not be paused then; it takes some seconds. Over a backend that waits for
+/// nothing outside the process, it takes none on a paused clock.
 ///
 /// # Panics
 ///
-/// When a case fails; after all have run, or those that failed have taken more than a minute: with the names of those that failed and
-/// why. The first is the one to look at.
+/// When a case fails; after all have run, or those that failed have taken more than a minute: with
+/// the names of those that failed and why. The first is the one to look at.
 pub async fn run<M, F>(make: M)
 where
     M: Fn() -> F,
@@ -121,7 +113,8 @@ const CASES: &[Case] = cases! {
     load::members_that_come_and_go_see_no_holes on [1, 2];
 };
 
-/// How long cases may wait for what does not come, before the others are not run: by the clock on the wall, which is never paused.
+/// How long cases may wait for what does not come, before the others are not run: by the clock on
+/// the wall, which is never paused.
 const MOST_IN_VAIN: Duration = Duration::from_secs(60);
 /// For one case: so long that only what hangs reaches it.
 const LIMIT: Duration = Duration::from_secs(180);

@@ -3,11 +3,7 @@
 
 use crate::urls::converters::Converters;
 use crate::urls::pattern::Pattern;
-use crate::urls::tests::fixture::Custom;
-use crate::urls::tests::fixture::converters;
-use crate::urls::tests::fixture::matched;
-use crate::urls::tests::fixture::path;
-use crate::urls::tests::fixture::table;
+use crate::urls::tests::fixture::{Custom, converters, matched, path, table};
 
 struct Row {
     converter: &'static str,

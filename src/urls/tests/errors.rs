@@ -4,10 +4,7 @@
 use crate::urls::error::PatternError;
 use crate::urls::pattern::Pattern;
 use crate::urls::table::Table;
-use crate::urls::tests::fixture::Custom;
-use crate::urls::tests::fixture::converters;
-use crate::urls::tests::fixture::path;
-use crate::urls::tests::fixture::re_path;
+use crate::urls::tests::fixture::{Custom, converters, path, re_path};
 
 struct Row {
     text: &'static str,

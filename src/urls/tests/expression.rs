@@ -1,14 +1,11 @@
 //! Writing an expression anew changes nothing on ASCII text.
 
 use proptest::collection::vec;
-use proptest::prelude::ProptestConfig;
-use proptest::prelude::any;
-use proptest::prop_assert;
-use proptest::prop_assert_eq;
-use proptest::proptest;
+use proptest::prelude::{ProptestConfig, any};
 use proptest::sample::select;
 use proptest::strategy::Strategy;
 use proptest::test_runner::TestCaseError;
+use proptest::{prop_assert, prop_assert_eq, proptest};
 use regex_automata::meta::Regex;
 
 use crate::urls::expression::Expression;

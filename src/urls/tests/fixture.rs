@@ -7,8 +7,7 @@
 use std::slice;
 use std::sync::LazyLock;
 
-use crate::urls::converters::Converter;
-use crate::urls::converters::Converters;
+use crate::urls::converters::{Converter, Converters};
 use crate::urls::params::Params;
 use crate::urls::pattern::Pattern;
 use crate::urls::table::Table;

@@ -1,4 +1,5 @@
-//! Tests of the whole module: tables of rows by subject, and the table of routes against a naive oracle.
+//! Tests of the whole module: tables of rows by subject, and the table of routes against a naive
+//! oracle.
 
 mod converters;
 mod errors;

@@ -4,22 +4,19 @@
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
-use proptest::prelude::Just;
-use proptest::prelude::ProptestConfig;
-use proptest::prelude::any;
-use proptest::prop_assert_eq;
-use proptest::prop_oneof;
-use proptest::proptest;
+use proptest::prelude::{Just, ProptestConfig, any};
 use proptest::sample::select;
 use proptest::strategy::Strategy;
 use proptest::test_runner::TestCaseError;
+use proptest::{prop_assert_eq, prop_oneof, proptest};
 use regex_automata::meta::Regex;
 
 use crate::urls::pattern::Pattern;
 use crate::urls::table::Table;
 use crate::urls::tests::fixture::converters;
 
-/// A route as it is generated: prefixes from the outermost to the innermost, then the pattern itself.
+/// A route as it is generated: prefixes from the outermost to the innermost, then the pattern
+/// itself.
 #[derive(Clone, Debug)]
 struct Route {
     prefixes: Vec<Vec<Piece>>,

@@ -1,7 +1,6 @@
 //! `path()`: what is read, and what it matches.
 
-use crate::urls::tests::fixture::matched;
-use crate::urls::tests::fixture::path;
+use crate::urls::tests::fixture::{matched, path};
 
 struct Row {
     pattern: &'static str,

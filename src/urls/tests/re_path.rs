@@ -1,7 +1,6 @@
 //! `re_path()`: what is promised of regular expressions.
 
-use crate::urls::tests::fixture::matched;
-use crate::urls::tests::fixture::re_path;
+use crate::urls::tests::fixture::{matched, re_path};
 
 /// The expression of Django's order-tracking tutorial, verbatim.
 const TUTORIAL: &str = r"ws/order-tracking/(?P<order_id>\d+)/$";

@@ -4,11 +4,7 @@
 use crate::urls::params::Params;
 use crate::urls::pattern::Pattern;
 use crate::urls::table::Table;
-use crate::urls::tests::fixture::matched;
-use crate::urls::tests::fixture::path;
-use crate::urls::tests::fixture::re_path;
-use crate::urls::tests::fixture::table;
-use crate::urls::tests::fixture::written;
+use crate::urls::tests::fixture::{matched, path, re_path, table, written};
 
 struct Row {
     patterns: Vec<Pattern>,

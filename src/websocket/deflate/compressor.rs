@@ -5,17 +5,15 @@ use std::fmt;
 use std::task::Poll;
 
 use bytes::Bytes;
-use flate2::Compress;
-use flate2::FlushCompress;
-use flate2::Status;
+use flate2::{Compress, FlushCompress, Status};
 
 use crate::websocket::encoder::compressed_header;
 use crate::websocket::opcode::OpCode;
 
 use super::window_bits::WindowBits;
 
-/// How the messages to one connection are compressed. What is alike for two connections is compressed
-/// once for both.
+/// How the messages to one connection are compressed. What is alike for two connections is
+/// compressed once for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Compression {
     pub(crate) window: WindowBits,
@@ -25,7 +23,8 @@ pub(crate) struct Compression {
     pub(crate) min_len: usize,
 }
 
-/// Returns the message as a frame with its payload compressed, or `None` if that would not be shorter.
+/// Returns the message as a frame with its payload compressed, or `None` if that would not be
+/// shorter.
 pub(crate) fn compressed_frame(
     opcode: OpCode,
     payload: &[u8],
@@ -39,13 +38,13 @@ pub(crate) fn compressed_frame(
     }
 }
 
-/// A message on its way to a compressed frame, a step at a time: a long one takes milliseconds, in which
-/// other tasks of the thread have to wait.
+/// A message on its way to a compressed frame, a step at a time: a long one takes milliseconds, in
+/// which other tasks of the thread have to wait.
 pub(crate) struct Compressing {
     opcode: OpCode,
-    /// `None` once the message is compressed. After an error or a panic, or if the message is given up,
-    /// the compressor is dropped with this: a reset does not clear everything that an unfinished message
-    /// leaves in it.
+    /// `None` once the message is compressed. After an error or a panic, or if the message is given
+    /// up, the compressor is dropped with this: a reset does not clear everything that an
+    /// unfinished message leaves in it.
     compressor: Option<Compressor>,
 }
 
@@ -57,8 +56,8 @@ impl Compressing {
         }
     }
 
-    /// Compresses [`STEP_BYTES`] more of the payload, which is the same at each step. Ready with the
-    /// frame after the last one, or with `None` if it would not be shorter than the plain one.
+    /// Compresses [`STEP_BYTES`] more of the payload, which is the same at each step. Ready with
+    /// the frame after the last one, or with `None` if it would not be shorter than the plain one.
     pub(crate) fn step(&mut self, payload: &[u8]) -> Poll<Option<Bytes>> {
         let Some(compressor) = &mut self.compressor else {
             return Poll::Ready(None);
@@ -127,8 +126,8 @@ impl Compressor {
         }
     }
 
-    /// Returns the compressor to the thread's pool, ready for the next message, which may be long in
-    /// coming. Only for one that has finished its message.
+    /// Returns the compressor to the thread's pool, ready for the next message, which may be long
+    /// in coming. Only for one that has finished its message.
     fn recycle(mut self) {
         self.state.reset();
         self.output.clear();
@@ -143,9 +142,9 @@ impl Compressor {
         });
     }
 
-    /// Compresses up to [`STEP_BYTES`] more of the payload into `output`, which grows by at least `room`
-    /// bytes at a time, and flushes at its end. Returns how much of it is compressed so far, or `None` if
-    /// the compressor failed.
+    /// Compresses up to [`STEP_BYTES`] more of the payload into `output`, which grows by at least
+    /// `room` bytes at a time, and flushes at its end. Returns how much of it is compressed so far,
+    /// or `None` if the compressor failed.
     fn compress(&mut self, payload: &[u8], mut room: usize) -> Option<usize> {
         let taken = |state: &Compress| usize::try_from(state.total_in()).ok();
         let begin = taken(&self.state)?;
@@ -166,7 +165,8 @@ impl Compressor {
                 .state
                 .compress_vec(piece, &mut self.output, flush)
                 .ok()?;
-            // zlib has taken and flushed everything if it leaves room in the output, or finds nothing to do.
+            // zlib has taken and flushed everything if it leaves room in the output, or finds
+            // nothing to do.
             match status {
                 Status::Ok if self.output.len() < self.output.capacity() => break,
                 Status::BufError if taken(&self.state)? == end => break,
@@ -187,9 +187,9 @@ impl Compressor {
     }
 }
 
-/// Room for the compressed form of any message of `len` bytes, its header and its flush included. More
-/// than zlib's own bounds, so that a message is never cut short; a message that needs even more
-/// [gets it](Compressor::compress).
+/// Room for the compressed form of any message of `len` bytes, its header and its flush included.
+/// More than zlib's own bounds, so that a message is never cut short; a message that needs even
+/// more [gets it](Compressor::compress).
 const fn worst_case(len: usize) -> usize {
     len + len / 8 + len / 64 + 64
 }
@@ -231,8 +231,7 @@ const TAIL: [u8; 4] = [0, 0, 0xFF, 0xFF];
 mod tests {
     use crate::websocket::deflate::WindowBits;
 
-    use super::Compressor;
-    use super::TAIL;
+    use super::{Compressor, TAIL};
 
     #[test]
     fn a_message_longer_than_its_room_is_finished() {

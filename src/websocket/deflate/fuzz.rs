@@ -1,22 +1,19 @@
 //! What must hold of permessage-deflate for any bytes at all.
 
-use crate::websocket::Decoder;
-use crate::websocket::Extensions;
-use crate::websocket::Incoming;
-use crate::websocket::OpCode;
-use crate::websocket::Role;
+use crate::websocket::{Decoder, Extensions, Incoming, OpCode, Role};
 
-use super::agree;
-use super::compressed_frame;
 use super::compressor::Compression;
 use super::window_bits::WindowBits;
+use super::{agree, compressed_frame};
 
 /// The first byte chooses what the others are, the second and third how.
 ///
-/// - A text to be compressed: what comes back is the text, within a limit of just its length, and one byte less is too little.
-/// - A compressed message, in fragments, or a stream of frames: the answer is the same for the whole, for single bytes, and
-///   for the two halves; nothing beyond the limit is inflated.
-/// - Offers: the answer is one that the client may accept, and where the offers are plain, the one that they ask for.
+/// - A text to be compressed: what comes back is the text, within a limit of just its length, and
+///   one byte less is too little.
+/// - A compressed message, in fragments, or a stream of frames: the answer is the same for the
+///   whole, for single bytes, and for the two halves; nothing beyond the limit is inflated.
+/// - Offers: the answer is one that the client may accept, and where the offers are plain, the one
+///   that they ask for.
 ///
 /// # Panics
 ///

@@ -2,15 +2,13 @@
 
 use std::cell::RefCell;
 
-use flate2::Decompress;
-use flate2::FlushDecompress;
-use flate2::Status;
+use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::websocket::violation::Violation;
 
-/// Inflates one message. Its state, about 47 KB, comes from the thread's pool with the first bytes and
-/// returns to it with the end of the message. The state of a message that did not end well is dropped:
-/// a reset is not trusted to clear what such a message leaves behind.
+/// Inflates one message. Its state, about 47 KB, comes from the thread's pool with the first bytes
+/// and returns to it with the end of the message. The state of a message that did not end well is
+/// dropped: a reset is not trusted to clear what such a message leaves behind.
 #[derive(Debug)]
 pub(in crate::websocket) struct Inflater {
     /// `None` before the first bytes.
@@ -68,7 +66,8 @@ impl Inflater {
             room -= made;
             match status {
                 None => return Err(Violation::bad_deflate()),
-                // The next block, if any, begins at the next byte, with nothing to refer to (7.2.1).
+                // The next block, if any, begins at the next byte, with nothing to refer to
+                // (7.2.1).
                 Some(Status::StreamEnd) => {
                     state.reset(false);
                     if piece.is_empty() {
@@ -103,8 +102,8 @@ impl Inflater {
 
 /// The most bytes that the compressed form of a message may have: twice its limit and a bit.
 ///
-/// It needs a bound of its own, since empty blocks inflate to nothing for ever. An honest peer stays
-/// below: the worst code makes nine bits of eight, and each flush adds five bytes.
+/// It needs a bound of its own, since empty blocks inflate to nothing for ever. An honest peer
+/// stays below: the worst code makes nine bits of eight, and each flush adds five bytes.
 pub(in crate::websocket) const fn most_compressed(max_message: usize) -> usize {
     max_message.saturating_mul(2).saturating_add(1024)
 }
@@ -152,6 +151,6 @@ const POOLED: usize = 4;
 /// How much is inflated at once.
 const BUFFER: usize = 4096;
 
-/// The four bytes that the sender left out; behind them an empty final block, which is read to its end
-/// only where every block before it was whole.
+/// The four bytes that the sender left out; behind them an empty final block, which is read to its
+/// end only where every block before it was whole.
 const END: [u8; 9] = [0, 0, 0xFF, 0xFF, 1, 0, 0, 0xFF, 0xFF];

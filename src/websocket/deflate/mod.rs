@@ -15,15 +15,13 @@ mod window_bits;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use compressor::Compressing;
-pub(crate) use compressor::Compression;
+pub(crate) use compressor::{Compressing, Compression};
 
 pub(crate) use compressor::compressed_frame;
 pub(crate) use offer::agree;
 pub(crate) use window_bits::WindowBits;
 
-pub(super) use inflater::Inflater;
-pub(super) use inflater::most_compressed;
+pub(super) use inflater::{Inflater, most_compressed};
 
 #[cfg(test)]
 pub(crate) use compressor::compressions;

@@ -28,8 +28,8 @@ pub(crate) struct Malformed {
 
 /// Reads all lines of the header, which are one list.
 ///
-/// Spaces may stand between any two parts and elements may be empty, as in every list of HTTP (RFC 7230, 7); a header with
-/// nothing but empty elements is as good as absent.
+/// Spaces may stand between any two parts and elements may be empty, as in every list of HTTP (RFC
+/// 7230, 7); a header with nothing but empty elements is as good as absent.
 pub(super) fn parse_all<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension<'a>>, Malformed> {

@@ -3,19 +3,12 @@
 
 use bytes::Bytes;
 
-use crate::websocket::ControlPayload;
-use crate::websocket::Decoder;
-use crate::websocket::Incoming;
-use crate::websocket::OpCode;
-use crate::websocket::Role;
-use crate::websocket::Violation;
 use crate::websocket::close::CloseBody;
-use crate::websocket::close_payload;
-use crate::websocket::encode_into;
-use crate::websocket::encode_masked_into;
 use crate::websocket::encoder::Header;
-use crate::websocket::frame;
-use crate::websocket::header;
+use crate::websocket::{
+    ControlPayload, Decoder, Incoming, OpCode, Role, Violation, close_payload, encode_into,
+    encode_masked_into, frame, header,
+};
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 

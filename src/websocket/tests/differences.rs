@@ -16,21 +16,10 @@
 //! 9. Nothing is read after a close frame. Our decoder reads on, for its session to stop.
 //! 10. The limit of a frame holds for control frames too, so that one below 125 refuses good pings.
 
-use crate::websocket::Incoming;
-use crate::websocket::Role;
 use crate::websocket::close::CloseBody;
-use crate::websocket::tests::reference::Heard;
-use crate::websocket::tests::reference::tungstenite;
-use crate::websocket::tests::reference::tungstenite_hears;
-use crate::websocket::tests::reference::we_hear;
-use crate::websocket::tests::wire::Frame;
-use crate::websocket::tests::wire::RSV1;
-use crate::websocket::tests::wire::binary;
-use crate::websocket::tests::wire::close;
-use crate::websocket::tests::wire::first_text;
-use crate::websocket::tests::wire::last;
-use crate::websocket::tests::wire::ping;
-use crate::websocket::tests::wire::text;
+use crate::websocket::tests::reference::{Heard, tungstenite, tungstenite_hears, we_hear};
+use crate::websocket::tests::wire::{Frame, RSV1, binary, close, first_text, last, ping, text};
+use crate::websocket::{Incoming, Role};
 
 struct Difference {
     number: u8,

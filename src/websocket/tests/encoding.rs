@@ -1,39 +1,24 @@
 //! What we write tungstenite reads, and the other way round.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::mem;
-use std::slice;
+use std::{mem, slice};
 
 use bytes::Bytes;
 use proptest::collection::vec;
-use proptest::prelude::ProptestConfig;
-use proptest::prelude::Strategy;
-use proptest::prelude::any;
-use proptest::prop_assert;
-use proptest::prop_assert_eq;
-use proptest::prop_oneof;
-use proptest::proptest;
+use proptest::prelude::{ProptestConfig, Strategy, any};
 use proptest::sample::select;
+use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 use tungstenite::Message;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::Frame;
-use tungstenite::protocol::frame::coding::Data;
-use tungstenite::protocol::frame::coding::OpCode as TheirOpCode;
+use tungstenite::protocol::frame::coding::{Data, OpCode as TheirOpCode};
 
-use crate::websocket::ControlPayload;
-use crate::websocket::Incoming;
-use crate::websocket::OpCode;
-use crate::websocket::Role;
 use crate::websocket::close::CloseBody;
-use crate::websocket::close_payload;
-use crate::websocket::encode_into;
-use crate::websocket::encode_masked_into;
-use crate::websocket::frame;
-use crate::websocket::header;
-use crate::websocket::tests::reference::Heard;
-use crate::websocket::tests::reference::tungstenite;
-use crate::websocket::tests::reference::tungstenite_hears;
-use crate::websocket::tests::reference::we_hear;
+use crate::websocket::tests::reference::{Heard, tungstenite, tungstenite_hears, we_hear};
+use crate::websocket::{
+    ControlPayload, Incoming, OpCode, Role, close_payload, encode_into, encode_masked_into, frame,
+    header,
+};
 
 const LIMIT: usize = 1 << 20;
 

@@ -3,29 +3,13 @@
 //! What both must hear alike is everything but the list in `differences`.
 
 use proptest::collection::vec;
-use proptest::option;
-use proptest::prelude::Just;
-use proptest::prelude::ProptestConfig;
-use proptest::prelude::Strategy;
-use proptest::prelude::any;
-use proptest::prop_assert;
-use proptest::prop_assert_eq;
-use proptest::prop_assume;
-use proptest::prop_oneof;
-use proptest::proptest;
-use proptest::sample::Index;
-use proptest::sample::select;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any};
+use proptest::sample::{Index, select};
+use proptest::{option, prop_assert, prop_assert_eq, prop_assume, prop_oneof, proptest};
 
-use crate::websocket::Incoming;
-use crate::websocket::Role;
-use crate::websocket::tests::reference::tungstenite_hears;
-use crate::websocket::tests::reference::we_hear;
-use crate::websocket::tests::wire::Frame;
-use crate::websocket::tests::wire::close;
-use crate::websocket::tests::wire::close_raw;
-use crate::websocket::tests::wire::ping;
-use crate::websocket::tests::wire::pong;
-use crate::websocket::tests::wire::raw;
+use crate::websocket::tests::reference::{tungstenite_hears, we_hear};
+use crate::websocket::tests::wire::{Frame, close, close_raw, ping, pong, raw};
+use crate::websocket::{Incoming, Role};
 
 proptest! {
     #![proptest_config(config())]

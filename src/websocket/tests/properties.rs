@@ -3,23 +3,13 @@
 use std::str;
 
 use proptest::collection::vec;
-use proptest::prelude::ProptestConfig;
-use proptest::prelude::Strategy;
-use proptest::prelude::any;
-use proptest::prop_assert;
-use proptest::prop_assert_eq;
-use proptest::prop_oneof;
-use proptest::proptest;
+use proptest::prelude::{ProptestConfig, Strategy, any};
 use proptest::sample::select;
+use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use crate::websocket::Decoder;
-use crate::websocket::Incoming;
-use crate::websocket::OpCode;
-use crate::websocket::Role;
-use crate::websocket::Violation;
-use crate::websocket::mask;
 use crate::websocket::message::Body;
 use crate::websocket::utf8::Utf8Text;
+use crate::websocket::{Decoder, Incoming, OpCode, Role, Violation, mask};
 
 proptest! {
     #![proptest_config(ProptestConfig {

@@ -2,19 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::io::Read;
-use std::io::Write;
+use std::io::{Read, Write};
 
-use tungstenite::Error;
-use tungstenite::Message;
-use tungstenite::protocol::WebSocket;
-use tungstenite::protocol::WebSocketConfig;
+use tungstenite::protocol::{WebSocket, WebSocketConfig};
+use tungstenite::{Error, Message};
 
-use crate::websocket::ControlPayload;
-use crate::websocket::Decoder;
-use crate::websocket::Incoming;
-use crate::websocket::Role;
 use crate::websocket::close::CloseBody;
+use crate::websocket::{ControlPayload, Decoder, Incoming, Role};
 
 /// What came out of a stream, up to its first close frame.
 #[derive(Debug, PartialEq, Eq)]

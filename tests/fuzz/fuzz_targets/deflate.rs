@@ -1,4 +1,5 @@
-//! Fuzzes permessage-deflate: compressing, inflating and its negotiation; see `codec.rs` for how to run it.
+//! Fuzzes permessage-deflate: compressing, inflating and its negotiation; see `codec.rs` for how to
+//! run it.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| strait::fuzzing::deflate(data));

@@ -1,4 +1,5 @@
-//! Fuzzes the names of groups and channels, and patterns over them; see `codec.rs` for how to run it.
+//! Fuzzes the names of groups and channels, and patterns over them; see `codec.rs` for how to run
+//! it.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| strait::fuzzing::names(data));

@@ -1,4 +1,5 @@
-//! axum's `ws` with `tokio::sync::broadcast`, and its read buffer at 4 KiB, which is what one would tune first.
+//! axum's `ws` with `tokio::sync::broadcast`, and its read buffer at 4 KiB, which is what one would
+//! tune first.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,4 +1,5 @@
-//! fastwebsockets, upgraded by hyper, with a hub written by hand: a task that reads and one that writes for each member.
+//! fastwebsockets, upgraded by hyper, with a hub written by hand: a task that reads and one that
+//! writes for each member.
 
 use std::convert::Infallible;
 use std::io;

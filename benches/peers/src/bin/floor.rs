@@ -1,7 +1,9 @@
-//! The floor: a bare epoll loop that writes a frame built before, and writes together what came together.
+//! The floor: a bare epoll loop that writes a frame built before, and writes together what came
+//! together.
 //!
-//! It knows the frames of the benchmark and nothing of WebSocket: what a server must pay to the kernel, and no more. Only the sequence
-//! number is copied from the request, so that the load can tell a lost or reordered frame here too.
+//! It knows the frames of the benchmark and nothing of WebSocket: what a server must pay to the
+//! kernel, and no more. Only the sequence number is copied from the request, so that the load can
+//! tell a lost or reordered frame here too.
 //!
 //! With `--apart` it writes each frame on its own: what coalescing is worth.
 

@@ -1,4 +1,5 @@
-//! tokio-tungstenite with a hub written by hand: a read buffer of 4 KiB, and one flush for all that is ready.
+//! tokio-tungstenite with a hub written by hand: a read buffer of 4 KiB, and one flush for all that
+//! is ready.
 
 use std::io;
 use std::sync::Arc;

@@ -1,31 +1,30 @@
-//! How nodes know of each other's end: each says now and then that it is alive, and takes those out of their groups that no longer do.
+//! How nodes know of each other's end: each says now and then that it is alive, and takes those out
+//! of their groups that no longer do.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio::time::MissedTickBehavior;
-use tokio::time::interval;
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::backends::django::host::Failure;
 use crate::error::Error;
 
 use super::node::Node;
-use super::scripts::BEAT;
-use super::scripts::END;
+use super::scripts::{BEAT, END};
 
 /// Says so to one host, and looks after the memberships there. Never ends.
 pub(super) async fn stay(node: Arc<Node>, host: usize) {
     let refresh_every = node.limits.refresh_every();
-    // By the times of the beats: by the clock, one that comes a moment early would leave the refresh to the next.
+    // By the times of the beats: by the clock, one that comes a moment early would leave the
+    // refresh to the next.
     let mut refreshed = Instant::now();
     let mut beats = interval(EVERY.min(refresh_every));
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let beat = beats.tick().await;
         match node.beat(host).await {
-            // The server's refusal is over, or everything was deleted: the layer joins all groups again.
+            // The server's refusal is over, or everything was deleted: the layer joins all groups
+            // again.
             Ok(_) if node.health.serves(host) => refreshed = beat,
             Ok(true) => {}
             Ok(false) => {
@@ -67,7 +66,8 @@ impl Node {
         Ok(known == 1)
     }
 
-    /// Before anything else: does of each kind what this node will do, to no effect, so that what it may not do is an error at the start.
+    /// Before anything else: does of each kind what this node will do, to no effect, so that what
+    /// it may not do is an error at the start.
     pub(super) async fn rehearse(&self, host: usize) -> Result<(), Error> {
         let args = [self.id.clone(), self.names.prefix.clone()];
         let () = self.hosts[host]

@@ -1,9 +1,6 @@
 //! [`ChannelsRedisCore`]: the backend for an unmodified `channels_redis.core.RedisChannelLayer`.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::OnceLock;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,38 +8,25 @@ use futures::future::try_join_all;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::backends::django::codec::Codec;
-use crate::backends::django::codec::SerializerFormat;
+use crate::backends::django::codec::{Codec, SerializerFormat};
 use crate::backends::django::fernet::Fernet;
 use crate::backends::django::health::Health;
-use crate::backends::django::host::Host;
-use crate::backends::django::host::Links;
+use crate::backends::django::host::{Host, Links};
 use crate::backends::django::names::Names;
-use crate::backends::django::options::Options;
-use crate::backends::django::options::number;
-use crate::backends::django::options::seconds;
-use crate::backends::django::options::shared_options;
-use crate::backends::redis::Find;
-use crate::backends::redis::LinkOptions;
+use crate::backends::django::options::{Options, number, seconds, shared_options};
+use crate::backends::redis::{Find, LinkOptions};
 use crate::error::Error;
-use crate::layer::Backend;
-use crate::layer::Envelope;
-use crate::layer::Guarantees;
-use crate::layer::Published;
-use crate::layer::Receivers;
-use crate::layer::Sink;
+use crate::layer::{Backend, Envelope, Guarantees, Published, Receivers, Sink};
 use crate::name::GroupName;
 use crate::sampler::LogSampler;
 
 use super::alive::stay;
 use super::members::Members;
-use super::node::Limits;
-use super::node::Node;
-use super::receive::WAIT;
-use super::receive::drain;
+use super::node::{Limits, Node};
+use super::receive::{WAIT, drain};
 
-/// Shares groups with Django processes whose `CHANNEL_LAYERS` names `channels_redis.core.RedisChannelLayer`, both ways, on the same
-/// Redis; they stay as they are.
+/// Shares groups with Django processes whose `CHANNEL_LAYERS` names
+/// `channels_redis.core.RedisChannelLayer`, both ways, on the same Redis; they stay as they are.
 ///
 /// ```no_run
 /// use strait::ChannelLayer;
@@ -55,35 +39,43 @@ use super::receive::drain;
 /// # Ok(()) }
 /// ```
 ///
-/// What is not in the settings of Django is not to be given here; what is must be given alike. Redis 6 or later, and no Cluster.
+/// What is not in the settings of Django is not to be given here; what is must be given alike.
+/// Redis 6 or later, and no Cluster.
 ///
 /// # What is promised
 ///
-/// - What Django sends to a group reaches the members on this node at most once. A process, and so a node, has queues of
-///   [`capacity`](Self::capacity) entries in Redis, and Django passes over those that are full, with a line in its log. A node that finds
-///   one of its queues full runs the [`gap`](crate::Consumer::gap) hook of the groups that may have missed something.
-/// - What strait sends reaches Django's processes likewise: those whose queue is full are counted in [`Published::full`], and where
-///   nobody has room it is an error ([`Error::is_full`]). Nodes of strait send to each other by Redis's pub/sub, which has no such bound.
-/// - Entries are taken in the order of the time at which they were sent, by the clocks of Django's machines. What strait sends is in
-///   one order for all nodes, and what Django sends for each node; between the two there is none.
-/// - [`Published::receivers`] counts processes, Django's and strait's. Of a channel of Django's nobody knows whether it is still there.
-/// - An event goes as msgpack or JSON of 1 MiB at the most. Types that would end Django's consumers are refused:
-///   [`Error::is_refused`].
-/// - [`group_broadcast`](crate::ChannelLayer::group_broadcast) reaches strait's nodes alone: ready messages have no form in Django.
+/// - What Django sends to a group reaches the members on this node at most once. A process, and so
+///   a node, has queues of [`capacity`](Self::capacity) entries in Redis, and Django passes over
+///   those that are full, with a line in its log. A node that finds one of its queues full runs the
+///   [`gap`](crate::Consumer::gap) hook of the groups that may have missed something.
+/// - What strait sends reaches Django's processes likewise: those whose queue is full are counted
+///   in [`Published::full`], and where nobody has room it is an error ([`Error::is_full`]). Nodes
+///   of strait send to each other by Redis's pub/sub, which has no such bound.
+/// - Entries are taken in the order of the time at which they were sent, by the clocks of Django's
+///   machines. What strait sends is in one order for all nodes, and what Django sends for each
+///   node; between the two there is none.
+/// - [`Published::receivers`] counts processes, Django's and strait's. Of a channel of Django's
+///   nobody knows whether it is still there.
+/// - An event goes as msgpack or JSON of 1 MiB at the most. Types that would end Django's consumers
+///   are refused: [`Error::is_refused`].
+/// - [`group_broadcast`](crate::ChannelLayer::group_broadcast) reaches strait's nodes alone: ready
+///   messages have no form in Django.
 /// - [`except`](crate::layer::Publish::except) leaves out channels of strait's and of Django's.
 ///   [`latest`](crate::layer::Publish::latest) is for strait's nodes.
-/// - [`send`](crate::ChannelLayer::send) reaches any channel, of Django's too; Django reaches channels of this node by their
-///   [name](crate::Context::channel_name), and may put them into groups of its own.
-/// - With several hosts, an outage of one is an outage of the layer: joining fails, and afterwards all groups are told of a gap.
-///   Publishing fails for the groups of that host alone.
+/// - [`send`](crate::ChannelLayer::send) reaches any channel, of Django's too; Django reaches
+///   channels of this node by their [name](crate::Context::channel_name), and may put them into
+///   groups of its own.
+/// - With several hosts, an outage of one is an outage of the layer: joining fails, and afterwards
+///   all groups are told of a gap. Publishing fails for the groups of that host alone.
 ///
 /// # What it costs
 ///
-/// A group send of Django's is one entry for this node, about 60 bytes longer than the event, however many sockets are in the group. A
-/// node has two connections to each host. Every five seconds it says that it is alive; who has not for 15 seconds is taken out of its
-/// groups by another node, so that Django does not write to it in vain. Beside channels_redis's own keys there are
-/// `<prefix>:strait:nodes` and, for each node, `<prefix>:strait:groups:<node>`. What an ACL user needs is in
-/// [the chapter on Django](crate::docs::django#the-layer).
+/// A group send of Django's is one entry for this node, about 60 bytes longer than the event,
+/// however many sockets are in the group. A node has two connections to each host. Every five
+/// seconds it says that it is alive; who has not for 15 seconds is taken out of its groups by
+/// another node, so that Django does not write to it in vain. Beside channels_redis's own keys
+/// there are `<prefix>:strait:nodes` and, for each node, `<prefix>:strait:groups:<node>`. What an
+/// ACL user needs is in [the chapter on Django](crate::docs::django#the-layer).
 #[doc(alias = "RedisChannelLayer")]
 #[derive(Debug)]
 pub struct ChannelsRedisCore {
@@ -99,8 +91,8 @@ pub struct ChannelsRedisCore {
 shared_options!(ChannelsRedisCore);
 
 impl ChannelsRedisCore {
-    /// The setting `hosts`: the URL of each, in the same order, since it tells on which host a group lies. With none:
-    /// `redis://localhost:6379`, as in channels_redis.
+    /// The setting `hosts`: the URL of each, in the same order, since it tells on which host a
+    /// group lies. With none: `redis://localhost:6379`, as in channels_redis.
     ///
     /// A URL that makes no sense is an error when the layer starts.
     pub fn new<H: AsRef<str>>(hosts: impl IntoIterator<Item = H>) -> Self {
@@ -108,11 +100,12 @@ impl ChannelsRedisCore {
     }
 
     /// As [`ChannelLayer::from_url`](crate::ChannelLayer::from_url) has it:
-    /// `channels-redis-core://[user:password@]host[:port][/db]`, and behind a `?` any of `prefix`, `serializer` (`msgpack` or `json`),
-    /// `key` and `host` (both may be repeated), `capacity`, `expiry` and `group_expiry` (in seconds), `lanes`. With
-    /// `channels-rediss-core:` the hosts are reached over TLS, which trusts the authorities in `ca=FILE` (default: the system's).
-    /// `channels-redis+sentinel-core://host[:port],…/master[/db]` asks Sentinels, which have `sentinel_user` and
-    /// `sentinel_password` of their own.
+    /// `channels-redis-core://[user:password@]host[:port][/db]`, and behind a `?` any of `prefix`,
+    /// `serializer` (`msgpack` or `json`), `key` and `host` (both may be repeated), `capacity`,
+    /// `expiry` and `group_expiry` (in seconds), `lanes`. With `channels-rediss-core:` the hosts
+    /// are reached over TLS, which trusts the authorities in `ca=FILE` (default: the system's).
+    /// `channels-redis+sentinel-core://host[:port],…/master[/db]` asks Sentinels, which have
+    /// `sentinel_user` and `sentinel_password` of their own.
     ///
     /// # Errors
     ///
@@ -136,38 +129,41 @@ impl ChannelsRedisCore {
         Ok(core)
     }
 
-    /// The setting `capacity`: how many entries may wait for one process. Default: 100, that of channels_redis.
+    /// The setting `capacity`: how many entries may wait for one process. Default: 100, that of
+    /// channels_redis.
     #[must_use]
     pub fn capacity(mut self, entries: u32) -> Self {
         self.limits.capacity = entries.max(1).into();
         self
     }
 
-    /// The setting `expiry`: after how long an entry that nobody took is deleted. Whole seconds. Default: 60 s, that of channels_redis.
+    /// The setting `expiry`: after how long an entry that nobody took is deleted. Whole seconds.
+    /// Default: 60 s, that of channels_redis.
     #[must_use]
     pub fn expiry(mut self, expiry: Duration) -> Self {
         self.limits.expiry = expiry.max(SECOND);
         self
     }
 
-    /// The setting `group_expiry`: how long a process stays in a group after it was last added. It must be the same everywhere, since
-    /// whoever joins a group sets it for all; this node renews its memberships after half of it. Whole seconds. Default: a day, that of
-    /// channels_redis.
+    /// The setting `group_expiry`: how long a process stays in a group after it was last added. It
+    /// must be the same everywhere, since whoever joins a group sets it for all; this node renews
+    /// its memberships after half of it. Whole seconds. Default: a day, that of channels_redis.
     #[must_use]
     pub fn group_expiry(mut self, expiry: Duration) -> Self {
         self.limits.group_expiry = expiry.max(SECOND);
         self
     }
 
-    /// The setting `random_prefix_length`: how many bytes go before each entry, so that no two are equal. Default: 12, that of
-    /// channels_redis.
+    /// The setting `random_prefix_length`: how many bytes go before each entry, so that no two are
+    /// equal. Default: 12, that of channels_redis.
     #[must_use]
     pub fn random_prefix_length(mut self, bytes: usize) -> Self {
         self.random_prefix = bytes;
         self
     }
 
-    /// Over how many queues this node spreads its groups; each has [`capacity`](Self::capacity) of its own. 1 to 64. Default: 4.
+    /// Over how many queues this node spreads its groups; each has [`capacity`](Self::capacity) of
+    /// its own. 1 to 64. Default: 4.
     #[must_use]
     pub fn lanes(mut self, lanes: u32) -> Self {
         self.lanes = u64::from(lanes).clamp(1, MOST_LANES);

@@ -1,16 +1,15 @@
 //! [`Members`]: the groups that this node is a member of, and the names by which it is.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::name::GroupName;
 
-/// One member per group, however many sockets there are: what comes back is the member's name, and the name tells the group.
+/// One member per group, however many sockets there are: what comes back is the member's name, and
+/// the name tells the group.
 ///
-/// Django bounds what waits for a process by the text before a name's `!`. So a node has several such texts, lanes, and spreads its
-/// groups over them.
+/// Django bounds what waits for a process by the text before a name's `!`. So a node has several
+/// such texts, lanes, and spreads its groups over them.
 #[derive(Debug)]
 pub(super) struct Members {
     /// What this node's lanes begin with: `s.`, twelve hexadecimal digits and a dot.
@@ -164,8 +163,7 @@ mod tests {
 
     use crate::name::GroupName;
 
-    use super::Members;
-    use super::is_node;
+    use super::{Members, is_node};
 
     #[test]
     fn a_member_tells_its_group() {

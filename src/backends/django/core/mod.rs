@@ -1,4 +1,5 @@
-//! `channels_redis.core`: queues in Redis, one for each process, and groups that are lists of channels.
+//! `channels_redis.core`: queues in Redis, one for each process, and groups that are lists of
+//! channels.
 
 mod alive;
 mod core;

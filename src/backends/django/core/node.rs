@@ -5,16 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::future::try_join_all;
+use futures::future::{BoxFuture, try_join_all};
 use redis::FromRedisValue;
 
 use crate::backends::django::codec::Codec;
 use crate::backends::django::guard::Guard;
 use crate::backends::django::health::Health;
-use crate::backends::django::host::Failure;
-use crate::backends::django::host::Host;
-use crate::backends::django::host::Links;
+use crate::backends::django::host::{Failure, Host, Links};
 use crate::backends::django::names::Names;
 use crate::backends::django::own;
 use crate::backends::django::script::Script;
@@ -22,12 +19,10 @@ use crate::error::Error;
 use crate::layer::Sink;
 use crate::metrics::queues_full;
 use crate::name::GroupName;
-use crate::sampler::LogSampler;
-use crate::sampler::sampled;
+use crate::sampler::{LogSampler, sampled};
 
 use super::members::Members;
-use super::scripts::JOIN;
-use super::scripts::LEAVE;
+use super::scripts::{JOIN, LEAVE};
 
 /// One process, as the others see it in Redis.
 #[derive(Debug)]
@@ -58,20 +53,22 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// How long the nodes' own lists are kept in Redis: as the memberships, and long enough to miss a few beats.
+    /// How long the nodes' own lists are kept in Redis: as the memberships, and long enough to miss
+    /// a few beats.
     pub(super) fn keep(self) -> Duration {
         self.group_expiry.max(SHORTEST_KEEP)
     }
 
-    /// How often this node looks whether it is still a member of its groups. A membership is renewed by the first look after half of
-    /// `group_expiry`, so that must come before all of it.
+    /// How often this node looks whether it is still a member of its groups. A membership is
+    /// renewed by the first look after half of `group_expiry`, so that must come before all of it.
     pub(super) fn refresh_every(self) -> Duration {
         REFRESH_EVERY.min(self.group_expiry / 4)
     }
 }
 
 impl Node {
-    /// Returns when Django's processes, and all others, see this node in the groups, and what they broadcast arrives.
+    /// Returns when Django's processes, and all others, see this node in the groups, and what they
+    /// broadcast arrives.
     pub(super) async fn join(&self, groups: &[GroupName]) -> Result<(), Error> {
         let before = self.health.losses()?;
         let each = self
@@ -96,8 +93,9 @@ impl Node {
         self.health.check(before)
     }
 
-    /// Looks for this node in its groups on this host, and renews what is old. Groups that it is missing from, since their keys were
-    /// evicted or deleted, it joins again, and tells them of a gap.
+    /// Looks for this node in its groups on this host, and renews what is old. Groups that it is
+    /// missing from, since their keys were evicted or deleted, it joins again, and tells them of a
+    /// gap.
     pub(super) async fn refresh(&self, host: usize) -> Result<(), Error> {
         let mut members = self.members.confirmed();
         members.retain(|(group, _)| self.names.group_host(group) == host);
@@ -128,7 +126,8 @@ impl Node {
         Ok(())
     }
 
-    /// Adds the members, which lie on this host, and renews those that are old. Returns the numbers, from 1, of those that were not there.
+    /// Adds the members, which lie on this host, and renews those that are old. Returns the
+    /// numbers, from 1, of those that were not there.
     async fn add(&self, host: usize, members: &[(GroupName, String)]) -> Result<Vec<usize>, Error> {
         let group_expiry = self.limits.group_expiry.as_secs().to_string();
         let keep = self.limits.keep().as_secs().to_string();
@@ -176,7 +175,8 @@ impl Node {
         Ok(())
     }
 
-    /// Takes out of Redis, on this host, what this node is not any more; what could not be, the next time.
+    /// Takes out of Redis, on this host, what this node is not any more; what could not be, the
+    /// next time.
     pub(super) async fn take_out(&self, host: usize) -> Result<(), Error> {
         let left = self
             .members
@@ -251,7 +251,8 @@ impl Links for Node {
             if part < self.hosts.len() {
                 let channels = self.names.own_channel_topics(&self.sink.node());
                 self.hosts[part].subscribe_pattern(&channels).await?;
-                // Before it joins groups anew, so that later it is not taken for one that was forgotten.
+                // Before it joins groups anew, so that later it is not taken for one that was
+                // forgotten.
                 self.beat(part).await?;
             }
             Ok(())

@@ -1,32 +1,29 @@
-//! How the core layer receives: this node's queues on each host are emptied over a connection of their own, many entries at a time.
+//! How the core layer receives: this node's queues on each host are emptied over a connection of
+//! their own, many entries at a time.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::RedisError;
-use redis::RedisResult;
+use redis::{RedisError, RedisResult};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use crate::backends::django::codec::Entry;
-use crate::backends::django::codec::MAX_ENTRY;
+use crate::backends::django::codec::{Entry, MAX_ENTRY};
 use crate::backends::django::fields::Reserved;
 use crate::backends::django::output::Unreadable;
 use crate::backends::redis::Commands;
 use crate::error::Error;
-use crate::layer::Address;
-use crate::layer::Envelope;
-use crate::layer::Payload;
+use crate::layer::{Address, Envelope, Payload};
 use crate::name::ChannelName;
 
 use super::node::Node;
-use super::scripts::REPAIR;
-use super::scripts::TAKE;
+use super::scripts::{REPAIR, TAKE};
 
 /// Empties the queues on one host. Never ends.
 ///
-/// What waits in Redis while there is no connection is not lost, but may be over capacity, or too old.
+/// What waits in Redis while there is no connection is not lost, but may be over capacity, or too
+/// old.
 pub(super) async fn drain(node: Arc<Node>, host: usize) {
     let host = &node.drains[host];
     loop {
@@ -54,7 +51,8 @@ impl Node {
 
     /// Waits for an entry, and takes it and those that wait behind it.
     ///
-    /// Only a script can take entries by their size, and no script can wait. So it is one entry alone that is fetched whatever its size.
+    /// Only a script can take entries by their size, and no script can wait. So it is one entry
+    /// alone that is fetched whatever its size.
     async fn empty_next(&self, commands: &mut Commands, queues: &[String]) -> RedisResult<()> {
         let (queue, first) = match take_one(commands, queues, WAIT).await {
             Ok(Some(taken)) => taken,
@@ -88,8 +86,8 @@ impl Node {
         Ok(())
     }
 
-    /// For the first time, when nothing can be in them: tells whether this node may do so, since later an event that does not come is
-    /// missed by nobody.
+    /// For the first time, when nothing can be in them: tells whether this node may do so, since
+    /// later an event that does not come is missed by nobody.
     pub(super) async fn try_to_empty(&self, host: usize) -> Result<(), Error> {
         let link = self.drains[host].link()?;
         let (mut commands, queues) = (link.commands()?, self.queues());
@@ -168,7 +166,8 @@ async fn take_one(
     Ok(answer.map(|(queue, entry, _score)| (queue, entry)))
 }
 
-/// How many entries waited, how many of them were too long, and the first of the others: 16 MiB in all at most.
+/// How many entries waited, how many of them were too long, and the first of the others: 16 MiB in
+/// all at most.
 async fn take_more(commands: &mut Commands, queue: &str) -> RedisResult<(u64, u64, Vec<Vec<u8>>)> {
     let args = [MAX_TAKEN, ENOUGH_BYTES, MAX_ENTRY].map(|number| number.to_string());
     TAKE.run(commands, &[queue.to_owned()], &args).await

@@ -1,18 +1,22 @@
-//! The scripts that Redis runs for the core layer: each does one thing at once, and by Redis's own clock.
+//! The scripts that Redis runs for the core layer: each does one thing at once, and by Redis's own
+//! clock.
 //!
-//! Of a skewed clock of ours Django's processes would see messages that are too old, and delete them. A number in Lua becomes text
-//! with 14 digits, so the time is put together as text. Keys that follow from what is found are not named beforehand, so that, like
-//! channels_redis itself, this is not for a Cluster.
+//! Of a skewed clock of ours Django's processes would see messages that are too old, and delete
+//! them. A number in Lua becomes text with 14 digits, so the time is put together as text. Keys
+//! that follow from what is found are not named beforehand, so that, like channels_redis itself,
+//! this is not for a Cluster.
 //!
-//! Anybody who may write to Redis can put anything under these keys. A key of another type is passed over, or replaced if the key is
-//! this node's to write; no script fails for ever because of one.
+//! Anybody who may write to Redis can put anything under these keys. A key of another type is
+//! passed over, or replaced if the key is this node's to write; no script fails for ever because of
+//! one.
 
 use std::sync::LazyLock;
 
 use crate::backends::django::script::Script;
 
-/// The members of a group, without those that have been in it for too long, and how many are left out: since there are too many, or
-/// their names are too long. KEYS: the group. ARGV: `group_expiry`, how many are returned at most, how many bytes a name has at most.
+/// The members of a group, without those that have been in it for too long, and how many are left
+/// out: since there are too many, or their names are too long. KEYS: the group. ARGV:
+/// `group_expiry`, how many are returned at most, how many bytes a name has at most.
 pub(super) static MEMBERS: LazyLock<Script> = LazyLock::new(|| {
     Script::new(format!(
         "{TRY}
@@ -34,8 +38,8 @@ return {{total - #members, members}}"
     ))
 });
 
-/// Puts an entry into each queue that has room, and returns how many have none, and how many are no queues. KEYS: the queues. ARGV: an
-/// entry for each, `capacity`, `expiry`.
+/// Puts an entry into each queue that has room, and returns how many have none, and how many are no
+/// queues. KEYS: the queues. ARGV: an entry for each, `capacity`, `expiry`.
 pub(super) static SEND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(format!(
         "{TRY}
@@ -58,8 +62,9 @@ return {{full, other}}"
     ))
 });
 
-/// Takes the first entries of a queue: returns how many there were, how many were dropped since they are too long, and the others. KEYS:
-/// the queue. ARGV: how many entries are taken at most; after how many bytes it is enough; how long an entry is at most.
+/// Takes the first entries of a queue: returns how many there were, how many were dropped since
+/// they are too long, and the others. KEYS: the queue. ARGV: how many entries are taken at most;
+/// after how many bytes it is enough; how long an entry is at most.
 pub(super) static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local most, enough, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -97,9 +102,10 @@ return deleted"
     ))
 });
 
-/// Makes this node a member of groups, and renews memberships that are older than half of `group_expiry`. Returns the numbers, from 1, of
-/// the groups that it was no member of. KEYS: the node's groups, then each group. ARGV: `group_expiry`, how long the node's list is kept,
-/// then for each group its name and the member.
+/// Makes this node a member of groups, and renews memberships that are older than half of
+/// `group_expiry`. Returns the numbers, from 1, of the groups that it was no member of. KEYS: the
+/// node's groups, then each group. ARGV: `group_expiry`, how long the node's list is kept, then for
+/// each group its name and the member.
 pub(super) static JOIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(format!(
         "{TRY}
@@ -132,8 +138,8 @@ return missing"
     ))
 });
 
-/// Takes this node out of groups, which it may have joined again under another name. KEYS: as of [`JOIN`]. ARGV: for each group its name
-/// and the member.
+/// Takes this node out of groups, which it may have joined again under another name. KEYS: as of
+/// [`JOIN`]. ARGV: for each group its name and the member.
 pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(format!(
         "{TRY}
@@ -147,9 +153,10 @@ end"
     ))
 });
 
-/// Says that this node is alive, and takes one out of its groups that has long not said so. Returns whether this node was known: else
-/// it was taken for dead, or everything was deleted. KEYS: the nodes. ARGV: the node, the layer's prefix, after how many seconds a node
-/// is dead, how long the list of nodes is kept.
+/// Says that this node is alive, and takes one out of its groups that has long not said so. Returns
+/// whether this node was known: else it was taken for dead, or everything was deleted. KEYS: the
+/// nodes. ARGV: the node, the layer's prefix, after how many seconds a node is dead, how long the
+/// list of nodes is kept.
 pub(super) static BEAT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(format!(
         "{TRY}
@@ -172,8 +179,8 @@ return known and 1 or 0"
 pub(super) static END: LazyLock<Script> =
     LazyLock::new(|| Script::new(format!("{TRY}\n{BURY}\nbury(ARGV[1], math.huge)")));
 
-/// Runs a command. If the key is of another type, the first result is nil and the second is true; any other error ends the script, as
-/// with `redis.call`.
+/// Runs a command. If the key is of another type, the first result is nil and the second is true;
+/// any other error ends the script, as with `redis.call`.
 const TRY: &str = "local function try(...)
   local reply = redis.pcall(...)
   if type(reply) ~= 'table' or not reply.err then
@@ -184,8 +191,8 @@ const TRY: &str = "local function try(...)
   return redis.call(...)
 end";
 
-/// Removes what a node leaves behind: at most this many times about a thousand groups, and then the node itself. Its queues end by themselves,
-/// within `expiry`.
+/// Removes what a node leaves behind: at most this many times about a thousand groups, and then the
+/// node itself. Its queues end by themselves, within `expiry`.
 const BURY: &str = "local function bury(node, times)
   local groups, cursor = ARGV[2] .. ':strait:groups:' .. node, '0'
   while times > 0 do

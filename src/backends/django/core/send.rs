@@ -1,35 +1,25 @@
-//! How the core layer sends: to each of Django's processes in a group one entry, which names the process's channels that are members; to
-//! all nodes of strait one message.
+//! How the core layer sends: to each of Django's processes in a group one entry, which names the
+//! process's channels that are members; to all nodes of strait one message.
 //!
-//! Nodes of strait could have entries, too. But what they send each other needs no bound of a hundred entries, nor as many entries as
-//! there are nodes.
+//! Nodes of strait could have entries, too. But what they send each other needs no bound of a
+//! hundred entries, nor as many entries as there are nodes.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::future::try_join;
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 
 use crate::backends::django::codec::Body;
 use crate::backends::django::fields::Reserved;
-use crate::backends::django::names::MAX_NAME_BYTES;
-use crate::backends::django::names::is_name;
-use crate::backends::django::names::non_local;
+use crate::backends::django::names::{MAX_NAME_BYTES, is_name, non_local};
 use crate::error::Error;
-use crate::layer::Address;
-use crate::layer::Envelope;
-use crate::layer::Payload;
-use crate::layer::Published;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::layer::{Address, Envelope, Payload, Published};
+use crate::name::{ChannelName, GroupName};
 
 use super::members::is_node;
 use super::node::Node;
-use super::scripts::MEMBERS;
-use super::scripts::SEND;
+use super::scripts::{MEMBERS, SEND};
 
 impl Node {
     pub(super) async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
@@ -176,7 +166,8 @@ impl Node {
         queues
     }
 
-    /// Puts an event into the queues of a host, some at a time. Returns how many took their entry, and how many were full.
+    /// Puts an event into the queues of a host, some at a time. Returns how many took their entry,
+    /// and how many were full.
     async fn put_all(
         &self,
         host: usize,

@@ -4,25 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::future::try_join_all;
+use futures::future::{BoxFuture, try_join_all};
 
 use crate::backends::django::codec::Codec;
 use crate::backends::django::fields::Reserved;
 use crate::backends::django::guard::Guard;
 use crate::backends::django::health::Health;
-use crate::backends::django::host::Host;
-use crate::backends::django::host::Links;
+use crate::backends::django::host::{Host, Links};
 use crate::backends::django::names::Names;
 use crate::backends::django::own;
 use crate::error::Error;
-use crate::layer::Address;
-use crate::layer::Envelope;
-use crate::layer::Payload;
-use crate::layer::Published;
-use crate::layer::Sink;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::layer::{Address, Envelope, Payload, Published, Sink};
+use crate::name::{ChannelName, GroupName};
 
 /// One process. Its topics lie on the hosts where channels_redis looks for them.
 #[derive(Debug)]

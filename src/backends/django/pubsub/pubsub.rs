@@ -1,35 +1,27 @@
-//! [`ChannelsRedisPubSub`]: the backend for an unmodified `channels_redis.pubsub.RedisPubSubChannelLayer`.
+//! [`ChannelsRedisPubSub`]: the backend for an unmodified
+//! `channels_redis.pubsub.RedisPubSubChannelLayer`.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
 
-use crate::backends::django::codec::Codec;
-use crate::backends::django::codec::SerializerFormat;
+use crate::backends::django::codec::{Codec, SerializerFormat};
 use crate::backends::django::fernet::Fernet;
 use crate::backends::django::health::Health;
-use crate::backends::django::host::Host;
-use crate::backends::django::host::Links;
+use crate::backends::django::host::{Host, Links};
 use crate::backends::django::names::Names;
-use crate::backends::django::options::Options;
-use crate::backends::django::options::shared_options;
-use crate::backends::redis::Find;
-use crate::backends::redis::LinkOptions;
+use crate::backends::django::options::{Options, shared_options};
+use crate::backends::redis::{Find, LinkOptions};
 use crate::error::Error;
-use crate::layer::Backend;
-use crate::layer::Envelope;
-use crate::layer::Guarantees;
-use crate::layer::Published;
-use crate::layer::Receivers;
-use crate::layer::Sink;
+use crate::layer::{Backend, Envelope, Guarantees, Published, Receivers, Sink};
 use crate::name::GroupName;
 
 use super::node::Node;
 
-/// Shares groups with Django processes whose `CHANNEL_LAYERS` names `channels_redis.pubsub.RedisPubSubChannelLayer`, both ways, on the
-/// same Redis; they stay as they are.
+/// Shares groups with Django processes whose `CHANNEL_LAYERS` names
+/// `channels_redis.pubsub.RedisPubSubChannelLayer`, both ways, on the same Redis; they stay as they
+/// are.
 ///
 /// ```no_run
 /// use strait::ChannelLayer;
@@ -42,30 +34,37 @@ use super::node::Node;
 /// # Ok(()) }
 /// ```
 ///
-/// What is not in the settings of Django is not to be given here; what is must be given alike. Redis 6 or later. As with channels_redis,
-/// the number of the database parts nothing: of two applications on one Redis each needs a [`prefix`](Self::prefix) of its own.
+/// What is not in the settings of Django is not to be given here; what is must be given alike.
+/// Redis 6 or later. As with channels_redis, the number of the database parts nothing: of two
+/// applications on one Redis each needs a [`prefix`](Self::prefix) of its own.
 ///
 /// # What is promised
 ///
-/// - What any process sends to a group reaches all members that are connected to Redis, at most once and in one order. Nothing is
-///   kept: what is sent during an outage is lost, and then the [`gap`](crate::Consumer::gap) hook runs.
+/// - What any process sends to a group reaches all members that are connected to Redis, at most
+///   once and in one order. Nothing is kept: what is sent during an outage is lost, and then the
+///   [`gap`](crate::Consumer::gap) hook runs.
 /// - [`Published::receivers`] counts processes, Django's and strait's.
-/// - An event goes as msgpack or JSON of 1 MiB at the most. Types that would end Django's consumers are refused:
-///   [`Error::is_refused`].
-/// - [`group_broadcast`](crate::ChannelLayer::group_broadcast) reaches strait's nodes alone: ready messages have no form in Django.
-/// - [`except`](crate::layer::Publish::except) and [`latest`](crate::layer::Publish::latest) are for strait's nodes. Django's consumers
-///   see them, as the event's `"__strait_except__"` and `"__strait_latest__"`.
-/// - [`send`](crate::ChannelLayer::send) reaches any channel, of Django's too; Django reaches channels of this node by their
-///   [name](crate::Context::channel_name), but cannot put them into groups.
-/// - With several hosts, an outage of one is an outage of the layer: joining fails, and afterwards all groups are told of a gap.
-///   Publishing fails for the groups of that host alone.
-/// - A host that refuses a publish or a subscription because of its own state (`READONLY`, `LOADING`, `MISCONF`, `OOM` and the like), or
-///   is found to be a replica when it is asked every 30 s, is an outage of that host.
+/// - An event goes as msgpack or JSON of 1 MiB at the most. Types that would end Django's consumers
+///   are refused: [`Error::is_refused`].
+/// - [`group_broadcast`](crate::ChannelLayer::group_broadcast) reaches strait's nodes alone: ready
+///   messages have no form in Django.
+/// - [`except`](crate::layer::Publish::except) and [`latest`](crate::layer::Publish::latest) are
+///   for strait's nodes. Django's consumers see them, as the event's `"__strait_except__"` and
+///   `"__strait_latest__"`.
+/// - [`send`](crate::ChannelLayer::send) reaches any channel, of Django's too; Django reaches
+///   channels of this node by their [name](crate::Context::channel_name), but cannot put them into
+///   groups.
+/// - With several hosts, an outage of one is an outage of the layer: joining fails, and afterwards
+///   all groups are told of a gap. Publishing fails for the groups of that host alone.
+/// - A host that refuses a publish or a subscription because of its own state (`READONLY`,
+///   `LOADING`, `MISCONF`, `OOM` and the like), or is found to be a replica when it is asked every
+///   30 s, is an outage of that host.
 ///
 /// # What it costs
 ///
-/// A group send is one `PUBLISH`. A node has one connection to each host, two subscriptions for each group and one pattern. What an ACL
-/// user needs is in [the chapter on Django](crate::docs::django#the-layer).
+/// A group send is one `PUBLISH`. A node has one connection to each host, two subscriptions for
+/// each group and one pattern. What an ACL user needs is in [the chapter on
+/// Django](crate::docs::django#the-layer).
 #[doc(alias = "RedisPubSubChannelLayer")]
 #[derive(Debug)]
 pub struct ChannelsRedisPubSub {
@@ -76,8 +75,8 @@ pub struct ChannelsRedisPubSub {
 shared_options!(ChannelsRedisPubSub);
 
 impl ChannelsRedisPubSub {
-    /// The setting `hosts`: the URL of each, in the same order, since it tells on which host a group lies. With none:
-    /// `redis://localhost:6379`, as in channels_redis.
+    /// The setting `hosts`: the URL of each, in the same order, since it tells on which host a
+    /// group lies. With none: `redis://localhost:6379`, as in channels_redis.
     ///
     /// A URL that makes no sense is an error when the layer starts.
     pub fn new<H: AsRef<str>>(hosts: impl IntoIterator<Item = H>) -> Self {
@@ -85,9 +84,10 @@ impl ChannelsRedisPubSub {
     }
 
     /// As [`ChannelLayer::from_url`](crate::ChannelLayer::from_url) has it:
-    /// `channels-redis-pubsub://[user:password@]host[:port][/db]`, and behind a `?` any of `prefix`, `serializer` (`msgpack` or
-    /// `json`), `key` and `host` (both may be repeated). With `channels-rediss-pubsub:` the hosts are reached over TLS,
-    /// which trusts the authorities in `ca=FILE` (default: the system's). `channels-redis+sentinel-pubsub://host[:port],…/master`
+    /// `channels-redis-pubsub://[user:password@]host[:port][/db]`, and behind a `?` any of
+    /// `prefix`, `serializer` (`msgpack` or `json`), `key` and `host` (both may be repeated). With
+    /// `channels-rediss-pubsub:` the hosts are reached over TLS, which trusts the authorities in
+    /// `ca=FILE` (default: the system's). `channels-redis+sentinel-pubsub://host[:port],…/master`
     /// asks Sentinels, which have `sentinel_user` and `sentinel_password` of their own.
     ///
     /// # Errors

@@ -4,15 +4,12 @@
 
 use std::time::Duration;
 
-use crate::backends::django::codec::Codec;
-use crate::backends::django::codec::SerializerFormat;
+use crate::backends::django::codec::{Codec, SerializerFormat};
 use crate::backends::django::fernet::Fernet;
 use crate::backends::django::fields::Reserved;
-use crate::name::ChannelName;
-use crate::name::Key;
+use crate::name::{ChannelName, Key};
 
-use super::values::hex;
-use super::values::unhex;
+use super::values::{hex, unhex};
 
 const EVENT: &str = r#"{"type":"order.updated","id":42,"status":"shipped"}"#;
 const MSGPACK: &str =

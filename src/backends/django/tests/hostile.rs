@@ -1,12 +1,12 @@
-//! Entries of a writer that means harm: what they cost is bounded, and what is good in them still arrives.
+//! Entries of a writer that means harm: what they cost is bounded, and what is good in them still
+//! arrives.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
 use std::collections::BTreeSet;
 use std::iter::repeat_n;
 
-use crate::backends::django::codec::Codec;
-use crate::backends::django::codec::SerializerFormat;
+use crate::backends::django::codec::{Codec, SerializerFormat};
 use crate::backends::django::output::Unreadable;
 
 #[test]

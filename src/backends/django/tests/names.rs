@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-use crate::backends::django::names::Names;
-use crate::backends::django::names::non_local;
+use crate::backends::django::names::{Names, non_local};
 use crate::layer::Address;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::name::{ChannelName, GroupName};
 
 #[test]
 fn a_name_lies_on_the_host_that_channels_redis_asks() {

@@ -2,23 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::backends::django::codec::Codec;
-use crate::backends::django::codec::SerializerFormat;
+use crate::backends::django::codec::{Codec, SerializerFormat};
 use crate::backends::django::fernet::Fernet;
 use crate::backends::django::names::Names;
 use crate::backends::django::output::Unreadable;
-use crate::layer::Address;
-use crate::layer::Envelope;
-use crate::layer::Payload;
+use crate::layer::{Address, Envelope, Payload};
 use crate::message::Message;
-use crate::name::ChannelAddress;
-use crate::name::ChannelName;
-use crate::name::GroupName;
+use crate::name::{ChannelAddress, ChannelName, GroupName};
 
 #[test]
 fn an_encrypted_message_is_refused_on_any_other_topic() {

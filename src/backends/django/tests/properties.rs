@@ -3,17 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
 use proptest::collection::vec;
-use proptest::prelude::ProptestConfig;
-use proptest::prelude::Strategy;
-use proptest::prelude::any;
-use proptest::prop_oneof;
-use proptest::proptest;
+use proptest::prelude::{ProptestConfig, Strategy, any};
 use proptest::sample::select;
-use serde_json::Value;
-use serde_json::json;
+use proptest::{prop_oneof, proptest};
+use serde_json::{Value, json};
 
-use crate::backends::django::codec::Codec;
-use crate::backends::django::codec::SerializerFormat;
+use crate::backends::django::codec::{Codec, SerializerFormat};
 use crate::backends::django::fernet::Fernet;
 use crate::backends::django::fields::Reserved;
 
@@ -58,7 +53,8 @@ proptest! {
         let oracle = serde_json::from_str::<Value>(&text);
         let codec = Codec { format: SerializerFormat::Json, fernet: None, random_prefix: 0, max_age: None };
         let read = codec.open(text.as_bytes());
-        // A second type is JSON, and no event; so is a deviation of Python's, which this alphabet cannot spell.
+        // A second type is JSON, and no event; so is a deviation of Python's, which this alphabet
+        // cannot spell.
         let is_event = text.matches("type").count() == 1;
         assert_eq!(read.is_ok(), oracle.is_ok() && is_event, "{text}: {read:?} {oracle:?}");
         // The oracle's floats may differ in the last bit.

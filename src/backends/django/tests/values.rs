@@ -2,14 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-use sha1::Digest;
-use sha1::Sha1;
+use sha1::{Digest, Sha1};
 
-use crate::backends::django::json;
-use crate::backends::django::msgpack;
-use crate::backends::django::output::MAX_DEPTH;
-use crate::backends::django::output::MAX_EVENT;
-use crate::backends::django::output::Unreadable;
+use crate::backends::django::output::{MAX_DEPTH, MAX_EVENT, Unreadable};
+use crate::backends::django::{json, msgpack};
 
 #[test]
 fn msgpack_is_what_python_writes() {

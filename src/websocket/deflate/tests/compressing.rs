@@ -2,28 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
-use flate2::Decompress;
-use flate2::FlushDecompress;
+use flate2::{Decompress, FlushDecompress};
 use proptest::collection::vec;
-use proptest::prelude::Just;
-use proptest::prelude::ProptestConfig;
-use proptest::prelude::Strategy;
-use proptest::prelude::any;
-use proptest::prop_assert;
-use proptest::prop_assert_eq;
-use proptest::prop_oneof;
-use proptest::proptest;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any};
+use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use crate::websocket::Decoder;
-use crate::websocket::Extensions;
-use crate::websocket::Incoming;
-use crate::websocket::OpCode;
-use crate::websocket::Role;
-use crate::websocket::deflate::Compression;
-use crate::websocket::deflate::WindowBits;
-use crate::websocket::deflate::compressed_frame;
-use crate::websocket::deflate::compressions;
-use crate::websocket::deflate::kept;
+use crate::websocket::deflate::{Compression, WindowBits, compressed_frame, compressions, kept};
+use crate::websocket::{Decoder, Extensions, Incoming, OpCode, Role};
 
 #[test]
 fn every_window_and_level_is_read_with_a_window_of_that_size() {
@@ -213,7 +198,8 @@ fn payload_of(frame: &[u8]) -> &[u8] {
     &frame[header..]
 }
 
-/// By an inflater that has no larger window than was agreed on, in small steps, so that it needs it.
+/// By an inflater that has no larger window than was agreed on, in small steps, so that it needs
+/// it.
 fn inflated_with(bits: u8, mut input: &[u8]) -> Vec<u8> {
     let mut state = Decompress::new_with_window_bits(false, bits);
     let mut inflated = Vec::new();

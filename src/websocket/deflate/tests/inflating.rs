@@ -2,20 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
-use flate2::Compress;
-use flate2::Compression;
-use flate2::Decompress;
-use flate2::FlushCompress;
-use flate2::FlushDecompress;
-use flate2::Status;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use proptest::collection::vec;
-use proptest::prelude::ProptestConfig;
-use proptest::prelude::Strategy;
-use proptest::prelude::any;
-use proptest::prop_assert;
-use proptest::prop_assert_eq;
-use proptest::prop_oneof;
-use proptest::proptest;
+use proptest::prelude::{ProptestConfig, Strategy, any};
+use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use crate::websocket::deflate::Inflater;
 use crate::websocket::violation::Violation;
@@ -27,8 +17,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// The same verdict, the same bytes and the same code however the input is cut; and flate2, which
-    /// sees all of it at once, agrees.
+    /// The same verdict, the same bytes and the same code however the input is cut; and flate2,
+    /// which sees all of it at once, agrees.
     #[test]
     fn any_bytes_are_inflated_or_refused(bytes in bytes(), room in 0_usize..3000, piece in 1_usize..9) {
         let whole = inflate(&bytes, bytes.len().max(1), room);

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
-use crate::websocket::deflate::WindowBits;
-use crate::websocket::deflate::agree;
+use crate::websocket::deflate::{WindowBits, agree};
 
 /// What the lines come to.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,10 +17,7 @@ enum Outcome {
     Malformed,
 }
 
-use Outcome::Declined;
-use Outcome::Malformed;
-use Outcome::Named;
-use Outcome::Silent;
+use Outcome::{Declined, Malformed, Named, Silent};
 
 /// The lines, and the outcome where 15 bits are the most.
 const ROWS: &[(&[&str], Outcome)] = &[

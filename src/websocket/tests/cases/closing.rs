@@ -1,16 +1,9 @@
 //! Close frames: body, codes and reasons (5.5.1, 7.4).
 
-use crate::websocket::tests::cases::row::Row;
-use crate::websocket::tests::cases::row::got_bare_close;
-use crate::websocket::tests::cases::row::got_close;
-use crate::websocket::tests::cases::row::got_ping;
-use crate::websocket::tests::cases::row::got_text;
-use crate::websocket::tests::cases::row::reads;
-use crate::websocket::tests::cases::row::refuses;
-use crate::websocket::tests::wire::close;
-use crate::websocket::tests::wire::close_raw;
-use crate::websocket::tests::wire::ping;
-use crate::websocket::tests::wire::text;
+use crate::websocket::tests::cases::row::{
+    Row, got_bare_close, got_close, got_ping, got_text, reads, refuses,
+};
+use crate::websocket::tests::wire::{close, close_raw, ping, text};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = bodies();

@@ -1,21 +1,11 @@
 //! Pings, pongs and what all control frames have in common (5.5).
 
-use crate::websocket::tests::cases::row::Row;
-use crate::websocket::tests::cases::row::got_ping;
-use crate::websocket::tests::cases::row::got_pong;
-use crate::websocket::tests::cases::row::got_text;
-use crate::websocket::tests::cases::row::reads;
-use crate::websocket::tests::cases::row::refuses;
-use crate::websocket::tests::cases::row::waits;
-use crate::websocket::tests::wire::FIN;
-use crate::websocket::tests::wire::Frame;
-use crate::websocket::tests::wire::close;
-use crate::websocket::tests::wire::close_raw;
-use crate::websocket::tests::wire::first_text;
-use crate::websocket::tests::wire::last;
-use crate::websocket::tests::wire::ping;
-use crate::websocket::tests::wire::pong;
-use crate::websocket::tests::wire::text;
+use crate::websocket::tests::cases::row::{
+    Row, got_ping, got_pong, got_text, reads, refuses, waits,
+};
+use crate::websocket::tests::wire::{
+    FIN, Frame, close, close_raw, first_text, last, ping, pong, text,
+};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = payloads();

@@ -3,32 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
 use crate::websocket::OpCode;
-use crate::websocket::deflate::Compression;
-use crate::websocket::deflate::WindowBits;
-use crate::websocket::deflate::compressed_frame;
-use crate::websocket::tests::cases::row::Row;
-use crate::websocket::tests::cases::row::got_binary;
-use crate::websocket::tests::cases::row::got_close;
-use crate::websocket::tests::cases::row::got_ping;
-use crate::websocket::tests::cases::row::got_pong;
-use crate::websocket::tests::cases::row::got_text;
-use crate::websocket::tests::cases::row::reads;
-use crate::websocket::tests::cases::row::refuses;
-use crate::websocket::tests::cases::row::waits;
-use crate::websocket::tests::wire::Frame;
-use crate::websocket::tests::wire::RSV1;
-use crate::websocket::tests::wire::RSV2;
-use crate::websocket::tests::wire::RSV3;
-use crate::websocket::tests::wire::binary;
-use crate::websocket::tests::wire::close;
-use crate::websocket::tests::wire::first_binary;
-use crate::websocket::tests::wire::first_text;
-use crate::websocket::tests::wire::last;
-use crate::websocket::tests::wire::more;
-use crate::websocket::tests::wire::ping;
-use crate::websocket::tests::wire::pong;
-use crate::websocket::tests::wire::raw;
-use crate::websocket::tests::wire::text;
+use crate::websocket::deflate::{Compression, WindowBits, compressed_frame};
+use crate::websocket::tests::cases::row::{
+    Row, got_binary, got_close, got_ping, got_pong, got_text, reads, refuses, waits,
+};
+use crate::websocket::tests::wire::{
+    Frame, RSV1, RSV2, RSV3, binary, close, first_binary, first_text, last, more, ping, pong, raw,
+    text,
+};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = examples();
@@ -530,7 +512,8 @@ fn cut_short() -> Vec<Row> {
         let name = format!("the first {at} bytes of a stored block");
         refuses("7.2.2", name, [packed(text(&whole[..at]))], [], 1007).saying("DEFLATE")
     }));
-    // The end that is added, and what is looked for behind it, must not pass for the block's own bytes.
+    // The end that is added, and what is looked for behind it, must not pass for the block's own
+    // bytes.
     rows.extend([4, 9, 10].map(|len: u8| {
         let name = format!("a final stored block that lacks its {len} bytes");
         let block = [1, len, 0, !len, 0xFF];

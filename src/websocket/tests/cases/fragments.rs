@@ -1,23 +1,11 @@
 //! Messages in fragments (5.4).
 
-use crate::websocket::tests::cases::row::Row;
-use crate::websocket::tests::cases::row::got_bare_close;
-use crate::websocket::tests::cases::row::got_binary;
-use crate::websocket::tests::cases::row::got_ping;
-use crate::websocket::tests::cases::row::got_pong;
-use crate::websocket::tests::cases::row::got_text;
-use crate::websocket::tests::cases::row::reads;
-use crate::websocket::tests::cases::row::refuses;
-use crate::websocket::tests::cases::row::waits;
-use crate::websocket::tests::wire::binary;
-use crate::websocket::tests::wire::close_raw;
-use crate::websocket::tests::wire::first_binary;
-use crate::websocket::tests::wire::first_text;
-use crate::websocket::tests::wire::last;
-use crate::websocket::tests::wire::more;
-use crate::websocket::tests::wire::ping;
-use crate::websocket::tests::wire::pong;
-use crate::websocket::tests::wire::text;
+use crate::websocket::tests::cases::row::{
+    Row, got_bare_close, got_binary, got_ping, got_pong, got_text, reads, refuses, waits,
+};
+use crate::websocket::tests::wire::{
+    binary, close_raw, first_binary, first_text, last, more, ping, pong, text,
+};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = joined();

@@ -1,24 +1,9 @@
 //! The first byte: FIN, the reserved bits and the opcode (5.2).
 
-use crate::websocket::tests::cases::row::Row;
-use crate::websocket::tests::cases::row::got_binary;
-use crate::websocket::tests::cases::row::got_ping;
-use crate::websocket::tests::cases::row::got_text;
-use crate::websocket::tests::cases::row::refuses;
-use crate::websocket::tests::cases::row::waits;
-use crate::websocket::tests::wire::RSV1;
-use crate::websocket::tests::wire::RSV2;
-use crate::websocket::tests::wire::RSV3;
-use crate::websocket::tests::wire::binary;
-use crate::websocket::tests::wire::close;
-use crate::websocket::tests::wire::first_binary;
-use crate::websocket::tests::wire::first_text;
-use crate::websocket::tests::wire::last;
-use crate::websocket::tests::wire::more;
-use crate::websocket::tests::wire::ping;
-use crate::websocket::tests::wire::pong;
-use crate::websocket::tests::wire::raw;
-use crate::websocket::tests::wire::text;
+use crate::websocket::tests::cases::row::{Row, got_binary, got_ping, got_text, refuses, waits};
+use crate::websocket::tests::wire::{
+    RSV1, RSV2, RSV3, binary, close, first_binary, first_text, last, more, ping, pong, raw, text,
+};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = reserved_bits();

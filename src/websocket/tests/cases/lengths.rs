@@ -1,16 +1,7 @@
 //! The payload length and its three forms (5.2).
 
-use crate::websocket::tests::cases::row::Row;
-use crate::websocket::tests::cases::row::got_binary;
-use crate::websocket::tests::cases::row::got_text;
-use crate::websocket::tests::cases::row::reads;
-use crate::websocket::tests::cases::row::refuses;
-use crate::websocket::tests::cases::row::waits;
-use crate::websocket::tests::wire::Frame;
-use crate::websocket::tests::wire::binary;
-use crate::websocket::tests::wire::first_text;
-use crate::websocket::tests::wire::last;
-use crate::websocket::tests::wire::text;
+use crate::websocket::tests::cases::row::{Row, got_binary, got_text, reads, refuses, waits};
+use crate::websocket::tests::wire::{Frame, binary, first_text, last, text};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = valid();

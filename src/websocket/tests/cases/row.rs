@@ -2,15 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::websocket::ControlPayload;
-use crate::websocket::Decoder;
-use crate::websocket::Extensions;
-use crate::websocket::Incoming;
-use crate::websocket::Role;
-use crate::websocket::Violation;
 use crate::websocket::close::CloseBody;
-use crate::websocket::tests::wire::Frame;
-use crate::websocket::tests::wire::text;
+use crate::websocket::tests::wire::{Frame, text};
+use crate::websocket::{ControlPayload, Decoder, Extensions, Incoming, Role, Violation};
 
 /// What arrives and what must come out, for each reader it is meant for.
 #[derive(Debug)]

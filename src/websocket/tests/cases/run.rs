@@ -2,18 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::websocket::tests::cases::closing;
-use crate::websocket::tests::cases::control;
 #[cfg(feature = "deflate")]
 use crate::websocket::tests::cases::deflate;
-use crate::websocket::tests::cases::fragments;
-use crate::websocket::tests::cases::framing;
-use crate::websocket::tests::cases::lengths;
-use crate::websocket::tests::cases::limits;
-use crate::websocket::tests::cases::masking;
 use crate::websocket::tests::cases::row::Row;
-use crate::websocket::tests::cases::sequences;
-use crate::websocket::tests::cases::text;
+use crate::websocket::tests::cases::{
+    closing, control, fragments, framing, lengths, limits, masking, sequences, text,
+};
 
 #[test]
 fn reserved_bits_and_opcodes_are_refused() {

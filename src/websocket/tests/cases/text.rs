@@ -1,19 +1,9 @@
 //! UTF-8, checked as it streams (5.6, 8.1).
 
-use crate::websocket::tests::cases::row::Row;
-use crate::websocket::tests::cases::row::got_binary;
-use crate::websocket::tests::cases::row::got_ping;
-use crate::websocket::tests::cases::row::got_text;
-use crate::websocket::tests::cases::row::reads;
-use crate::websocket::tests::cases::row::refuses;
-use crate::websocket::tests::cases::row::waits;
-use crate::websocket::tests::wire::binary;
-use crate::websocket::tests::wire::first_binary;
-use crate::websocket::tests::wire::first_text;
-use crate::websocket::tests::wire::last;
-use crate::websocket::tests::wire::more;
-use crate::websocket::tests::wire::ping;
-use crate::websocket::tests::wire::text;
+use crate::websocket::tests::cases::row::{
+    Row, got_binary, got_ping, got_text, reads, refuses, waits,
+};
+use crate::websocket::tests::wire::{binary, first_binary, first_text, last, more, ping, text};
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = valid();
