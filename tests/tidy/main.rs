@@ -9,6 +9,8 @@
     reason = "a tree that cannot be read should panic"
 )]
 
+mod english;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -86,6 +88,27 @@ fn links_of_the_readme_lead_somewhere() {
 fn a_line_that_a_client_can_cause_is_sampled() {
     let files = rust_files(&["src"]);
     assert_none(files.iter().flat_map(unsampled_lines));
+}
+
+#[test]
+fn the_text_is_plain_english() {
+    let reader = english::Reader::new();
+    let mut texts = files(EVERYWHERE, is_text);
+    texts.push(File::new("README.md", read("README.md")));
+    // The list of the constructions has them all.
+    texts.retain(|file| file.path != "tests/tidy/english.rs");
+    assert_none(texts.iter().flat_map(|file| {
+        let findings = match file.path.rsplit('.').next() {
+            Some("rs") => reader.read_rust(&file.text),
+            Some("md") => reader.read_markdown(&file.text),
+            _ => Vec::new(),
+        };
+        let path = &file.path;
+        findings
+            .into_iter()
+            .map(move |finding| format!("{path}:{finding}"))
+            .collect::<Vec<_>>()
+    }));
 }
 
 #[test]
