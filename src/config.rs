@@ -47,9 +47,27 @@ impl Bound {
         }
     }
 
-    /// Whether a queue that holds this much takes no more.
+    /// Whether a queue of this size takes no more.
     pub(crate) fn is_reached(self, count: usize, bytes: usize) -> bool {
         count >= self.count || bytes >= self.bytes
+    }
+
+    /// Whether a queue of this size takes a value of `length` bytes in place of an older one of
+    /// `replaced` bytes, or as one more.
+    ///
+    /// The older one's room counts as free. A value that is no longer than the one it replaces
+    /// always fits.
+    pub(crate) fn admits(
+        self,
+        count: usize,
+        bytes: usize,
+        length: usize,
+        replaced: Option<usize>,
+    ) -> bool {
+        let Some(freed) = replaced else {
+            return !self.is_reached(count, bytes);
+        };
+        length <= freed || !self.is_reached(count - 1, bytes - freed)
     }
 }
 

@@ -285,6 +285,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backends;
+mod broadcast;
+mod budget;
 pub mod close;
 pub mod config;
 pub mod consumer;

@@ -68,10 +68,10 @@ pub(crate) fn handshake_refused(status: StatusCode) {
 }
 
 /// Frames found a full queue, in a group whose policy is to drop.
-pub(crate) fn frames_dropped(frames: u32) {
+pub(crate) fn frames_dropped(frames: usize) {
     #[cfg(feature = "metrics")]
     if frames > 0 {
-        counter!(FRAMES_DROPPED).increment(frames.into());
+        counter!(FRAMES_DROPPED).increment(frames as u64);
     }
     #[cfg(not(feature = "metrics"))]
     let _ = frames;
@@ -79,9 +79,9 @@ pub(crate) fn frames_dropped(frames: u32) {
 
 /// Events found a full queue, in a group whose policy is to drop or at a channel without a socket;
 /// or waited at such a channel when the node's budget was used up.
-pub(crate) fn events_dropped(events: u32) {
+pub(crate) fn events_dropped(events: usize) {
     #[cfg(feature = "metrics")]
-    counter!(EVENTS_DROPPED).increment(events.into());
+    counter!(EVENTS_DROPPED).increment(events as u64);
     #[cfg(not(feature = "metrics"))]
     let _ = events;
 }

@@ -11,7 +11,7 @@ use crate::consumer::{Consumer, DynConsumer};
 use crate::error::Error;
 use crate::handshake::{Check, Limits, Origins, Reject, check};
 use crate::layer::ChannelLayer;
-use crate::mailbox::Terms;
+use crate::mailbox::ConnectionSettings;
 use crate::route::{Endpoint, Options};
 use crate::scope::{Mount, Scope};
 use crate::urls::{Converters, Params, Pattern, Table};
@@ -366,7 +366,7 @@ pub(crate) struct Settled {
     checks: Vec<Check>,
     pub(crate) origins: Origins,
     pub(crate) mount: Arc<Mount>,
-    pub(crate) terms: Arc<Terms>,
+    pub(crate) terms: Arc<ConnectionSettings>,
     pub(crate) layer: ChannelLayer,
 }
 
@@ -383,7 +383,7 @@ impl Settled {
             checks: route.options.checks,
             origins: route.options.origins.unwrap_or_default(),
             mount: Arc::new(mount),
-            terms: layer.terms(route.options.config.unwrap_or_default()),
+            terms: layer.settings(route.options.config.unwrap_or_default()),
             layer,
         }
     }

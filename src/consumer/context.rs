@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use crate::broadcast::EncodedFrame;
 use crate::close::{Cause, CloseCode};
 use crate::error::Error;
 use crate::layer::{ChannelLayer, Group};
-use crate::mailbox::{CloseRequest, Encoded, Mailbox, Outbound};
+use crate::mailbox::{Close, CloseRequest, Mailbox, Outbound};
 use crate::message::Message;
 use crate::name::{ChannelName, GroupName};
 use crate::scope::Scope;
@@ -41,7 +42,7 @@ struct State {
     /// Whether somebody may know this consumer's channel name.
     named: bool,
     /// The event whose hook runs, for `forward`.
-    event: Option<Encoded>,
+    event: Option<EncodedFrame>,
 }
 
 /// The socket.
@@ -103,7 +104,7 @@ impl Context {
         let event = self.lock().event.clone();
         let missing =
             || Error::handshake("forward() is for the event hook: no event is in hand here");
-        self.queue(event.map(Outbound::Ready).ok_or_else(missing))
+        self.queue(event.map(Outbound::Frame).ok_or_else(missing))
     }
 
     /// Closes the connection: what is queued still goes out, then the close frame. It takes effect
@@ -122,11 +123,11 @@ impl Context {
         C::Error: Into<Error>,
     {
         ready(code.try_into().map_err(Into::into).map(|code| {
-            self.0.mailbox.close(CloseRequest {
+            self.0.mailbox.close(Close::AfterQueue(CloseRequest {
                 code,
                 reason: reason.into(),
                 cause: Cause::Server,
-            });
+            }));
         }))
     }
 
@@ -139,7 +140,7 @@ impl Context {
 
     fn queue(&self, message: Result<Outbound, Error>) -> Sending {
         #[cfg(feature = "deflate")]
-        let message = message.map(|message| self.0.mailbox.compressed(message));
+        let message = message.map(|message| self.0.mailbox.prepare(message));
         Sending::new(self.0.mailbox.clone(), message)
     }
 }
@@ -295,7 +296,7 @@ impl Context {
             return Ok(None);
         }
         let known = state.groups.position(name).is_some();
-        let limit = self.0.mailbox.config().max_groups;
+        let limit = self.0.mailbox.settings().config().max_groups;
         if !known && state.groups.len() >= limit {
             return Err(Error::too_many_groups(name.as_str(), limit));
         }
@@ -364,7 +365,7 @@ impl Context {
     }
 
     /// Notes the event whose hook runs.
-    pub(crate) fn set_event(&self, event: Option<Encoded>) {
+    pub(crate) fn set_event(&self, event: Option<EncodedFrame>) {
         self.lock().event = event;
     }
 

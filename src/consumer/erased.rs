@@ -7,10 +7,11 @@ use std::marker::PhantomData;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
+use crate::broadcast::EncodedFrame;
 use crate::close::Closed;
 use crate::error::Result;
 use crate::handshake::{Accept, Reject};
-use crate::mailbox::{Encoded, Gap};
+use crate::mailbox::Gap;
 use crate::message::Message;
 use crate::metrics::event_ignored;
 
@@ -29,7 +30,7 @@ pub(crate) trait DynConsumer: Send {
     fn receive<'a>(&'a mut self, ctx: &'a Context, message: Message) -> BoxFuture<'a, Result>;
 
     /// `event`, and `error` where it fails; nothing where the event is not one of this consumer's.
-    fn event<'a>(&'a mut self, ctx: &'a Context, event: Encoded) -> BoxFuture<'a, Result>;
+    fn event<'a>(&'a mut self, ctx: &'a Context, event: EncodedFrame) -> BoxFuture<'a, Result>;
 
     /// `gap`, and `error` where it fails; nothing where the group has been left meanwhile.
     fn gap<'a>(&'a mut self, ctx: &'a Context, gap: Gap) -> BoxFuture<'a, Result>;
@@ -75,7 +76,7 @@ where
         })
     }
 
-    fn event<'a>(&'a mut self, ctx: &'a Context, event: Encoded) -> BoxFuture<'a, Result> {
+    fn event<'a>(&'a mut self, ctx: &'a Context, event: EncodedFrame) -> BoxFuture<'a, Result> {
         Box::pin(async move {
             // Within the future, since a `Deserialize` of the application's may panic, too. Of a
             // text each string in it is taken as it is; of bytes each would be looked at again.
@@ -100,7 +101,7 @@ where
 
     fn gap<'a>(&'a mut self, ctx: &'a Context, gap: Gap) -> BoxFuture<'a, Result> {
         Box::pin(async move {
-            let Gap { group, turn } = gap;
+            let Gap { group, permit } = gap;
             let result = match ctx.is_in(&group) {
                 true => self.consumer.gap(ctx, group).await,
                 false => Ok(()),
@@ -109,8 +110,8 @@ where
                 Ok(()) => Ok(()),
                 Err(error) => self.consumer.error(ctx, error).await,
             };
-            // Only now another consumer of this node has its turn.
-            drop(turn);
+            // Only now may the hook of another consumer of this node begin.
+            drop(permit);
             result
         })
     }

@@ -59,7 +59,7 @@ impl Future for Sending {
         match ready!(this.mailbox.poll_send(&mut this.message, cx)) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(QueueFull) => {
-                let bound = this.mailbox.config().outgoing;
+                let bound = this.mailbox.settings().config().outgoing;
                 let limit = format!(
                     "{} frames or {} bytes wait for the handshake's end",
                     bound.count, bound.bytes

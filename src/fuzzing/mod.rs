@@ -9,8 +9,8 @@ mod events;
 mod replay;
 
 pub use crate::handshake::fuzz::handshake;
-pub use crate::layer::fuzz::names;
-pub use crate::mailbox::fuzz::outgoing;
+pub use crate::layer::tests::fuzz::names;
+pub use crate::mailbox::tests::fuzz::outgoing;
 pub use crate::urls::fuzz::urls;
 #[cfg(feature = "deflate")]
 pub use crate::websocket::deflate::fuzz::deflate;

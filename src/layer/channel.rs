@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Close, Mailbox, Received};
 use crate::name::ChannelName;
 
 use super::channel_layer::ChannelLayer;
@@ -63,8 +63,11 @@ impl Channel {
     ///
     /// Dropped before it is ready, it has taken nothing.
     pub async fn recv<E: DeserializeOwned>(&mut self) -> Result<E, Error> {
-        let event = poll_fn(|cx| self.mailbox.poll_event(cx)).await;
-        let event = event.map_err(|group| Error::gap(group.as_str()))?;
+        let event = match poll_fn(|cx| self.mailbox.poll_receive(cx)).await {
+            Received::Event(event) => event,
+            Received::Gap(gap) => return Err(Error::gap(gap.group.as_str())),
+            Received::Close(request) => return Err(Error::close(request.code, request.reason)),
+        };
         serde_json::from_slice(event.payload())
             .map_err(|source| Error::decode(std::any::type_name::<E>(), source))
     }
@@ -129,6 +132,6 @@ impl Drop for Channel {
             self.layer.leave(&group, self.mailbox.id());
         }
         self.layer.unregister(&self.mailbox);
-        self.mailbox.end();
+        self.mailbox.close(Close::Abort);
     }
 }

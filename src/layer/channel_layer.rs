@@ -10,10 +10,11 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
+use crate::budget::Budget;
 use crate::config::{Config, Overflow};
 use crate::error::Error;
 use crate::event::encode;
-use crate::mailbox::{Budget, Mailbox, Terms};
+use crate::mailbox::{ConnectionSettings, Mailbox};
 use crate::message::Message;
 use crate::name::{ChannelName, GroupName};
 
@@ -22,8 +23,8 @@ use super::channel::Channel;
 use super::envelope::{Address, Envelope, Payload};
 use super::group::{Group, Subscription};
 use super::publish::Publish;
-use super::recovery::Recovery;
 use super::registry::Registry;
+use super::resubscription::Resubscription;
 use super::sink::Sink;
 
 /// Talks to many sockets through groups, and to one through its channel.
@@ -61,10 +62,10 @@ pub struct ChannelLayer(Arc<Node>);
 struct Node {
     backend: Arc<dyn Backend>,
     registry: Arc<Registry>,
-    recovery: Arc<Recovery>,
+    resubscription: Arc<Resubscription>,
     budget: Arc<Budget>,
     /// Of channels without a socket.
-    terms: Arc<Terms>,
+    settings: Arc<ConnectionSettings>,
 }
 
 impl ChannelLayer {
@@ -86,14 +87,14 @@ impl ChannelLayer {
     /// A layer whose backend still has to be given the sink.
     pub(crate) fn unstarted(backend: Arc<dyn Backend>) -> (Self, Sink) {
         let registry = Arc::new(Registry::new());
-        let recovery = Recovery::new(registry.clone(), Arc::downgrade(&backend));
-        let sink = Sink::new(registry.clone(), recovery.clone());
+        let resubscription = Resubscription::new(registry.clone(), Arc::downgrade(&backend));
+        let sink = Sink::new(registry.clone(), resubscription.clone());
         let budget = Budget::of_machine();
         let node = Node {
             backend,
             registry,
-            recovery,
-            terms: Terms::new(Config::new(), budget.clone()),
+            resubscription,
+            settings: ConnectionSettings::new(Config::new(), budget.clone()),
             budget,
         };
         (Self(Arc::new(node)), sink)
@@ -114,7 +115,7 @@ impl ChannelLayer {
     /// that is sooner. It holds for this layer and all its clones. Default: 5 s.
     #[must_use]
     pub fn gap_window(self, window: Duration) -> Self {
-        self.0.recovery.set_window(window);
+        self.0.resubscription.set_window(window);
         self
     }
 
@@ -214,7 +215,7 @@ impl ChannelLayer {
     /// A channel without a socket.
     #[must_use]
     pub fn new_channel(&self) -> Channel {
-        let mailbox = Mailbox::channel(self.0.terms.clone());
+        let mailbox = Mailbox::channel(self.0.settings.clone());
         let name = self.0.registry.register(&mailbox);
         Channel::new(self.clone(), mailbox, name)
     }
@@ -234,12 +235,12 @@ impl ChannelLayer {
     /// Sockets are served either way: let no probe end the process for it.
     #[must_use]
     pub fn is_available(&self) -> bool {
-        !self.0.recovery.is_down()
+        !self.0.resubscription.is_down()
     }
 
     /// What connections of a route with these limits are granted.
-    pub(crate) fn terms(&self, config: Config) -> Arc<Terms> {
-        Terms::new(config, self.0.budget.clone())
+    pub(crate) fn settings(&self, config: Config) -> Arc<ConnectionSettings> {
+        ConnectionSettings::new(config, self.0.budget.clone())
     }
 
     pub(super) async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
@@ -274,7 +275,7 @@ impl ChannelLayer {
     /// Returns when the backend delivers for this group.
     pub(crate) async fn subscribe(&self, group: &Group) -> Result<(), Error> {
         let mut subscription = group.subscription.lock().await;
-        let confirmed = Subscription::Confirmed(self.0.recovery.outages());
+        let confirmed = Subscription::Confirmed(self.0.resubscription.outages());
         if *subscription != confirmed {
             *subscription = Subscription::Unsure;
             self.0
@@ -297,8 +298,8 @@ impl ChannelLayer {
     /// Completes when what was published before this call is in the hands of all members here:
     /// written or queued. For a drain.
     pub(crate) async fn settle(&self) {
-        for (group, messages) in self.0.registry.under_way() {
-            while !group.has_handed(messages) {
+        for (group, messages) in self.0.registry.undelivered() {
+            while !group.has_delivered(messages) {
                 sleep(SETTLING).await;
             }
         }

@@ -141,13 +141,13 @@ mod tests {
     use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
     use crate::config::Config;
-    use crate::mailbox::{Mailbox, Terms};
+    use crate::mailbox::{ConnectionSettings, Mailbox};
 
     use super::{Member, Members};
 
     fn member() -> Member {
         Member {
-            mailbox: Mailbox::channel(Terms::of(Config::new())),
+            mailbox: Mailbox::channel(ConnectionSettings::of(Config::new())),
             relay: false,
             since: 0,
         }

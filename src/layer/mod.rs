@@ -7,22 +7,21 @@ mod backend;
 mod channel;
 mod channel_layer;
 #[cfg(feature = "deflate")]
-mod compressed;
-mod delivery;
+mod compressed_batches;
 mod envelope;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+mod envelope_codec;
+mod fanout;
 mod glob;
 mod group;
-mod lane;
 mod members;
+mod pending;
 mod publish;
-mod recovery;
 mod registry;
+mod resubscription;
+mod run_queue;
 mod sink;
-#[cfg(test)]
-mod tests;
-mod wire;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod tests;
 
 pub use backend::{Backend, Guarantees, Published, Receivers};
 pub use channel::Channel;

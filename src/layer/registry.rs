@@ -7,14 +7,17 @@ use std::hash::BuildHasher;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use crate::broadcast::{ConflationKey, EncodedFrame, PreparedMessage};
 use crate::config::Overflow;
 use crate::error::Error;
-use crate::mailbox::{Encoded, Mailbox, Parcel, Tag};
+use crate::mailbox::Mailbox;
 use crate::name::{ChannelAddress, ChannelName, GroupName};
 
 use super::envelope::{Address, Envelope, Payload};
+use super::fanout::publish;
 use super::glob::Glob;
-use super::group::{ARRIVING, Full, Group, PENDING, Pending};
+use super::group::{Full, Group};
+use super::pending::{ARRIVING, PENDING, Pending};
 
 /// Group → members here, channel → mailbox here; in shards, so that connections of different groups
 /// rarely meet at a lock.
@@ -84,14 +87,15 @@ impl Registry {
         format!("specific.{:032x}", self.node)
     }
 
-    /// Groups that are being delivered, each with how many messages were appended so far.
-    pub(super) fn under_way(&self) -> Vec<(Arc<Group>, u64)> {
-        let mut under_way = Vec::new();
+    /// The groups with a fan-out, each with how many messages have been appended so far.
+    pub(super) fn undelivered(&self) -> Vec<(Arc<Group>, u64)> {
+        let mut undelivered = Vec::new();
         for groups in self.groups.all() {
             let groups = groups.values();
-            under_way.extend(groups.filter_map(|group| Some((group.clone(), group.under_way()?))));
+            undelivered
+                .extend(groups.filter_map(|group| Some((group.clone(), group.undelivered()?))));
         }
-        under_way
+        undelivered
     }
 
     /// Takes an empty group out, unless somebody has joined it meanwhile.
@@ -132,7 +136,7 @@ impl Registry {
     /// What was sent to it by another node found no room.
     pub(super) fn note_dropped(&self, channel: &ChannelName) {
         if let Some(mailbox) = self.channel(channel) {
-            mailbox.note_dropped();
+            mailbox.count_dropped_event();
         }
     }
 
@@ -155,7 +159,7 @@ impl Registry {
             // Made before the try, so that a deliverer that takes the list in between is not
             // missed.
             let room = pin!(group.room());
-            match group.append(message.clone(), PENDING) {
+            match publish(&group, message.clone(), PENDING) {
                 Ok(receivers) => return Ok(receivers),
                 Err(Full) => room.await,
             }
@@ -171,7 +175,7 @@ impl Registry {
         let (Some(group), message) = (self.group(name), self.pending(name, envelope)?) else {
             return Ok(0);
         };
-        group.append(message, ARRIVING).map_err(|Full| {
+        publish(&group, message, ARRIVING).map_err(|Full| {
             let (count, bytes) = (ARRIVING.count, ARRIVING.bytes);
             let limit = format!("{count} messages or {bytes} bytes wait for delivery");
             Error::full(format!("group {:?}", name.as_str()), limit)
@@ -185,8 +189,12 @@ impl Registry {
         let except = envelope.except.as_ref();
         let except = except.and_then(|channel| self.local_id(channel));
         let latest = envelope.latest.as_ref();
-        let latest = latest.map(|key| Tag::new(name, key, is_event));
-        Ok(Pending::new(Parcel::new(encoded, latest), is_event, except))
+        let latest = latest.map(|key| ConflationKey::new(name, key, is_event));
+        Ok(Pending::new(
+            PreparedMessage::new(encoded, latest),
+            is_event,
+            except,
+        ))
     }
 
     fn deliver_to_channel(&self, name: &ChannelName, payload: &Payload) -> Result<usize, Error> {
@@ -194,10 +202,10 @@ impl Registry {
         let (Some(mailbox), Payload::Event(json)) = (self.channel(name), payload) else {
             return Ok(0);
         };
-        if mailbox.offer_event(Encoded::event(json)) {
+        if mailbox.send_event(EncodedFrame::event(json)) {
             return Ok(1);
         }
-        let bound = mailbox.config().events;
+        let bound = mailbox.settings().config().events;
         let limit = format!(
             "{} events or {} bytes wait for it",
             bound.count, bound.bytes
@@ -238,10 +246,10 @@ fn check(payload: &Payload) -> Result<(), Error> {
     }
 }
 
-fn encode(payload: &Payload) -> (Encoded, bool) {
+fn encode(payload: &Payload) -> (EncodedFrame, bool) {
     match payload {
-        Payload::Event(json) => (Encoded::event(json), true),
-        Payload::Message(message) => (Encoded::message(message), false),
+        Payload::Event(json) => (EncodedFrame::event(json), true),
+        Payload::Message(message) => (EncodedFrame::message(message), false),
     }
 }
 

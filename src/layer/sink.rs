@@ -8,23 +8,23 @@ use crate::name::{ChannelName, GroupName};
 use crate::sampler::{LogSampler, sampled};
 
 use super::envelope::{Address, Envelope};
-use super::recovery::Recovery;
 use super::registry::Registry;
+use super::resubscription::Resubscription;
 
 /// Where a backend puts what arrives for a node. A clone is the same node's. It does not keep the
 /// layer.
 #[derive(Clone, Debug)]
 pub struct Sink {
     registry: Arc<Registry>,
-    recovery: Arc<Recovery>,
+    resubscription: Arc<Resubscription>,
     log: Arc<LogSampler>,
 }
 
 impl Sink {
-    pub(super) fn new(registry: Arc<Registry>, recovery: Arc<Recovery>) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, resubscription: Arc<Resubscription>) -> Self {
         Self {
             registry,
-            recovery,
+            resubscription,
             log: Arc::new(LogSampler::of_condition()),
         }
     }
@@ -99,20 +99,20 @@ impl Sink {
     /// The connection is lost, and with it all subscriptions. Sockets stay open. To say it twice is
     /// to say it once.
     pub fn down(&self, reason: &str) {
-        self.recovery.down(reason);
+        self.resubscription.down(reason);
     }
 
     /// The connection is there again, and can be subscribed on: the layer subscribes to all groups
     /// that have members, and then tells those that they may have missed something. To be called in
     /// a runtime.
     pub fn up(&self) {
-        self.recovery.up();
+        self.resubscription.up();
     }
 
     /// This group alone may have missed something; its subscription is as good as before. To be
     /// called in a runtime.
     pub fn gap(&self, group: &GroupName) {
-        self.recovery.gap(group);
+        self.resubscription.gap(group);
     }
 
     /// Counts something that arrived and is no envelope, by this reason, one of few. The log warns

@@ -1,4 +1,4 @@
-//! [`Mailbox`]: the block that a session shares with everybody who sends to its connection.
+//! [`Mailbox`]: the block that a session shares with all tasks that send to its connection.
 
 use std::io::IoSlice;
 use std::ops::{Deref, DerefMut};
@@ -9,70 +9,110 @@ use std::{fmt, io};
 
 use tokio::net::TcpStream;
 
+use crate::broadcast::{EncodedFrame, FrameBatch, PreparedMessage};
+#[cfg(feature = "deflate")]
+use crate::broadcast::{agreed_compression, expect_compression};
+use crate::budget::{Budget, Eviction, QueueKind, QueueOwner};
 use crate::close::CloseCode;
-use crate::config::{Config, Overflow};
+use crate::config::Overflow;
 use crate::metrics::{events_dropped, frames_dropped};
-use crate::sampler::LogSampler;
+#[cfg(feature = "deflate")]
+use crate::websocket::deflate::Compression;
 use crate::websocket::{ControlPayload, Extensions};
 
-use super::batch::Batch;
-use super::budget::{Budget, Queue};
-use super::controls::Controls;
-use super::encoded::Encoded;
+use super::flags::Flags;
 use super::gap::Gap;
 use super::outbound::{Outbound, QueueFull};
-use super::parcel::Parcel;
-use super::state::{ATTENTION, CloseRequest, Door, OUTPUT, State};
-use super::terms::Terms;
-use super::transmit::transmit;
+use super::settings::ConnectionSettings;
+use super::state::{CloseRequest, State, WritePhase};
+use super::try_send::try_send;
 
-/// What waits at one connection, or at one channel without a socket.
+/// The queues of one connection, or of one channel without a socket.
 ///
-/// Whoever delivers to it writes to the socket directly while nothing waits, under the lock; else
-/// the frames join the queue and the session is woken. So: bytes reach a socket only under its
-/// lock, directly only when its queue is empty; and where a queue is not empty, its session runs,
-/// has been woken, or waits for the socket to take more.
+/// A task that delivers to it writes to the socket directly, under the lock, while no frame waits;
+/// otherwise the frames join the queue and the session is woken. So bytes reach a socket only
+/// under the lock of its mailbox, and directly only while its queue is empty. While a queue is not
+/// empty, its session runs, has been woken, or waits for the socket to take more.
 pub(crate) struct Mailbox {
     state: Mutex<State>,
-    /// What the session would find under the lock: [`State::waiting`]. Written under it.
-    waiting: AtomicU8,
-    /// Set when the handshake is over, for plain TCP only; other streams belong to the session,
-    /// which is woken instead.
+    /// [`State::flags`], stored before the lock is released.
+    flags: AtomicU8,
+    /// Set after the handshake, for plain TCP only. Other streams belong to the session, which is
+    /// woken instead.
     stream: OnceLock<TcpStream>,
     id: u64,
-    terms: Arc<Terms>,
-    /// Agreed on in the handshake.
+    settings: Arc<ConnectionSettings>,
+    /// The handshake agreed on these.
     extensions: Extensions,
 }
 
-/// What a session finds at its mailbox.
+/// An item from a mailbox for its session or channel.
 #[derive(Debug)]
-pub(crate) enum Taken {
-    Event(Encoded),
+pub(crate) enum Received {
+    Event(EncodedFrame),
     Gap(Gap),
     Close(Box<CloseRequest>),
 }
 
+/// A control frame other than the close frame.
+#[derive(Clone, Debug)]
+pub(crate) enum Control {
+    Ping,
+    Pong(ControlPayload),
+}
+
+/// The ways to close a mailbox. After each of them but [`BetweenHooks`](Self::BetweenHooks), no
+/// frame and no event is accepted any longer.
+#[derive(Debug)]
+pub(crate) enum Close {
+    /// The queued frames are still written, then the close frame. An earlier decision stays.
+    AfterQueue(CloseRequest),
+    /// As [`AfterQueue`](Self::AfterQueue), once the session is between two hooks and the events
+    /// that wait are handled. An earlier decision stays.
+    BetweenHooks(CloseRequest),
+    /// As [`BetweenHooks`](Self::BetweenHooks), but the running hook is cancelled and the events
+    /// that wait are dropped.
+    CancellingHook(CloseRequest),
+    /// Refuses a client after the handshake: only this close frame is written. Frames of groups
+    /// that were joined in the meantime are not for a client that is refused.
+    Refusal(CloseCode, String),
+    /// The answer to the client's close frame. The queued frames are written before it.
+    Answer(CloseCode),
+    /// The queued frames are still written, but no close frame: the client has ended its half of
+    /// the stream.
+    WithoutFrame,
+    /// Everything that waits is dropped.
+    Abort,
+}
+
 impl Mailbox {
     /// The mailbox of a connection whose handshake has begun.
-    pub(crate) fn connection(terms: Arc<Terms>, extensions: Extensions) -> Arc<Self> {
+    pub(crate) fn connection(
+        settings: Arc<ConnectionSettings>,
+        extensions: Extensions,
+    ) -> Arc<Self> {
         #[cfg(feature = "deflate")]
-        Encoded::expect_compression(&terms.config, extensions);
-        Self::new(terms, extensions, Door::Opening)
+        expect_compression(settings.config(), extensions);
+        Self::new(settings, extensions, WritePhase::Opening)
     }
 
-    /// A mailbox for events only: a channel's.
-    pub(crate) fn channel(terms: Arc<Terms>) -> Arc<Self> {
-        Self::new(terms, Extensions::default(), Door::Shut)
+    /// The mailbox of a channel, for events only.
+    pub(crate) fn channel(settings: Arc<ConnectionSettings>) -> Arc<Self> {
+        Self::new(settings, Extensions::default(), WritePhase::NoSocket)
     }
 
-    fn new(terms: Arc<Terms>, extensions: Extensions, door: Door) -> Arc<Self> {
+    fn new(
+        settings: Arc<ConnectionSettings>,
+        extensions: Extensions,
+        phase: WritePhase,
+    ) -> Arc<Self> {
+        let state = State::new(phase);
         Arc::new(Self {
-            state: Mutex::new(State::new(door)),
-            waiting: AtomicU8::new(ATTENTION),
+            flags: AtomicU8::new(state.flags().bits()),
+            state: Mutex::new(state),
             stream: OnceLock::new(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            terms,
+            settings,
             extensions,
         })
     }
@@ -82,133 +122,77 @@ impl Mailbox {
         self.id
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.terms.config
-    }
-
-    /// For the lines that this client can cause.
-    pub(crate) fn log(&self) -> &LogSampler {
-        self.terms.log()
-    }
-
-    pub(super) fn budget(&self) -> &Arc<Budget> {
-        &self.terms.budget
-    }
-
-    /// Closes the slowest of the node, where so much waits that its budget is used up. Takes their
-    /// locks: to be called without one.
-    pub(crate) fn relieve(&self) {
-        self.budget().relieve();
+    pub(crate) fn settings(&self) -> &ConnectionSettings {
+        &self.settings
     }
 
     pub(crate) fn extensions(&self) -> Extensions {
         self.extensions
     }
 
-    /// The TCP stream, which others may write to as well.
+    /// How messages to this connection are compressed, if the handshake agreed on it.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn compression(&self) -> Option<Compression> {
+        agreed_compression(self.settings.config(), self.extensions)
+    }
+
+    /// The TCP stream, which tasks that deliver write to as well.
     pub(crate) fn stream(&self) -> Option<&TcpStream> {
         self.stream.get()
     }
 
-    pub(super) fn lock(&self) -> Locked<'_> {
-        Locked {
-            state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
-            waiting: &self.waiting,
-            changed: false,
-        }
-    }
-
-    /// Whether the session has something of this kind to look at under the lock: a question that
-    /// costs no lock, for a session that asks it after every message.
-    ///
-    /// Only the session's own task may rely on a no. Who changes the state after this look wakes
-    /// the session, and with the wake-up the session sees the change.
-    fn has(&self, kind: u8) -> bool {
-        self.waiting.load(Ordering::Acquire) & kind != 0
-    }
-}
-
-/// The state under its lock. Before that is given back, it notes what waits.
-pub(super) struct Locked<'a> {
-    state: MutexGuard<'a, State>,
-    waiting: &'a AtomicU8,
-    changed: bool,
-}
-
-impl Deref for Locked<'_> {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut State {
-        self.changed = true;
-        &mut self.state
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        if self.changed {
-            self.waiting.store(self.state.waiting(), Ordering::Release);
-        }
-    }
-}
-
-/// For whoever delivers.
-impl Mailbox {
-    /// Hands over frames of a group: written at once, or queued, or treated as the group's policy
-    /// says. Never waits.
-    pub(crate) fn deliver(self: &Arc<Self>, batch: &Batch, policy: Overflow) {
+    /// Delivers frames of a group: writes them at once, or queues them, or does what the group's
+    /// policy says if the queue is full. Never waits.
+    pub(crate) fn deliver(self: &Arc<Self>, batch: &FrameBatch, policy: Overflow) {
         let mut state = self.lock();
-        if state.door == Door::Shut {
+        if !state.output.phase.accepts_frames() {
             return;
         }
         let written = match self.stream.get() {
-            Some(stream) if state.outgoing.is_none() && state.door == Door::Open => {
-                match transmit(stream, batch.wire()) {
-                    Ok(written) if written == batch.wire().len() => return,
+            Some(stream)
+                if state.output.queue.is_none() && state.output.phase == WritePhase::Open =>
+            {
+                match try_send(stream, batch.bytes()) {
+                    Ok(written) if written == batch.bytes().len() => return,
                     Ok(written) => written,
-                    // The session finds the same error when it writes what is queued.
+                    // The session gets the same error when it writes the queue.
                     Err(_) => 0,
                 }
             }
             _ => 0,
         };
-        let before = state.dropped;
-        self.queue(&mut state, batch, written, policy);
-        let dropped = state.dropped - before;
-        let is_exceeded = self.grown(&mut state);
+        let bound = self.settings.config().outgoing;
+        let queue = state.output.queue();
+        let refused = queue.offer_batch(batch, written, bound, self.settings.budget());
+        let mut dropped = 0;
+        if refused > 0 && policy == Overflow::Drop {
+            dropped = refused;
+            state.count_dropped(refused);
+        } else if refused > 0 {
+            state.close_slow_reader("too slow for the messages sent to it");
+        }
+        let is_exceeded = self.reserve_output(&mut state);
         wake(state);
         frames_dropped(dropped);
-        if is_exceeded {
-            self.relieve();
-        }
+        self.evict_if(is_exceeded);
     }
 
-    /// Hands over an event of a group for the hook. Never waits.
-    pub(crate) fn deliver_event(self: &Arc<Self>, event: &Parcel, policy: Overflow) {
+    /// Delivers an event of a group to the hook. Never waits.
+    pub(crate) fn deliver_event(self: &Arc<Self>, event: &PreparedMessage, policy: Overflow) {
         let mut state = self.lock();
-        if !state.takes_events {
+        if !state.accepts_events() {
             return;
         }
-        let events = state.events.get_or_insert_default();
-        let lags = events.lags_with(event.encoded.wire().len());
-        let waiting = event.waiting(lags, self.budget());
-        if events.offer(waiting, event.latest.as_ref(), self.config().events) {
-            let is_exceeded = events.grown(self);
+        let queue = state.inbox.queue();
+        let lags = queue.lags_with(event.frame.bytes().len());
+        let frame = event.frame_for_queue(lags, self.settings.budget());
+        if queue.offer(frame, event.latest.clone(), self.settings.config().events) {
+            let is_exceeded = queue.reserve(self);
             wake(state);
-            if is_exceeded {
-                self.relieve();
-            }
-            return;
+            return self.evict_if(is_exceeded);
         }
-        // A channel without a socket cannot be closed for being slow; its owner is told by the
-        // count.
-        if policy == Overflow::Drop || state.door == Door::Shut {
+        // A channel without a socket cannot be closed for being slow. Its owner reads the count.
+        if policy == Overflow::Drop || state.output.phase == WritePhase::NoSocket {
             state.count_dropped(1);
             drop(state);
             return events_dropped(1);
@@ -217,300 +201,218 @@ impl Mailbox {
         wake(state);
     }
 
-    /// Hands over an event sent to this channel alone; `false` where there is no room for it.
-    pub(crate) fn offer_event(self: &Arc<Self>, event: Encoded) -> bool {
+    /// Delivers an event that was sent to this channel alone. Returns `false` if there is no room
+    /// for it. Never waits.
+    pub(crate) fn send_event(self: &Arc<Self>, event: EncodedFrame) -> bool {
         let mut state = self.lock();
-        if !state.takes_events {
+        if !state.accepts_events() {
             return true;
         }
-        let events = state.events.get_or_insert_default();
-        let accepted = events.offer(event, None, self.config().events);
-        let is_exceeded = events.grown(self);
+        let queue = state.inbox.queue();
+        let is_accepted = queue.offer(event, None, self.settings.config().events);
+        let is_exceeded = queue.reserve(self);
         wake(state);
-        if is_exceeded {
-            self.relieve();
-        }
-        accepted
+        self.evict_if(is_exceeded);
+        is_accepted
     }
 
-    /// One of its queues is the slowest of the node, whose budget is used up: what waits is
-    /// dropped, and the connection closed, whatever the policy of its groups; `false` where it has
-    /// caught up meanwhile. To be called without a lock of another mailbox.
-    pub(super) fn end_slowest(&self, queue: Queue) -> bool {
+    /// Delivers the news of a gap, which goes before the events that wait. It needs no room: there
+    /// is at most one for each group.
+    pub(crate) fn deliver_gap(&self, mut gap: Gap) {
         let mut state = self.lock();
-        if !state.is_chosen(queue) {
-            return false;
+        if state.output.phase == WritePhase::NoSocket {
+            // No hook runs for a channel, and its owner may never look at it.
+            gap.permit = None;
         }
-        let before = state.dropped;
-        match queue {
-            // It closes already, or its peer has; what was to go out before does not any more.
-            Queue::Frames if state.door == Door::Shut => {
-                if let Some(queue) = &mut state.outgoing {
-                    queue.discard_all_but_close();
-                }
-            }
-            Queue::Frames => state.close_slow_reader(SLOWEST),
-            // A channel without a socket.
-            Queue::Events if state.door == Door::Shut => {
-                let dropped = state.drop_events();
-                state.count_dropped(dropped);
-            }
-            Queue::Events | Queue::Messages => state.close_slow_hook(SLOWEST),
-        }
-        let dropped = state.dropped - before;
-        wake(state);
-        events_dropped(dropped);
-        true
-    }
-
-    /// Asks the session to close once it is between two hooks; an earlier request stays.
-    pub(crate) fn request_close(&self, request: CloseRequest) {
-        let mut state = self.lock();
-        state.request(request);
-        wake(state);
-    }
-
-    /// Ends the running hook, if any; what waits for others is dropped.
-    pub(crate) fn cut(&self) {
-        let mut state = self.lock();
-        state.cut = true;
-        state.takes_events = false;
-        state.events = None;
-        wake(state);
-    }
-
-    fn queue(&self, state: &mut State, batch: &Batch, written: usize, policy: Overflow) {
-        let bound = self.config().outgoing;
-        let (wire, lengths) = (batch.wire(), batch.lengths());
-        let queue = state.outgoing();
-        let lags = queue.lags_with(wire.len());
-        if written == 0 && !batch.has_tags() && queue.fits(lengths.len(), wire.len(), bound) {
-            return queue.push_batch(batch.waiting(lags, self.budget()), lengths);
-        }
-        let mut start = 0;
-        for (at, &length) in lengths.iter().enumerate() {
-            let end = start + length as usize;
-            let (frame, tag) = batch.frame(at, start, lags, self.budget());
-            let queue = state.outgoing();
-            if start < written {
-                // All of it is on the wire already, or its rest must follow.
-                if end > written {
-                    queue.push_begun(&frame, written - start);
-                }
-            } else if !queue.offer(&frame, tag, bound) {
-                if policy != Overflow::Drop {
-                    return state.close_slow_reader("too slow for the messages sent to it");
-                }
-                state.count_dropped(1);
-            }
-            start = end;
+        if state.accepts_events() {
+            state.inbox.queue().push_gap(gap);
+            wake(state);
         }
     }
 
-    /// Counts the frames that wait; see [`Outgoing::grown`](super::outgoing::Outgoing::grown).
-    fn grown(self: &Arc<Self>, state: &mut State) -> bool {
-        let queue = state.outgoing.as_mut();
-        queue.is_some_and(|queue| queue.grown(self))
+    /// Counts an event for this channel alone that came over a backend and found no room. Its
+    /// sender gets no error, so the owner is informed by the count.
+    pub(crate) fn count_dropped_event(&self) {
+        self.lock().count_dropped(1);
+        events_dropped(1);
     }
-}
 
-/// For the consumer and its context.
-impl Mailbox {
-    /// Queues a message of the consumer's own, which the session writes when the hook suspends or
+    /// How many frames and events were dropped since the last call.
+    pub(crate) fn take_dropped(&self) -> u32 {
+        std::mem::take(&mut self.lock().dropped)
+    }
+
+    /// The message as it goes to this connection. Compresses it without holding the lock.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn prepare(&self, message: Outbound) -> Outbound {
+        match self.compression() {
+            Some(compression) => message.compressed(compression, self.settings.budget()),
+            None => message,
+        }
+    }
+
+    /// Queues a message of the consumer's own. The session writes it when the hook suspends or
     /// ends.
     ///
-    /// Waits for room, as long as the peer reads at all: the session ends a connection on which
-    /// writing stands still. In `connect`, where nobody writes yet, a full queue is an error. To a
-    /// connection that ends, a message is dropped.
+    /// Waits for room as long as the client reads at all: the session ends a connection on which
+    /// writing stands still. Before the handshake ends nothing is written, so a full queue is an
+    /// error. If the connection is closed, the message is dropped.
     pub(crate) fn poll_send(
         self: &Arc<Self>,
         message: &mut Option<Outbound>,
         cx: &Context<'_>,
     ) -> Poll<Result<(), QueueFull>> {
         let mut state = self.lock();
-        if state.door == Door::Shut {
+        if !state.output.phase.accepts_frames() {
             return Poll::Ready(Ok(()));
         }
-        if let Some(queue) = &state.outgoing
-            && queue.is_full(self.config().outgoing)
+        if let Some(queue) = &state.output.queue
+            && queue.is_full(self.settings.config().outgoing)
         {
-            if state.door == Door::Opening {
+            if state.output.phase == WritePhase::Opening {
                 return Poll::Ready(Err(QueueFull));
             }
-            state.wait_for_room(cx.waker());
+            state.output.wait_for_room(cx.waker());
             return Poll::Pending;
         }
-        let queue = state.outgoing();
+        let queue = state.output.queue();
         match message.take() {
             Some(Outbound::Message(message)) => queue.push_message(message),
-            Some(Outbound::Ready(frame)) => queue.push_wire(frame.shared()),
+            Some(Outbound::Frame(frame)) => queue.push_frame(frame.accounted()),
             #[cfg(feature = "deflate")]
             Some(Outbound::Long(message)) => queue.push_message(message.into_plain()),
             None => {}
         }
-        let is_exceeded = self.grown(&mut state);
-        // Outside of the session's task nobody else sees to it that the frame is written.
-        if state
-            .waker
-            .as_ref()
-            .is_some_and(|session| !session.will_wake(cx.waker()))
-        {
+        let is_exceeded = self.reserve_output(&mut state);
+        // If this is not the session's own task, the session must be woken to write the frame.
+        let is_foreign = |session: &Waker| !session.will_wake(cx.waker());
+        if state.waker.as_ref().is_some_and(is_foreign) {
             wake(state);
         } else {
             drop(state);
         }
-        if is_exceeded {
-            self.relieve();
-        }
+        self.evict_if(is_exceeded);
         Poll::Ready(Ok(()))
     }
 
-    /// Closes from this side: what is queued still goes out, then the close frame; later messages
-    /// are dropped. An earlier decision stays.
-    pub(crate) fn close(&self, request: CloseRequest) {
+    /// Accepts no more frames and events; see [`Close`].
+    pub(crate) fn close(&self, how: Close) {
         let mut state = self.lock();
-        state.close(request);
-        wake(state);
+        match how {
+            Close::AfterQueue(request) => {
+                state.close(request);
+                wake(state);
+            }
+            Close::BetweenHooks(request) => {
+                state.close_between_hooks(request);
+                wake(state);
+            }
+            Close::CancellingHook(request) => {
+                state.close_between_hooks(request);
+                state.cancel_hook();
+                wake(state);
+            }
+            Close::Refusal(code, reason) => {
+                state.output.drop_queue();
+                state.close_with_frame(code, &reason);
+            }
+            Close::Answer(code) => {
+                if state.output.phase.accepts_frames() {
+                    state.close_with_frame(code, "");
+                }
+                wake_senders(state);
+            }
+            Close::WithoutFrame => {
+                state.close_without_frame();
+                wake_senders(state);
+            }
+            Close::Abort => {
+                state.close_without_frame();
+                state.output.drop_queue();
+                wake_senders(state);
+            }
+        }
     }
 
-    /// Refuses the client once the handshake is over: nothing but this close frame goes out. Frames
-    /// of groups that were joined meanwhile are not for somebody who is refused.
-    pub(crate) fn refuse(&self, code: CloseCode, reason: &str) {
-        let mut state = self.lock();
-        state.drop_outgoing();
-        state.shut(code, reason);
-    }
-
-    /// An event for this channel alone came over a backend and found no room: who sent it is not
-    /// told, so the owner is.
-    pub(crate) fn note_dropped(&self) {
-        self.lock().count_dropped(1);
-        events_dropped(1);
-    }
-
-    /// How many frames and events were dropped since this was last asked.
-    pub(crate) fn take_dropped(&self) -> u32 {
-        std::mem::take(&mut self.lock().dropped)
-    }
-}
-
-/// For the session.
-impl Mailbox {
-    /// The handshake is over: frames may go out. A TCP stream is shared with whoever delivers;
-    /// another kind stays with the session.
+    /// The handshake is over: frames may be written. A TCP stream is shared with tasks that
+    /// deliver; another kind stays with the session.
     pub(crate) fn open(&self, stream: Option<TcpStream>) {
         if let Some(stream) = stream {
             let _ = self.stream.set(stream);
         }
         let mut state = self.lock();
-        if state.door == Door::Opening {
-            state.door = Door::Open;
+        if state.output.phase == WritePhase::Opening {
+            state.output.phase = WritePhase::Open;
         }
     }
 
-    /// The next event or the decision to close; else the task is woken when there is one.
-    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Taken> {
-        if !self.has(ATTENTION) {
+    /// Takes the next gap, event or decision to close. If there is none, wakes the task when there
+    /// is one.
+    pub(crate) fn poll_receive(&self, cx: &Context<'_>) -> Poll<Received> {
+        if !self.flags().needs_attention() {
             return Poll::Pending;
         }
         let mut state = self.lock();
-        if let Some(gap) = state.pop_gap() {
-            return Poll::Ready(Taken::Gap(gap));
+        if let Some(gap) = state.inbox.pop_gap() {
+            return Poll::Ready(Received::Gap(gap));
         }
-        if let Some(event) = state.pop_event() {
-            return Poll::Ready(Taken::Event(event));
+        if let Some(event) = state.inbox.pop_event() {
+            return Poll::Ready(Received::Event(event));
         }
-        if let Some(request) = state.request.take() {
-            if state.door != Door::Shut {
-                state.shut(request.code, &request.reason);
+        if let Some(request) = state.closing.request.take() {
+            if state.output.phase.accepts_frames() {
+                state.close_with_frame(request.code, &request.reason);
             }
             wake_senders(state);
-            return Poll::Ready(Taken::Close(request));
+            return Poll::Ready(Received::Close(request));
         }
         state.register(cx.waker());
         Poll::Pending
     }
 
-    /// Asks to be woken when something arrives. To be called before the last look at what waits.
+    /// Registers the task that is woken when something arrives. Called before the last look at
+    /// what waits.
     pub(crate) fn register(&self, waker: &Waker) {
-        if self.has(ATTENTION) {
+        if self.flags().needs_attention() {
             self.lock().register(waker);
         }
     }
 
-    /// Whether this side has decided that the connection ends at once, also in the middle of a
-    /// hook.
-    pub(crate) fn is_shut(&self) -> bool {
-        self.has(ATTENTION) && self.lock().door == Door::Shut
+    /// A summary of the state, without the lock; see [`Flags`].
+    pub(crate) fn flags(&self) -> Flags {
+        Flags::from_bits(self.flags.load(Ordering::Acquire))
     }
 
-    /// Whether this side has decided to close, in time or too late.
-    pub(crate) fn has_request(&self) -> bool {
-        self.has(ATTENTION) && self.lock().request.is_some()
-    }
-
-    /// Whether the running hook must end now.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.has(ATTENTION) && self.lock().cut
-    }
-
-    /// Whether something waits to be written.
-    pub(crate) fn has_output(&self) -> bool {
-        self.has(OUTPUT)
-    }
-
-    /// Queues the answer to a ping.
-    pub(crate) fn pong(&self, payload: ControlPayload) {
-        self.control(|controls| controls.push_pong(payload));
-    }
-
-    /// Queues a ping.
-    pub(crate) fn ping(&self) {
-        self.control(Controls::push_ping);
-    }
-
-    fn control(&self, push: impl FnOnce(&mut Controls)) {
+    /// Queues a ping or a pong, unless no more frames are accepted.
+    pub(crate) fn push_control(&self, control: Control) {
         let mut state = self.lock();
-        if state.door != Door::Shut {
-            push(state.outgoing().controls());
+        if !state.output.phase.accepts_frames() {
+            return;
+        }
+        let controls = state.output.queue().controls();
+        match control {
+            Control::Ping => controls.push_ping(),
+            Control::Pong(payload) => controls.push_pong(payload),
         }
     }
 
-    /// Queues the answer to the peer's close frame, after which nothing goes out.
-    pub(crate) fn close_answer(&self, code: CloseCode) {
-        let mut state = self.lock();
-        if state.door != Door::Shut {
-            state.shut(code, "");
-        }
-        wake_senders(state);
-    }
-
-    /// Accepts nothing any more; what is queued still goes out, without a close frame.
-    pub(crate) fn close_door(&self) {
-        let mut state = self.lock();
-        state.door = Door::Shut;
-        state.takes_events = false;
-        state.events = None;
-        wake_senders(state);
-    }
-
-    /// Writes what waits by means of `write`, until there is nothing left (ready) or `write` takes
-    /// no more (pending). Returns what was written as well.
+    /// Writes the queue by calling `write`, until it is empty (ready) or `write` takes no more
+    /// (pending). Also returns the number of bytes written.
     pub(crate) fn poll_flush<W>(&self, mut write: W) -> (usize, Poll<io::Result<()>>)
     where
         W: FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     {
-        if !self.has(OUTPUT) {
+        if !self.flags().has_output() {
             return (0, Poll::Ready(Ok(())));
         }
         let mut state = self.lock();
         let mut total = 0;
         let result = loop {
-            let Some(queue) = &mut state.outgoing else {
+            let Some(queue) = &mut state.output.queue else {
                 break Poll::Ready(Ok(()));
             };
             if queue.is_empty() {
-                state.drop_outgoing();
+                state.output.drop_queue();
                 break Poll::Ready(Ok(()));
             }
             match queue.write(&mut write) {
@@ -526,44 +428,122 @@ impl Mailbox {
         (total, result)
     }
 
-    /// Drops what waits to be written; who waits for room goes on.
-    pub(crate) fn discard_outgoing(&self) {
+    /// Drops all frames that wait; tasks that wait for room continue.
+    pub(crate) fn discard_output(&self) {
         let mut state = self.lock();
-        state.drop_outgoing();
+        state.output.drop_queue();
         wake_senders(state);
     }
 
-    /// The end: what waits is dropped, and nothing is accepted any more.
-    pub(crate) fn end(&self) {
-        let mut state = self.lock();
-        state.door = Door::Shut;
-        state.takes_events = false;
-        state.events = None;
-        state.drop_outgoing();
-        wake_senders(state);
+    /// Counts the frames that wait. Returns `true` if the node's budget is exceeded.
+    fn reserve_output(self: &Arc<Self>, state: &mut State) -> bool {
+        let queue = state.output.queue.as_mut();
+        queue.is_some_and(|queue| queue.reserve(self))
+    }
+
+    /// Called without a lock, since it takes those of other mailboxes.
+    fn evict_if(&self, is_exceeded: bool) {
+        if is_exceeded {
+            self.settings.budget().evict_largest();
+        }
+    }
+
+    fn lock(&self) -> Locked<'_> {
+        Locked {
+            state: self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            flags: &self.flags,
+            is_changed: false,
+        }
     }
 }
 
-/// Wakes the task once, after the lock is given back, so that it does not run into it. It leaves
-/// its waker again when it has looked at everything.
-pub(super) fn wake(mut state: Locked<'_>) {
+impl QueueOwner for Mailbox {
+    fn budget(&self) -> &Arc<Budget> {
+        self.settings.budget()
+    }
+
+    /// Drops what waits and closes the connection, whatever the policy of its groups.
+    fn evict(&self, kind: QueueKind) -> Eviction {
+        let mut state = self.lock();
+        if !state.is_evicted(kind) {
+            return Eviction::CaughtUp;
+        }
+        let mut dropped = 0;
+        match (kind, state.output.phase) {
+            // It is closing already, or its client has. The frames before the close frame are not
+            // written any longer.
+            (QueueKind::Frames, WritePhase::Closed) => {
+                if let Some(queue) = &mut state.output.queue {
+                    queue.discard_all_but_close();
+                }
+            }
+            (QueueKind::Frames, _) => state.close_slow_reader(NO_ROOM),
+            (QueueKind::Events, WritePhase::NoSocket) => {
+                dropped = state.inbox.drop_events();
+                state.count_dropped(dropped);
+            }
+            (QueueKind::Events | QueueKind::Messages, _) => state.close_slow_hook(NO_ROOM),
+        }
+        wake(state);
+        events_dropped(dropped);
+        match kind {
+            QueueKind::Frames | QueueKind::Events => Eviction::Dropped,
+            QueueKind::Messages => Eviction::Deferred,
+        }
+    }
+}
+
+/// The state under its lock. Stores the flags before the lock is released.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    flags: &'a AtomicU8,
+    is_changed: bool,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.is_changed = true;
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if self.is_changed {
+            let flags = self.state.flags();
+            self.flags.store(flags.bits(), Ordering::Release);
+        }
+    }
+}
+
+/// Wakes the task once, after the lock is released, so that it does not run into the lock. The task
+/// registers again when it has looked at everything.
+fn wake(mut state: Locked<'_>) {
     let waker = state.waker.take();
-    if state.door == Door::Shut {
-        wake_senders(state);
-    } else {
+    if state.output.phase.accepts_frames() {
         drop(state);
+    } else {
+        wake_senders(state);
     }
     if let Some(waker) = waker {
         waker.wake();
     }
 }
 
-/// Wakes who waits for room, likewise after the lock is given back: a waker may poll at once.
+/// Wakes the tasks that wait for room, after the lock is released: a waker may poll at once.
 fn wake_senders(mut state: Locked<'_>) {
-    if state.senders.is_none() {
+    if state.output.senders.is_none() {
         return;
     }
-    let senders = state.senders.take();
+    let senders = state.output.senders.take();
     drop(state);
     let senders = senders.into_iter().flat_map(|senders| *senders);
     senders.for_each(Waker::wake);
@@ -579,5 +559,5 @@ impl fmt::Debug for Mailbox {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// Said to the peer and to the consumer.
-const SLOWEST: &str = "too slow: there is no more room for what waits";
+/// The reason that the client and the consumer get.
+const NO_ROOM: &str = "too slow: there is no more room for what waits";

@@ -1,45 +1,28 @@
-//! What waits at a connection: frames to be written, events for its hook; their bounds, and what
-//! happens at them.
+//! The queues of one connection: frames that wait for the socket, events that wait for the hook,
+//! their bounds, and what happens at the bounds.
 //!
-//! A [`Mailbox`] is the one block that a connection's session shares with everybody who sends to
+//! A [`Mailbox`] is the one block that a connection's session shares with all tasks that send to
 //! it.
 
-mod account;
-mod batch;
-mod budget;
-mod chunks;
-#[cfg(feature = "deflate")]
-mod compressed;
-mod controls;
-mod encoded;
-mod events;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+mod buffer_chain;
+mod conflation_index;
+mod control_frames;
+mod event_queue;
+mod flags;
 mod gap;
-mod keyed;
-mod machine;
 mod mailbox;
 mod outbound;
-mod outgoing;
-mod parcel;
-mod shared;
+mod settings;
 mod state;
-mod tag;
-mod terms;
-mod transmit;
+mod try_send;
+mod write_queue;
 
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod tests;
 
-pub(crate) use account::Account;
-pub(crate) use batch::Batch;
-pub(crate) use budget::{Budget, Queue};
-pub(crate) use encoded::Encoded;
-pub(crate) use gap::{Gap, Turn};
-pub(crate) use mailbox::{Mailbox, Taken};
+pub(crate) use gap::{Gap, GapPermit};
+pub(crate) use mailbox::{Close, Control, Mailbox, Received};
 pub(crate) use outbound::{Outbound, QueueFull};
-pub(crate) use parcel::Parcel;
+pub(crate) use settings::ConnectionSettings;
 pub(crate) use state::CloseRequest;
-pub(crate) use tag::Tag;
-pub(crate) use terms::Terms;
-pub(crate) use transmit::transmit;
+pub(crate) use try_send::try_send;

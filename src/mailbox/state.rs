@@ -1,50 +1,78 @@
-//! [`State`]: what a mailbox holds under its lock, and the ways it changes.
+//! [`State`]: the part of a mailbox under its lock: the output, the inbox, and the decision to close.
 
 use std::task::Waker;
 
+use crate::broadcast::EncodedFrame;
+use crate::budget::QueueKind;
 use crate::close::{Cause, CloseCode};
 use crate::websocket::{OpCode, close_payload};
 
-use super::account::Account;
-use super::budget::Queue;
-use super::encoded::Encoded;
-use super::events::Events;
+use super::event_queue::EventQueue;
+use super::flags::Flags;
 use super::gap::Gap;
-use super::outgoing::Outgoing;
+use super::write_queue::WriteQueue;
 
-/// All that changes in a mailbox.
+/// Everything in a mailbox that changes.
+#[derive(Debug)]
 pub(super) struct State {
-    /// `None` while nothing waits.
-    pub(super) outgoing: Option<Box<Outgoing>>,
-    /// `None` while nothing waits.
-    pub(super) events: Option<Box<Events>>,
-    /// The task that looks after this mailbox: a session, or who awaits a channel's next event.
+    pub(super) output: Output,
+    pub(super) inbox: Inbox,
+    pub(super) closing: Closing,
+    /// The task of the session, or the one that awaits a channel's next event. `None` while that
+    /// task runs, or has been woken.
     pub(super) waker: Option<Waker>,
-    /// Why this side closes, from the first who decided it; taken by the session.
-    pub(super) request: Option<Box<CloseRequest>>,
-    /// Tasks within the hook that wait for room to send. Woken when something was written, and at
-    /// the end.
-    #[expect(
-        clippy::box_collection,
-        reason = "hardly ever there, and a mailbox is small"
-    )]
-    pub(super) senders: Option<Box<Vec<Waker>>>,
-    pub(super) door: Door,
-    pub(super) takes_events: bool,
-    /// The running hook must end now: the drain's deadline has passed.
-    pub(super) cut: bool,
-    /// What was dropped since the consumer last asked.
+    /// Frames and events that were dropped since the consumer last asked.
     pub(super) dropped: u32,
 }
 
-/// Whether frames are accepted.
+/// The frames for the socket.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) phase: WritePhase,
+    /// `None` while no frame waits.
+    pub(super) queue: Option<Box<WriteQueue>>,
+    /// Tasks within the hook that wait for room. Woken when something was written, and at the end.
+    #[expect(
+        clippy::box_collection,
+        reason = "hardly ever present, and a mailbox is small"
+    )]
+    pub(super) senders: Option<Box<Vec<Waker>>>,
+}
+
+/// How far the output of a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
-    /// They wait for the handshake's end.
+pub(super) enum WritePhase {
+    /// There is no socket: this is a channel's mailbox, which takes events only.
+    NoSocket,
+    /// Frames wait for the end of the handshake.
     Opening,
+    /// Frames are written.
     Open,
-    /// The close frame is queued, or there is no socket.
-    Shut,
+    /// No more frames are accepted. The last one, usually a close frame, is queued or written.
+    Closed,
+}
+
+impl WritePhase {
+    /// Whether frames are accepted.
+    pub(super) fn accepts_frames(self) -> bool {
+        matches!(self, Self::Opening | Self::Open)
+    }
+}
+
+/// The events for the hook.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    /// `None` while nothing waits.
+    pub(super) queue: Option<Box<EventQueue>>,
+}
+
+/// The decision to end the connection.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    /// The first decision of this side. The session takes it.
+    pub(super) request: Option<Box<CloseRequest>>,
+    /// The running hook must end now, because a drain has reached its deadline.
+    pub(super) hook_is_cancelled: bool,
 }
 
 /// A decision of this side to close.
@@ -56,72 +84,38 @@ pub(crate) struct CloseRequest {
 }
 
 impl State {
-    pub(super) fn new(door: Door) -> Self {
+    pub(super) fn new(phase: WritePhase) -> Self {
         Self {
-            outgoing: None,
-            events: None,
+            output: Output {
+                phase,
+                queue: None,
+                senders: None,
+            },
+            inbox: Inbox::default(),
+            closing: Closing::default(),
             waker: None,
-            request: None,
-            senders: None,
-            door,
-            takes_events: true,
-            cut: false,
             dropped: 0,
         }
     }
 
-    /// What a session that looks would find. No [`ATTENTION`] also says that its waker is known: it
-    /// will be woken when there is something.
-    pub(super) fn waiting(&self) -> u8 {
-        let calm = self.events.is_none()
-            && self.request.is_none()
-            && self.door == Door::Open
-            && !self.cut
-            && self.waker.is_some();
-        let attention = if calm { 0 } else { ATTENTION };
-        let output = if self.outgoing.is_none() { 0 } else { OUTPUT };
-        attention | output
+    /// The summary that the session reads without the lock.
+    pub(super) fn flags(&self) -> Flags {
+        let mut flags = Flags::default();
+        let is_open = self.output.phase == WritePhase::Open;
+        flags.set(Flags::UNREGISTERED, self.waker.is_none() || !is_open);
+        flags.set(Flags::OUTPUT, self.output.queue.is_some());
+        flags.set(Flags::INBOX, self.inbox.queue.is_some());
+        flags.set(Flags::CLOSED, !self.output.phase.accepts_frames());
+        flags.set(Flags::CLOSE_REQUEST, self.closing.request.is_some());
+        flags.set(Flags::HOOK_CANCELLED, self.closing.hook_is_cancelled);
+        flags
     }
 
-    /// The queue of frames, made where nothing waits yet.
-    pub(super) fn outgoing(&mut self) -> &mut Outgoing {
-        self.outgoing.get_or_insert_with(Outgoing::pooled)
-    }
-
-    /// What waits is dropped, but not the word that something was missed. How many events that
-    /// were.
-    pub(super) fn drop_events(&mut self) -> usize {
-        let Some(mut events) = self.events.take() else {
-            return 0;
-        };
-        let gaps = std::mem::take(&mut events.gaps);
-        if !gaps.is_empty() {
-            self.events.get_or_insert_default().gaps = gaps;
-        }
-        events.len()
-    }
-
-    pub(super) fn pop_event(&mut self) -> Option<Encoded> {
-        self.pop(Events::pop)
-    }
-
-    pub(super) fn pop_gap(&mut self) -> Option<Gap> {
-        self.pop(|events| events.gaps.pop())
-    }
-
-    fn pop<T>(&mut self, pop: impl Fn(&mut Events) -> Option<T>) -> Option<T> {
-        let events = self.events.as_mut()?;
-        let popped = pop(events);
-        if events.is_empty() {
-            self.events = None;
-        }
-        popped
-    }
-
-    pub(super) fn drop_outgoing(&mut self) {
-        if let Some(queue) = self.outgoing.take() {
-            Outgoing::recycle(queue);
-        }
+    /// Whether events and gaps are accepted: not once the end is decided.
+    pub(super) fn accepts_events(&self) -> bool {
+        self.output.phase != WritePhase::Closed
+            && self.closing.request.is_none()
+            && !self.closing.hook_is_cancelled
     }
 
     pub(super) fn register(&mut self, waker: &Waker) {
@@ -131,19 +125,38 @@ impl State {
         }
     }
 
-    pub(super) fn close(&mut self, request: CloseRequest) {
-        if self.door == Door::Shut {
-            // Too late to say how the connection ends, but not that it does.
-            self.request.get_or_insert_with(|| Box::new(request));
-            return;
-        }
-        self.shut(request.code, &request.reason);
-        self.request = Some(Box::new(request));
+    pub(super) fn count_dropped(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.dropped = self.dropped.saturating_add(count);
     }
 
-    /// The frame already begun is finished, the rest makes room for the close frame.
+    /// Closes from this side: the queued frames are still written, then the close frame. An
+    /// earlier decision stays.
+    pub(super) fn close(&mut self, request: CloseRequest) {
+        if self.output.phase == WritePhase::Closed {
+            // The cause of the end is decided already. The session must still learn that a hook
+            // wants it.
+            self.closing
+                .request
+                .get_or_insert_with(|| Box::new(request));
+            return;
+        }
+        self.close_with_frame(request.code, &request.reason);
+        self.closing.request = Some(Box::new(request));
+    }
+
+    /// Requests a close between two hooks. Events are no longer accepted; those that wait are
+    /// handled first.
+    pub(super) fn close_between_hooks(&mut self, request: CloseRequest) {
+        if self.closing.request.is_none() && self.output.phase != WritePhase::Closed {
+            self.closing.request = Some(Box::new(request));
+        }
+    }
+
+    /// Closes a client that reads too slowly. A frame that has begun is finished; all others make
+    /// room for the close frame.
     pub(super) fn close_slow_reader(&mut self, reason: &str) {
-        if let Some(queue) = &mut self.outgoing {
+        if let Some(queue) = &mut self.output.queue {
             queue.discard();
         }
         self.close(CloseRequest {
@@ -153,17 +166,7 @@ impl State {
         });
     }
 
-    /// Whether this queue is still the one that was found to be the slowest. Messages wait
-    /// elsewhere.
-    pub(super) fn is_chosen(&self, queue: Queue) -> bool {
-        let account = match queue {
-            Queue::Frames => self.outgoing.as_deref().map(Outgoing::account),
-            Queue::Events => self.events.as_deref().map(Events::account),
-            Queue::Messages => return true,
-        };
-        account.is_some_and(Account::is_chosen)
-    }
-
+    /// Closes a connection whose hook is too slow.
     pub(super) fn close_slow_hook(&mut self, reason: &str) {
         self.close(CloseRequest {
             code: CloseCode::TRY_AGAIN_LATER,
@@ -172,38 +175,95 @@ impl State {
         });
     }
 
-    pub(super) fn count_dropped(&mut self, count: usize) {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.dropped = self.dropped.saturating_add(count);
-    }
-
-    /// Queues the last frame.
-    pub(super) fn shut(&mut self, code: CloseCode, reason: &str) {
+    /// Queues a close frame as the last frame, and drops the events.
+    pub(super) fn close_with_frame(&mut self, code: CloseCode, reason: &str) {
         let payload = close_payload(code.as_u16(), reason);
-        self.outgoing().push(OpCode::Close, payload.to_vec());
-        self.door = Door::Shut;
-        self.takes_events = false;
-        self.events = None;
+        self.output.queue().push(OpCode::Close, payload.to_vec());
+        self.close_without_frame();
     }
 
-    /// Has this task woken when there may be room again.
+    /// Accepts nothing any longer. The queued frames are still written.
+    pub(super) fn close_without_frame(&mut self) {
+        self.output.phase = WritePhase::Closed;
+        self.inbox.queue = None;
+    }
+
+    /// Ends the running hook, and drops the events.
+    pub(super) fn cancel_hook(&mut self) {
+        self.closing.hook_is_cancelled = true;
+        self.inbox.queue = None;
+    }
+
+    /// Whether the budget has chosen this queue to be evicted, and it has not caught up since.
+    pub(super) fn is_evicted(&self, kind: QueueKind) -> bool {
+        match kind {
+            QueueKind::Frames => {
+                let queue = self.output.queue.as_deref();
+                queue.is_some_and(WriteQueue::is_evicted)
+            }
+            QueueKind::Events => {
+                let queue = self.inbox.queue.as_deref();
+                queue.is_some_and(EventQueue::is_evicted)
+            }
+            // They wait at the session, not here.
+            QueueKind::Messages => true,
+        }
+    }
+}
+
+impl Output {
+    /// The queue of frames, made for the first frame that waits.
+    pub(super) fn queue(&mut self) -> &mut WriteQueue {
+        self.queue.get_or_insert_with(WriteQueue::pooled)
+    }
+
+    pub(super) fn drop_queue(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            WriteQueue::recycle(queue);
+        }
+    }
+
+    /// Wakes this task when there may be room again.
     pub(super) fn wait_for_room(&mut self, waker: &Waker) {
         let senders = self.senders.get_or_insert_default();
         if !senders.iter().any(|known| known.will_wake(waker)) {
             senders.push(waker.clone());
         }
     }
-
-    /// Takes no more events, and closes once those that wait are dealt with.
-    pub(super) fn request(&mut self, request: CloseRequest) {
-        if self.request.is_none() && self.door != Door::Shut {
-            self.takes_events = false;
-            self.request = Some(Box::new(request));
-        }
-    }
 }
 
-/// An event, a decision, or a session that is to be noted before it sleeps.
-pub(super) const ATTENTION: u8 = 1;
-/// Something to write.
-pub(super) const OUTPUT: u8 = 2;
+impl Inbox {
+    /// The queue of events, made for the first event that waits.
+    pub(super) fn queue(&mut self) -> &mut EventQueue {
+        self.queue.get_or_insert_default()
+    }
+
+    pub(super) fn pop_event(&mut self) -> Option<EncodedFrame> {
+        self.pop(EventQueue::pop)
+    }
+
+    pub(super) fn pop_gap(&mut self) -> Option<Gap> {
+        self.pop(EventQueue::pop_gap)
+    }
+
+    /// Drops the events but keeps the gaps. Returns the number of dropped events.
+    pub(super) fn drop_events(&mut self) -> usize {
+        let Some(queue) = &mut self.queue else {
+            return 0;
+        };
+        let dropped = queue.drop_events();
+        if queue.is_empty() {
+            self.queue = None;
+        }
+        dropped
+    }
+
+    fn pop<T>(&mut self, pop: impl Fn(&mut EventQueue) -> Option<T>) -> Option<T> {
+        let queue = self.queue.as_mut()?;
+        let popped = pop(queue);
+        if queue.is_empty() {
+            self.queue = None;
+        }
+        popped
+    }
+}

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::budget::{QueueKind, Reservation};
 use crate::config::Bound;
-use crate::mailbox::{Account, Mailbox, Queue};
+use crate::mailbox::Mailbox;
 use crate::message::Message;
 
 /// Messages in order, until the hook takes them.
@@ -12,7 +13,7 @@ use crate::message::Message;
 pub(super) struct Backlog {
     queue: VecDeque<Message>,
     bytes: usize,
-    account: Account,
+    reservation: Reservation,
     /// The connection is closed for it, and no hook will take what comes.
     is_given_up: bool,
 }
@@ -24,17 +25,17 @@ impl Backlog {
         self.queue.push_back(message);
         let own = self.own();
         if self
-            .account
-            .grown(self.bytes, own, mailbox, Queue::Messages)
+            .reservation
+            .grow(self.bytes, own, mailbox, QueueKind::Messages)
         {
-            mailbox.relieve();
+            mailbox.settings().budget().evict_largest();
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Message> {
         let message = self.queue.pop_front()?;
         self.bytes -= message.len();
-        self.account.shrunk(self.bytes, self.own());
+        self.reservation.shrink(self.bytes, self.own());
         Some(message)
     }
 
@@ -45,7 +46,7 @@ impl Backlog {
 
     /// Drops what waits, where it was the slowest of the node: then its connection is being closed.
     pub(super) fn give_up_if_chosen(&mut self) {
-        if self.account.is_chosen() {
+        if self.reservation.is_evicted() {
             *self = Self {
                 is_given_up: true,
                 ..Self::default()
@@ -60,8 +61,9 @@ impl Backlog {
 
 #[cfg(test)]
 mod tests {
+    use crate::budget::Budget;
     use crate::config::Config;
-    use crate::mailbox::{Budget, Mailbox, Terms};
+    use crate::mailbox::{ConnectionSettings, Mailbox};
     use crate::message::Message;
     use crate::websocket::Extensions;
 
@@ -71,7 +73,7 @@ mod tests {
     fn the_slowest_drops_what_waits_and_reads_no_more() {
         let budget = Budget::new(40_000);
         let mailbox = Mailbox::connection(
-            Terms::new(Config::new(), budget.clone()),
+            ConnectionSettings::new(Config::new(), budget.clone()),
             Extensions::default(),
         );
         let bound = Config::new().messages;
@@ -82,7 +84,7 @@ mod tests {
             assert!(!backlog.is_full(bound), "{n}");
             backlog.push(message(), &mailbox);
         }
-        assert!(mailbox.is_shut());
+        assert!(mailbox.flags().is_closed());
         backlog.give_up_if_chosen();
         assert!(backlog.is_full(bound));
         assert_eq!(backlog.pop(), None);
@@ -93,7 +95,7 @@ mod tests {
     fn what_is_taken_is_given_back() {
         let budget = Budget::new(usize::MAX);
         let mailbox = Mailbox::connection(
-            Terms::new(Config::new(), budget.clone()),
+            ConnectionSettings::new(Config::new(), budget.clone()),
             Extensions::default(),
         );
         let mut backlog = Backlog::default();

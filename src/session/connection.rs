@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::broadcast::EncodedFrame;
 use crate::close::{Cause, CloseCode, Closed};
 use crate::config::Config;
-use crate::mailbox::{Encoded, Gap, Mailbox, Taken};
+use crate::mailbox::{Close, Control, Gap, Mailbox, Received};
 use crate::message::Message;
 use crate::websocket::{Decoder, Role};
 use crate::yield_now::yield_now;
@@ -54,7 +55,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) enum Next {
     Message(Message),
-    Event(Encoded),
+    Event(EncodedFrame),
     Gap(Gap),
     End(Closed),
 }
@@ -63,9 +64,9 @@ impl Connection {
     /// Takes over the stream; from now on others may write to it.
     pub(super) fn new(mailbox: Arc<Mailbox>, transport: Transport) -> Self {
         Self {
-            decoder: Decoder::new(Role::Server, mailbox.config().max_message)
+            decoder: Decoder::new(Role::Server, mailbox.settings().config().max_message)
                 .with(mailbox.extensions()),
-            clock: Clock::new(mailbox.config(), mailbox.id()),
+            clock: Clock::new(mailbox.settings().config(), mailbox.id()),
             input: (!transport.early.is_empty()).then(|| Input::of(&transport.early)),
             backlog: None,
             end: None,
@@ -74,7 +75,7 @@ impl Connection {
             hook_waited: false,
             inbound: Inbound::Open,
             is_drained: false,
-            rate: InboundRate::of(mailbox.config()),
+            rate: InboundRate::of(mailbox.settings().config()),
             is_mute: false,
             wire: Wire::new(mailbox, transport.stream),
         }
@@ -85,7 +86,7 @@ impl Connection {
     }
 
     pub(super) fn config(&self) -> &Config {
-        self.mailbox().config()
+        self.mailbox().settings().config()
     }
 
     /// The next message, event or end; messages and events take turns. What is to be written is
@@ -141,7 +142,7 @@ impl Connection {
             return Some(Next::Message(message));
         }
         self.event_first = false;
-        if let Poll::Ready(taken) = self.mailbox().poll_take(cx) {
+        if let Poll::Ready(taken) = self.mailbox().poll_receive(cx) {
             return Some(self.taken(taken));
         }
         if !event_first {
@@ -150,11 +151,11 @@ impl Connection {
         self.next_message().map(Next::Message)
     }
 
-    fn taken(&mut self, taken: Taken) -> Next {
+    fn taken(&mut self, taken: Received) -> Next {
         match taken {
-            Taken::Event(event) => Next::Event(event),
-            Taken::Gap(gap) => Next::Gap(gap),
-            Taken::Close(request) => {
+            Received::Event(event) => Next::Event(event),
+            Received::Gap(gap) => Next::Gap(gap),
+            Received::Close(request) => {
                 let closed = Closed::new(request.code, request.reason, request.cause);
                 self.backlog = None;
                 self.end_with(closed.clone());
@@ -176,7 +177,12 @@ impl Connection {
         self.flush(cx);
         let cut = self.poll_hook_clock(cx);
         // Whatever its grace: the drain's deadline.
-        cut.or_else(|| self.mailbox().is_cut().then_some(Cut::Due))
+        cut.or_else(|| {
+            self.mailbox()
+                .flags()
+                .is_hook_cancelled()
+                .then_some(Cut::Due)
+        })
     }
 
     /// A hook is over. Where the connection has ended, its time goes on for what the peer sent
@@ -190,12 +196,12 @@ impl Connection {
         }
         if self.end.is_some() {
             // What the peer sent before it went is still heard, unless the hook has closed as well.
-            if self.mailbox().has_request() {
+            if self.mailbox().flags().has_close_request() {
                 self.backlog = None;
             }
             return;
         }
-        if self.mailbox().is_shut() {
+        if self.mailbox().flags().is_closed() {
             // The decision to close goes before the next message.
             self.event_first = true;
         } else if waited {
@@ -303,7 +309,7 @@ impl Connection {
     /// Writes what waits; `true` when nothing is left.
     fn flush(&mut self, cx: &mut Context<'_>) -> bool {
         if self.is_mute {
-            self.mailbox().discard_outgoing();
+            self.mailbox().discard_output();
             return true;
         }
         let (written, result) = self.wire.poll_flush(cx);
@@ -314,7 +320,7 @@ impl Connection {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(_)) => {
                 self.is_mute = true;
-                self.mailbox().discard_outgoing();
+                self.mailbox().discard_output();
                 // Where reading rests, the end is seen at the next look only.
                 cx.waker().wake_by_ref();
                 true
@@ -341,7 +347,7 @@ impl Connection {
     /// As [`poll_clock`](Self::poll_clock), but tells when the hook's time is up.
     fn poll_hook_clock(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
         loop {
-            if self.end.is_some() || self.mailbox().is_shut() {
+            if self.end.is_some() || self.mailbox().flags().is_closed() {
                 let grace = self.config().grace;
                 self.clock.as_mut().hook_within(grace);
             }
@@ -357,12 +363,14 @@ impl Connection {
 
     /// The next deadline that has passed.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
-        self.clock.as_mut().poll(self.wire.mailbox().config(), cx)
+        self.clock
+            .as_mut()
+            .poll(self.wire.mailbox().settings().config(), cx)
     }
 
     fn passed(&mut self, due: Due) {
         match due {
-            Due::Ping => self.mailbox().ping(),
+            Due::Ping => self.mailbox().push_control(Control::Ping),
             Due::Silence => self.give_up(CloseCode::NO_PONG, "no answer to a ping"),
             Due::Stall => self.give_up(CloseCode::ABNORMAL, "nothing could be written"),
             Due::Close | Due::Hook | Due::Limit => {}
@@ -371,7 +379,7 @@ impl Connection {
 
     /// The peer did not keep a deadline. Where this side has closed before, that is how it ended.
     fn give_up(&mut self, code: CloseCode, reason: &str) {
-        if !self.mailbox().is_shut() {
+        if !self.mailbox().flags().is_closed() {
             self.end_with(Closed::new(code, reason, Cause::TimeOut));
         }
         self.reset();
@@ -387,7 +395,7 @@ impl Connection {
     fn reset(&mut self) {
         self.inbound = Inbound::Gone;
         self.clock.as_mut().pause(true);
-        self.mailbox().end();
+        self.mailbox().close(Close::Abort);
         self.wire.reset();
     }
 }
@@ -395,7 +403,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.drop_input();
-        self.mailbox().end();
+        self.mailbox().close(Close::Abort);
     }
 }
 

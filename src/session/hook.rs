@@ -70,7 +70,7 @@ impl<T> Running<'_, T> {
             return Poll::Pending;
         };
         self.connection.hook_was_last();
-        drop_caught(self.hook.take(), self.connection.mailbox().log());
+        drop_caught(self.hook.take(), self.connection.mailbox().settings().log());
         Poll::Ready(HookEnd::Cut(cut))
     }
 }
@@ -89,7 +89,7 @@ pub(super) fn run_last<'a>(
             return Poll::Ready(end);
         }
         ready!(connection.poll_last(cx));
-        drop_caught(hook.take(), connection.mailbox().log());
+        drop_caught(hook.take(), connection.mailbox().settings().log());
         Poll::Ready(HookEnd::Cut(Cut::Due))
     })
 }

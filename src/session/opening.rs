@@ -15,7 +15,7 @@ use crate::consumer::{Context, DynConsumer};
 use crate::error::{Error, chain, excerpt};
 use crate::handshake::{Accept, Refusal, Reject};
 use crate::layer::ChannelLayer;
-use crate::mailbox::{Mailbox, Terms};
+use crate::mailbox::{Close, ConnectionSettings, Mailbox};
 use crate::metrics::{connection_closed, connection_opened, handshake_refused};
 use crate::sampler::sampled;
 use crate::scope::Scope;
@@ -33,7 +33,7 @@ pub(crate) struct Admission {
     pub(crate) consumer: Box<dyn DynConsumer>,
     pub(crate) scope: Scope,
     pub(crate) layer: ChannelLayer,
-    pub(crate) terms: Arc<Terms>,
+    pub(crate) terms: Arc<ConnectionSettings>,
     pub(crate) extensions: Extensions,
     /// The place it has taken.
     pub(crate) guard: Guard,
@@ -97,7 +97,7 @@ impl Opening {
             HookEnd::Done(Err(reject)) => reject,
             HookEnd::Panicked(message) => {
                 sampled!(
-                    self.ctx.mailbox().log(),
+                    self.ctx.mailbox().settings().log(),
                     error,
                     "connect_panicked",
                     consumer = self.consumer.name(),
@@ -109,7 +109,7 @@ impl Opening {
             }
             HookEnd::Cut(_) => {
                 sampled!(
-                    self.ctx.mailbox().log(),
+                    self.ctx.mailbox().settings().log(),
                     warn,
                     "connect_timed_out",
                     consumer = self.consumer.name(),
@@ -125,7 +125,7 @@ impl Opening {
     /// Runs `connect` within its limit; within its grace once nobody waits for the answer.
     async fn connect(&mut self) -> HookEnd<Result<Accept, Reject>> {
         let mailbox = self.ctx.mailbox();
-        let config = mailbox.config();
+        let config = mailbox.settings().config();
         let limit = after(Instant::now(), config.connect_timeout);
         let mut sleep = pin!(sleep_until(limit));
         let mut hook = self.consumer.connect(&self.ctx);
@@ -135,7 +135,7 @@ impl Opening {
                 return Poll::Ready(end);
             }
             mailbox.register(cx.waker());
-            if mailbox.is_cut() {
+            if mailbox.flags().is_hook_cancelled() {
                 return Poll::Ready(HookEnd::Cut(Cut::Due));
             }
             if !abandoned && self.answer.poll_closed(cx).is_ready() {
@@ -194,7 +194,7 @@ impl Opening {
             return None;
         }
         let mailbox = self.ctx.mailbox();
-        mailbox.refuse(code, &reason);
+        mailbox.close(Close::Refusal(code, reason));
         if let Ok(Ok(transport)) = timeout(HANDOVER, self.stream).await {
             let mut connection = Connection::new(mailbox.clone(), transport);
             poll_fn(|cx| connection.poll_closing(cx)).await;
@@ -218,11 +218,11 @@ async fn end_without_stream(
     ctx: &Context,
     closed: Closed,
 ) -> Option<Session> {
-    ctx.mailbox().end();
+    ctx.mailbox().close(Close::Abort);
     ctx.release();
     connection_closed(&closed);
     let name = consumer.name();
-    let limit = ctx.mailbox().config().disconnect_timeout;
+    let limit = ctx.mailbox().settings().config().disconnect_timeout;
     let mut hook = consumer.disconnect(ctx, closed);
     let end = timeout(limit, poll_fn(|cx| poll_caught(hook.as_mut(), cx))).await;
     log_last(&end.unwrap_or(HookEnd::Cut(Cut::Due)), ctx, name);
@@ -243,7 +243,7 @@ pub(super) fn log_failure(
             tracing::debug!(consumer, path, error = chain(error), "refused a connection");
         }
         _ => sampled!(
-            ctx.mailbox().log(),
+            ctx.mailbox().settings().log(),
             error,
             "connect_failed",
             consumer,

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tokio::task::coop::has_budget_remaining;
 
 use crate::close::{Cause, CloseCode, Closed};
-use crate::mailbox::CloseRequest;
+use crate::mailbox::{Close, CloseRequest, Control};
 use crate::message::Message;
 use crate::websocket::{Incoming, Violation};
 use crate::yield_now::yield_now;
@@ -68,7 +68,7 @@ impl Connection {
                 }
                 Ok(Some(Incoming::Ping(payload))) => {
                     self.turn.controlled();
-                    self.mailbox().pong(payload);
+                    self.mailbox().push_control(Control::Pong(payload));
                 }
                 Ok(Some(Incoming::Pong(_))) => self.turn.controlled(),
                 Ok(Some(Incoming::Close(body))) => {
@@ -92,8 +92,8 @@ impl Connection {
     pub(super) fn peer_closed(&mut self, code: CloseCode, reason: String) {
         self.inbound = Inbound::Closed;
         // Where this side closed first, that is how it ended, and this is the answer.
-        if !self.mailbox().is_shut() {
-            self.mailbox().close_answer(code);
+        if !self.mailbox().flags().is_closed() {
+            self.mailbox().close(Close::Answer(code));
             self.end_with(Closed::new(code, reason, Cause::Client));
         }
     }
@@ -106,11 +106,11 @@ impl Connection {
         } else {
             Cause::Protocol
         };
-        self.mailbox().close(CloseRequest {
+        self.mailbox().close(Close::AfterQueue(CloseRequest {
             code,
             reason: violation.reason,
             cause,
-        });
+        }));
     }
 
     /// Reads once; ready when there is something new: bytes, or the stream's end. A session whose
@@ -174,7 +174,7 @@ impl Connection {
             });
             self.clock.as_mut().pause(paused || self.end.is_some());
             if paused && self.is_mute {
-                if self.mailbox().has_output() {
+                if self.mailbox().flags().has_output() {
                     // The hook may wait for room only, which it gets before the next look.
                     cx.waker().wake_by_ref();
                 } else {
@@ -210,19 +210,19 @@ impl Connection {
     /// out: it may read on.
     pub(super) fn ended(&mut self) {
         self.inbound = Inbound::Ended;
-        if !self.mailbox().is_shut() {
+        if !self.mailbox().flags().is_closed() {
             self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
         }
-        self.mailbox().close_door();
+        self.mailbox().close(Close::WithoutFrame);
     }
 
     /// The stream has broken.
     pub(super) fn lost(&mut self) {
         self.inbound = Inbound::Gone;
-        if !self.mailbox().is_shut() {
+        if !self.mailbox().flags().is_closed() {
             self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
         }
-        self.mailbox().end();
+        self.mailbox().close(Close::Abort);
     }
 
     pub(super) fn drop_input(&mut self) {

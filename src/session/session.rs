@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use crate::close::{Cause, CloseCode, Closed};
 use crate::consumer::{Context, DynConsumer};
 use crate::error::{BoxError, Error, Result, chain, excerpt};
-use crate::mailbox::CloseRequest;
+use crate::mailbox::{Close, CloseRequest};
 use crate::metrics::connection_closed;
 use crate::sampler::sampled;
 
@@ -50,7 +50,7 @@ impl Session {
             let judged = judged.unwrap_or_else(|panic| {
                 let message = hook::panic_message(panic);
                 sampled!(
-                    self.ctx.mailbox().log(),
+                    self.ctx.mailbox().settings().log(),
                     error,
                     "error_panicked",
                     panic = message,
@@ -59,7 +59,7 @@ impl Session {
                 Some(panicked())
             });
             if let Some(request) = judged {
-                self.ctx.mailbox().close(request);
+                self.ctx.mailbox().close(Close::AfterQueue(request));
                 self.connection.hook_was_last();
             }
         };
@@ -96,7 +96,7 @@ fn begin<'a>(consumer: &'a mut dyn DynConsumer, ctx: &'a Context, next: Next) ->
 
 /// Logs how `disconnect` ended, where that was not well.
 pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
-    let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
+    let (log, path) = (ctx.mailbox().settings().log(), ctx.scope().path());
     match end {
         HookEnd::Done(_) => {}
         HookEnd::Panicked(message) => sampled!(
@@ -121,7 +121,7 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
 
 /// The client's mistakes are no errors of the program, and a wanted close is no failure.
 fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context) {
-    let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
+    let (log, path) = (ctx.mailbox().settings().log(), ctx.scope().path());
     let known = error.downcast_ref::<Error>();
     // Also of an error that is not logged: whether its `Display` panics must not depend on that.
     let (code, text) = (code.as_u16(), chain(&**error));
@@ -156,7 +156,7 @@ fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context)
 /// Whether the connection goes on after a hook, or how it is to be closed. A failure is logged
 /// here, once.
 fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseRequest> {
-    let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
+    let (log, path) = (ctx.mailbox().settings().log(), ctx.scope().path());
     let (code, reason, cause) = match end {
         HookEnd::Done(Ok(())) => return None,
         HookEnd::Done(Err(error)) => {
@@ -189,7 +189,12 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             return None;
         }
         HookEnd::Cut(Cut::Limit) => {
-            let limit = ctx.mailbox().config().hook_limit.unwrap_or_default();
+            let limit = ctx
+                .mailbox()
+                .settings()
+                .config()
+                .hook_limit
+                .unwrap_or_default();
             sampled!(
                 log,
                 error,

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::close::{Cause, CloseCode};
 use crate::handshake::{Client, Limiter, Limits, Reject};
 use crate::layer::ChannelLayer;
-use crate::mailbox::{CloseRequest, Mailbox};
+use crate::mailbox::{Close, CloseRequest, Mailbox};
 use crate::sampler::LogSampler;
 
 use super::clock::after;
@@ -127,19 +127,21 @@ impl Sockets {
                 // Nobody left: nothing to wait for.
                 let _ = timeout_at(due.min(deadline), self.emptied()).await;
             }
-            mailbox.request_close(drain.request(mailbox.id()));
+            mailbox.close(Close::BetweenHooks(drain.request(mailbox.id())));
         }
         if timeout_at(deadline, self.emptied()).await.is_err() {
             let late: Vec<_> = self.lock().live.values().cloned().collect();
-            let last = late.iter().map(|mailbox| mailbox.config()).map(|config| {
-                config
-                    .disconnect_timeout
-                    .saturating_add(config.close_timeout)
-            });
+            let last = late
+                .iter()
+                .map(|mailbox| mailbox.settings().config())
+                .map(|config| {
+                    config
+                        .disconnect_timeout
+                        .saturating_add(config.close_timeout)
+                });
             let last = last.max().unwrap_or_default();
             for mailbox in &late {
-                mailbox.request_close(drain.request(mailbox.id()));
-                mailbox.cut();
+                mailbox.close(Close::CancellingHook(drain.request(mailbox.id())));
             }
             let _ = timeout_at(after(Instant::now(), last), self.emptied()).await;
         }

@@ -12,7 +12,7 @@ use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::mailbox::{Mailbox, transmit};
+use crate::mailbox::{Mailbox, try_send};
 
 use super::transport::{Duplex, Stream};
 
@@ -153,7 +153,7 @@ fn poll_write_tcp(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     if let [only] = slices {
-        match transmit(stream, only) {
+        match try_send(stream, only) {
             Ok(0) => {}
             written => return Poll::Ready(written),
         }

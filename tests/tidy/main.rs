@@ -1,7 +1,7 @@
 //! The tree checks itself: imports point down, every file says what it is for, a crate is named in
 //! its place only, and nothing lies about.
 //!
-//! The floors and the places of crates are read from `src/docs/architecture.md`, so that the
+//! The layers and the places of crates are read from `src/docs/architecture.md`, so that the
 //! chapter stays true.
 
 #![allow(
@@ -16,16 +16,25 @@ use std::fs;
 use std::path::Path;
 
 #[test]
-fn imports_point_down_the_floors_of_the_architecture_chapter() {
-    let floors = Floors::parse(&block(&chapter(), "floors"));
+fn imports_point_down_the_layers_of_the_architecture_chapter() {
+    let layers = Layers::parse(&block(&chapter(), "layers"));
     let files = rust_files(&["src"]);
     let modules: BTreeSet<_> = files.iter().filter_map(|file| module(&file.path)).collect();
-    let listed: BTreeSet<_> = floors.0.keys().map(String::as_str).collect();
+    let listed: BTreeSet<_> = layers.0.keys().map(String::as_str).collect();
     assert_eq!(
         listed, modules,
-        "the floors of the chapter (left) and what lies in src/ (right)"
+        "the layers of the chapter (left) and what lies in src/ (right)"
     );
-    assert_none(files.iter().flat_map(|file| upward_imports(file, &floors)));
+    assert_none(files.iter().flat_map(|file| upward_imports(file, &layers)));
+}
+
+#[test]
+fn files_of_a_folder_do_not_import_each_other_in_a_circle() {
+    for folder in WITHOUT_CIRCLES {
+        let files = rust_files(&[folder]);
+        assert!(!files.is_empty(), "{folder} is gone: update the list");
+        assert_none(circle(&imports_within(folder, &files)));
+    }
 }
 
 #[test]
@@ -95,8 +104,7 @@ fn the_text_is_plain_english() {
     let reader = english::Reader::new();
     let mut texts = files(EVERYWHERE, is_text);
     texts.push(File::new("README.md", read("README.md")));
-    // The list of the constructions has them all.
-    texts.retain(|file| file.path != "tests/tidy/english.rs");
+    texts.retain(|file| PLAIN_ENGLISH.iter().any(|part| file.path.starts_with(part)));
     assert_none(texts.iter().flat_map(|file| {
         let findings = match file.path.rsplit('.').next() {
             Some("rs") => reader.read_rust(&file.text),
@@ -142,21 +150,21 @@ impl File {
     }
 }
 
-/// Modules of the crate's root, each with its floor; the top one is 0.
-struct Floors(BTreeMap<String, usize>);
+/// Modules of the crate's root, each with its layer; the top one is 0.
+struct Layers(BTreeMap<String, usize>);
 
-impl Floors {
+impl Layers {
     fn parse(block: &str) -> Self {
-        let mut floors = BTreeMap::new();
-        for (floor, line) in block.lines().enumerate() {
+        let mut layers = BTreeMap::new();
+        for (layer, line) in block.lines().enumerate() {
             for name in line.split_whitespace().map_while(entry) {
                 assert!(
-                    floors.insert(name.to_owned(), floor).is_none(),
-                    "{name} stands on two floors"
+                    layers.insert(name.to_owned(), layer).is_none(),
+                    "{name} stands on two layers"
                 );
             }
         }
-        Self(floors)
+        Self(layers)
     }
 }
 
@@ -172,20 +180,20 @@ fn module(path: &str) -> Option<&str> {
     Some(first.strip_suffix(".rs").unwrap_or(first))
 }
 
-/// Paths that lead to a higher floor, or through what the root exports.
-fn upward_imports(file: &File, floors: &Floors) -> Vec<String> {
-    let Some(own) = module(&file.path).and_then(|module| floors.0.get(module)) else {
-        return vec![format!("{} is on no floor", file.path)];
+/// Paths that lead to a higher layer, or through what the root exports.
+fn upward_imports(file: &File, layers: &Layers) -> Vec<String> {
+    let Some(own) = module(&file.path).and_then(|module| layers.0.get(module)) else {
+        return vec![format!("{} is on no layer", file.path)];
     };
     let is_child_of_root = file.path.matches('/').count() == 1 || file.path.ends_with("/mod.rs");
     let mut findings = Vec::new();
     for (at, start, next) in paths(&file.code) {
-        let known = floors.0.get(next);
+        let known = layers.0.get(next);
         let what = match (start, known) {
             _ if *own == 0 => continue,
-            ("crate", Some(floor)) if floor < own => format!("an upward import of {next}"),
+            ("crate", Some(layer)) if layer < own => format!("an upward import of {next}"),
             ("crate", None) => format!("crate::{next} is no module: name the module that owns it"),
-            ("super", Some(floor)) if is_child_of_root && floor < own => {
+            ("super", Some(layer)) if is_child_of_root && layer < own => {
                 format!("an upward import of {next}")
             }
             ("super", None) if next == "super" => "super::super: begin at crate".to_owned(),
@@ -208,6 +216,43 @@ fn paths(code: &str) -> Vec<(usize, &str, &str)> {
             is_start.then_some((at, start, next))
         })
         .collect()
+}
+
+/// For each file directly in the folder, the files beside it that it imports from.
+fn imports_within(folder: &str, files: &[File]) -> BTreeMap<String, BTreeSet<String>> {
+    let name = |file: &File| {
+        let name = file.path.strip_prefix(folder)?.strip_suffix(".rs")?;
+        (name != "mod" && !name.contains('/')).then(|| name.to_owned())
+    };
+    let names: BTreeSet<_> = files.iter().filter_map(name).collect();
+    let mut graph = BTreeMap::new();
+    for file in files {
+        let Some(own) = name(file) else { continue };
+        let imports = paths(&file.code).into_iter();
+        let imports = imports.filter(|(_, start, next)| *start == "super" && *next != own);
+        let imports = imports.map(|(_, _, next)| next.to_owned());
+        let imports = imports.filter(|next| names.contains(next)).collect();
+        graph.insert(own, imports);
+    }
+    graph
+}
+
+/// The files that are left once all files that import none of the others have been removed.
+fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
+    let mut left: BTreeSet<_> = graph.keys().collect();
+    loop {
+        let before = left.len();
+        let kept = left.clone();
+        left.retain(|file| graph[*file].iter().any(|import| kept.contains(import)));
+        if left.is_empty() {
+            return None;
+        }
+        if left.len() == before {
+            return Some(format!(
+                "a circle of imports, or files that lead to one: {left:?}"
+            ));
+        }
+    }
 }
 
 fn without_opening_line(file: &File) -> Option<String> {
@@ -592,6 +637,17 @@ fn assert_none(findings: impl IntoIterator<Item = String>) {
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const EVERYWHERE: &[&str] = &["src", "tests", "examples", "benches"];
 const MAX_LINES: usize = 600;
+/// The parts that are checked for plain English.
+const PLAIN_ENGLISH: &[&str] = &["README.md", "src/broadcast/", "src/budget/", "src/mailbox/"];
+/// Folders whose files import each other in one direction only.
+const WITHOUT_CIRCLES: &[&str] = &[
+    "src/budget/",
+    "src/broadcast/",
+    "src/broadcast/",
+    "src/budget/",
+    "src/mailbox/",
+    "src/session/",
+];
 /// The parts of the source whose lines follow from what a client does.
 const CLIENTS_REACH: &[&str] = &[
     "src/consumer/",
@@ -607,14 +663,14 @@ const LOGGED_ONCE: &[&str] = &["src/handshake/origin.rs", "src/session/sockets.r
 
 /// The scanners on small texts: each finds what it is for, and lets the like of it be.
 mod scanners {
-    use super::{File, Floors, Places};
+    use super::{File, Layers, Places};
 
     const FLOORS: &str =
         "lib.rs docs/   the face, in lib.rs\nrouter.rs\nlayer/ scope.rs\nerror.rs\n";
 
     #[test]
     fn an_upward_import_is_found() {
-        let floors = Floors::parse(FLOORS);
+        let layers = Layers::parse(FLOORS);
         let rows = [
             ("src/layer/a.rs", "use crate::error::Error;", 0),
             ("src/layer/a.rs", "use crate::scope::Scope;", 0),
@@ -640,11 +696,11 @@ mod scanners {
             ("src/other.rs", "", 1),
         ];
         for (path, text, found) in rows {
-            let findings = super::upward_imports(&File::new(path, text), &floors);
+            let findings = super::upward_imports(&File::new(path, text), &layers);
             assert_eq!(findings.len(), found, "{path}: {text}: {findings:?}");
         }
         let file = File::new("src/error.rs", "//! Errors.\n\nuse crate::scope::Scope;\n");
-        let finding = super::upward_imports(&file, &floors).remove(0);
+        let finding = super::upward_imports(&file, &layers).remove(0);
         assert_eq!(finding, "src/error.rs:3: an upward import of scope");
     }
 
@@ -667,6 +723,24 @@ mod scanners {
             let findings = super::mixed_imports(&File::new("src/a.rs", text));
             assert_eq!(!findings.is_empty(), found, "{text}");
         }
+    }
+
+    #[test]
+    fn a_circle_within_a_folder_is_found() {
+        let circle = |texts: [&str; 3]| {
+            let names = ["a", "b", "c"];
+            let files = names.iter().zip(texts);
+            let files: Vec<_> = files
+                .map(|(name, text)| File::new(format!("src/x/{name}.rs"), text))
+                .collect();
+            super::circle(&super::imports_within("src/x/", &files)).is_some()
+        };
+        let (a, b, c) = ("use super::a::A;", "use super::b::B;", "use super::c::C;");
+        assert!(!circle([b, c, ""]));
+        assert!(!circle([&format!("{b}\n{c}"), c, ""]));
+        assert!(!circle(["// use super::b::B;", a, "use crate::y::b::B;"]));
+        assert!(circle([b, a, ""]));
+        assert!(circle([b, c, a]));
     }
 
     #[test]

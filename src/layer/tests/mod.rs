@@ -1,3 +1,9 @@
-//! Tests of more than one file of the layer.
+//! Fan-outs, pending messages, compressed batches; and names for any bytes.
 
-mod delivery;
+#[cfg(all(test, feature = "deflate"))]
+mod compressed_batches;
+#[cfg(test)]
+mod fanout;
+pub(crate) mod fuzz;
+#[cfg(test)]
+mod pending;

@@ -1,4 +1,4 @@
-//! What the budget counts at whole mailboxes, and whom it closes.
+//! The bytes that the budget counts at whole mailboxes, and the connections that it closes.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -11,18 +11,17 @@ use proptest::prelude::Just;
 use proptest::strategy::Strategy;
 use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
+use crate::broadcast::{ConflationKey, EncodedFrame, FrameBatch, PreparedMessage};
+use crate::budget::{Budget, STEP_BYTES};
 use crate::close::{Cause, CloseCode};
 use crate::config::{Config, Overflow};
-use crate::mailbox::budget::STEP;
-use crate::mailbox::{
-    Batch, Budget, CloseRequest, Encoded, Gap, Mailbox, Outbound, Parcel, Tag, Taken, Terms,
-};
+use crate::mailbox::{Close, CloseRequest, ConnectionSettings, Gap, Mailbox, Outbound, Received};
 use crate::name::GroupName;
 use crate::websocket::Extensions;
 
-/// Connections that nobody reads from.
+/// Connections whose clients do not read.
 fn connections(budget: &Arc<Budget>, count: usize) -> Vec<Arc<Mailbox>> {
-    let terms = Terms::new(Config::new(), budget.clone());
+    let terms = ConnectionSettings::new(Config::new(), budget.clone());
     let connection = |_| {
         let mailbox = Mailbox::connection(terms.clone(), Extensions::default());
         mailbox.open(None);
@@ -31,26 +30,26 @@ fn connections(budget: &Arc<Budget>, count: usize) -> Vec<Arc<Mailbox>> {
     (0..count).map(connection).collect()
 }
 
-fn parcel(bytes: usize, key: Option<usize>) -> Parcel {
+fn prepared(bytes: usize, key: Option<usize>) -> PreparedMessage {
     let tag = key.map(|key| {
         let group = "map".try_into().unwrap();
-        Tag::new(&group, &key.to_string().try_into().unwrap(), true)
+        ConflationKey::new(&group, &key.to_string().try_into().unwrap(), true)
     });
-    Parcel::new(Encoded::event(&vec![b'x'; bytes]), tag)
+    PreparedMessage::new(EncodedFrame::event(&vec![b'x'; bytes]), tag)
 }
 
-fn batch(sizes: &[usize]) -> Batch {
-    let parcels: Vec<_> = sizes.iter().map(|&size| parcel(size, None)).collect();
-    Batch::join(parcels.iter())
+fn batch(sizes: &[usize]) -> FrameBatch {
+    let messages: Vec<_> = sizes.iter().map(|&size| prepared(size, None)).collect();
+    FrameBatch::join(messages.iter())
 }
 
-/// How this side closed it, once it has.
+/// How this side has closed it, if it has.
 fn closed(mailbox: &Mailbox) -> Option<(CloseCode, Cause)> {
     let cx = Context::from_waker(Waker::noop());
     loop {
-        match mailbox.poll_take(&cx) {
-            Poll::Ready(Taken::Event(_) | Taken::Gap(_)) => {}
-            Poll::Ready(Taken::Close(request)) => return Some((request.code, request.cause)),
+        match mailbox.poll_receive(&cx) {
+            Poll::Ready(Received::Event(_) | Received::Gap(_)) => {}
+            Poll::Ready(Received::Close(request)) => return Some((request.code, request.cause)),
             Poll::Pending => return None,
         }
     }
@@ -70,44 +69,46 @@ fn flush(mailbox: &Mailbox, most: usize) {
 }
 
 #[test]
-fn what_is_shared_counts_once_and_what_is_copied_at_each() {
+fn shared_bytes_count_once_and_copied_bytes_at_each_queue() {
     let budget = Budget::new(usize::MAX);
     let mailboxes = connections(&budget, 100);
     let shared = batch(&[50_000, 50_000]);
-    let wire = shared.wire().len();
+    let wire = shared.bytes().len();
     for mailbox in &mailboxes {
         mailbox.deliver(&shared, Overflow::Close);
     }
     assert_eq!(budget.used(), wire);
-    let event = parcel(30_000, None);
+    let event = prepared(30_000, None);
     for mailbox in &mailboxes {
         mailbox.deliver_event(&event, Overflow::Close);
     }
-    assert_eq!(budget.used(), wire + event.encoded.wire().len());
+    assert_eq!(budget.used(), wire + event.frame.bytes().len());
     drop((shared, event));
-    // A small frame is copied; the first 16 KiB are free.
+    // A short frame is copied; the first 16 KiB of a queue are free.
     let small = batch(&[1000]);
     for mailbox in &mailboxes {
         (0..50).for_each(|_| mailbox.deliver(&small, Overflow::Close));
     }
     let copied = budget.used() - wire - 30_004;
     assert!(
-        (100 * 2 * STEP..=100 * 3 * STEP).contains(&copied),
+        (100 * 2 * STEP_BYTES..=100 * 3 * STEP_BYTES).contains(&copied),
         "{copied}"
     );
-    mailboxes.iter().for_each(|mailbox| mailbox.end());
+    mailboxes
+        .iter()
+        .for_each(|mailbox| mailbox.close(Close::Abort));
     assert_eq!(budget.used(), 0);
-    assert!(budget.knows_nobody());
+    assert!(budget.has_no_lagging_queue());
 }
 
 #[test]
-fn who_keeps_up_is_not_known_to_the_budget() {
+fn connections_that_keep_up_are_not_registered_with_the_budget() {
     let budget = Budget::new(0);
     let mailboxes = connections(&budget, 2);
     for _ in 0..1000 {
         for mailbox in &mailboxes {
             mailbox.deliver(&batch(&[1000, 3000]), Overflow::Close);
-            mailbox.deliver_event(&parcel(1000, None), Overflow::Close);
+            mailbox.deliver_event(&prepared(1000, None), Overflow::Close);
             flush(mailbox, usize::MAX);
             assert_eq!(closed(mailbox), None);
         }
@@ -116,10 +117,10 @@ fn who_keeps_up_is_not_known_to_the_budget() {
 }
 
 #[test]
-fn the_one_that_most_waits_for_is_closed_first_and_no_more_than_needed() {
+fn the_largest_queue_is_evicted_first_and_no_more_than_needed() {
     let budget = Budget::new(600_000);
     let mailboxes = connections(&budget, 20);
-    // Shared by all, then less and less by some.
+    // Shared by all, then by fewer and fewer.
     for n in 0..20 {
         let batch = batch(&[25_000]);
         for mailbox in &mailboxes[n..] {
@@ -128,7 +129,7 @@ fn the_one_that_most_waits_for_is_closed_first_and_no_more_than_needed() {
     }
     assert_eq!(budget.used(), 20 * 25_004);
     mailboxes[3].deliver(&batch(&[120_000]), Overflow::Drop);
-    // The last one had most; what it held alone was not enough.
+    // The last queue was the largest, but the bytes that it held alone were not enough.
     let ended: Vec<_> = (0..20)
         .filter(|&at| closed(&mailboxes[at]) == Some((CloseCode::SLOW_READER, Cause::SlowReader)))
         .collect();
@@ -142,22 +143,22 @@ fn the_one_that_most_waits_for_is_closed_first_and_no_more_than_needed() {
 fn a_slow_hook_is_closed_with_1013_and_a_channel_counts_what_it_loses() {
     let budget = Budget::new(100_000);
     let mailbox = &connections(&budget, 1)[0];
-    let channel = Mailbox::channel(Terms::new(Config::new(), budget.clone()));
-    (0..4).for_each(|_| mailbox.deliver_event(&parcel(30_000, None), Overflow::Drop));
+    let channel = Mailbox::channel(ConnectionSettings::new(Config::new(), budget.clone()));
+    (0..4).for_each(|_| mailbox.deliver_event(&prepared(30_000, None), Overflow::Drop));
     let slow_hook = (CloseCode::TRY_AGAIN_LATER, Cause::SlowHook);
     assert_eq!(closed(mailbox), Some(slow_hook));
     assert_eq!(budget.used(), 0);
-    (0..4).for_each(|_| channel.deliver_event(&parcel(30_000, None), Overflow::Drop));
+    (0..4).for_each(|_| channel.deliver_event(&prepared(30_000, None), Overflow::Drop));
     assert_eq!((channel.take_dropped(), budget.used()), (4, 0));
-    // It goes on.
-    channel.deliver_event(&parcel(30_000, None), Overflow::Drop);
+    // It continues.
+    channel.deliver_event(&prepared(30_000, None), Overflow::Drop);
     assert_eq!((channel.take_dropped(), budget.used()), (0, 30_004));
-    channel.end();
+    channel.close(Close::Abort);
     assert_eq!(budget.used(), 0);
 }
 
 #[test]
-fn who_closes_already_keeps_its_close_frame() {
+fn a_connection_that_is_closing_already_keeps_its_close_frame() {
     let budget = Budget::new(100_000);
     let mailboxes = connections(&budget, 2);
     let [mailbox, other] = &mailboxes[..] else {
@@ -166,11 +167,11 @@ fn who_closes_already_keeps_its_close_frame() {
     mailbox.deliver(&batch(&[3000]), Overflow::Close);
     flush(mailbox, 10);
     mailbox.deliver(&batch(&[60_000]), Overflow::Close);
-    mailbox.close(CloseRequest {
+    mailbox.close(Close::AfterQueue(CloseRequest {
         code: CloseCode::NORMAL,
         reason: "as wanted".to_owned(),
         cause: Cause::Server,
-    });
+    }));
     other.deliver(&batch(&[50_000]), Overflow::Close);
     let mut wire = Vec::new();
     let _ = mailbox.poll_flush(|slices| {
@@ -189,7 +190,7 @@ fn who_closes_already_keeps_its_close_frame() {
 }
 
 #[test]
-fn a_peer_that_has_ended_its_half_gets_whole_frames_or_none() {
+fn a_client_that_has_ended_its_half_gets_whole_frames_or_none() {
     let budget = Budget::new(100_000);
     let mailboxes = connections(&budget, 2);
     let [mailbox, other] = &mailboxes[..] else {
@@ -201,7 +202,7 @@ fn a_peer_that_has_ended_its_half_gets_whole_frames_or_none() {
         let _ = mailbox.poll_send(&mut Some(message), &cx);
     }
     flush(mailbox, 10);
-    mailbox.close_door();
+    mailbox.close(Close::WithoutFrame);
     other.deliver(&batch(&[50_000]), Overflow::Close);
     let mut rest = 0;
     let _ = mailbox.poll_flush(|slices| {
@@ -213,6 +214,14 @@ fn a_peer_that_has_ended_its_half_gets_whole_frames_or_none() {
     assert_eq!(closed(other), None);
 }
 
+fn request() -> CloseRequest {
+    CloseRequest {
+        code: CloseCode::GOING_AWAY,
+        reason: String::new(),
+        cause: Cause::Drain,
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Deliver(Vec<usize>),
@@ -222,8 +231,8 @@ enum Step {
     Flush(usize),
     Take,
     Close,
-    Cut,
-    End,
+    Cancel,
+    Abort,
 }
 
 fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
@@ -236,22 +245,22 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
         2 => (0..100_000_usize).prop_map(Step::Flush),
         2 => Just(Step::Take),
         1 => Just(Step::Close),
-        1 => Just(Step::Cut),
-        1 => Just(Step::End),
+        1 => Just(Step::Cancel),
+        1 => Just(Step::Abort),
     ];
     vec((0..8_usize, step), 0..120)
 }
 
 proptest! {
-    /// Whatever waits and however it ends: never more than the budget but what is begun, and at
-    /// last nothing.
+    /// In any sequence of steps: never more than the budget, except frames that have
+    /// begun, and nothing at the end.
     #[test]
-    fn all_is_given_back(steps in steps()) {
+    fn all_bytes_are_given_back(steps in steps()) {
         let budget = Budget::new(400_000);
         let mailboxes = connections(&budget, 8);
         let cx = Context::from_waker(Waker::noop());
         for (at, step) in steps {
-            // What goes to groups goes to all from this one on.
+            // Messages of groups go to all connections from this one on.
             let (one, rest) = (&mailboxes[at], &mailboxes[at..]);
             let policy = if at % 2 == 0 { Overflow::Close } else { Overflow::Drop };
             match step {
@@ -260,32 +269,32 @@ proptest! {
                     rest.iter().for_each(|mailbox| mailbox.deliver(&batch, policy));
                 }
                 Step::Latest(size, key) => {
-                    let batch = Batch::join([parcel(size, Some(key)), parcel(10, None)].iter());
+                    let batch = FrameBatch::join([prepared(size, Some(key)), prepared(10, None)].iter());
                     rest.iter().for_each(|mailbox| mailbox.deliver(&batch, policy));
                 }
                 Step::Event(size, key) => {
-                    let event = parcel(size, key);
+                    let event = prepared(size, key);
                     rest.iter().for_each(|mailbox| mailbox.deliver_event(&event, policy));
                 }
                 Step::Send(size) => {
-                    let message = Outbound::Ready(parcel(size, None).encoded);
+                    let message = Outbound::Frame(prepared(size, None).frame);
                     let _ = one.poll_send(&mut Some(message), &cx);
                 }
                 Step::Flush(most) => flush(one, most),
-                Step::Take => drop(one.poll_take(&cx)),
+                Step::Take => drop(one.poll_receive(&cx)),
                 Step::Close => drop(closed(one)),
-                Step::Cut => one.cut(),
-                Step::End => one.end(),
+                Step::Cancel => one.close(Close::CancellingHook(request())),
+                Step::Abort => one.close(Close::Abort),
             }
-            // Each may hold the rest of one frame, and what was not enough to be counted.
+            // Each may hold the rest of one frame, and bytes that were too few to be counted.
             prop_assert!(budget.used() <= 400_000 + 8 * 100_000, "{}", budget.used());
         }
         for mailbox in &mailboxes {
-            while let Poll::Ready(Taken::Event(_)) = mailbox.poll_take(&cx) {}
+            while let Poll::Ready(Received::Event(_)) = mailbox.poll_receive(&cx) {}
             flush(mailbox, usize::MAX);
         }
         prop_assert_eq!(budget.used(), 0);
-        prop_assert!(budget.knows_nobody());
+        prop_assert!(budget.has_no_lagging_queue());
     }
 }
 
@@ -299,7 +308,7 @@ fn many_threads_at_once_leave_nothing_behind() {
             scope.spawn(move || {
                 for n in 0..400 {
                     let batch = batch(&[(n * 37) % 9000, 500]);
-                    let event = parcel((n * 91) % 5000, (n % 2 == 0).then_some(n % 7));
+                    let event = prepared((n * 91) % 5000, (n % 2 == 0).then_some(n % 7));
                     for mailbox in mailboxes.iter().skip(thread) {
                         mailbox.deliver(&batch, Overflow::Close);
                         mailbox.deliver_event(&event, Overflow::Drop);
@@ -310,27 +319,30 @@ fn many_threads_at_once_leave_nothing_behind() {
         }
     });
     assert!(budget.used() <= budget.limit());
-    assert!(mailboxes.iter().any(|mailbox| mailbox.is_shut()));
+    assert!(mailboxes.iter().any(|mailbox| mailbox.flags().is_closed()));
     drop(mailboxes);
     assert_eq!(budget.used(), 0);
-    assert!(budget.knows_nobody());
+    assert!(budget.has_no_lagging_queue());
 }
 
 #[test]
-fn a_channel_that_loses_its_events_is_told_of_gaps_all_the_same() {
+fn a_channel_that_loses_its_events_keeps_its_gaps() {
     let budget = Budget::new(100_000);
     let config = Config::new().events(usize::MAX, usize::MAX);
-    let channel = Mailbox::channel(Terms::new(config, budget));
+    let channel = Mailbox::channel(ConnectionSettings::new(config, budget));
     let group = GroupName::try_from("room").unwrap();
-    let gap = Gap { group, turn: None };
+    let gap = Gap {
+        group,
+        permit: None,
+    };
     channel.deliver_gap(gap);
     for _ in 0..20 {
-        channel.deliver_event(&parcel(10_000, None), Overflow::Close);
+        channel.deliver_event(&prepared(10_000, None), Overflow::Close);
     }
     assert!(channel.take_dropped() > 0, "the budget was never used up");
     let cx = Context::from_waker(Waker::noop());
-    let Poll::Ready(Err(group)) = channel.poll_event(&cx) else {
-        panic!("the word of a gap is lost");
+    let Poll::Ready(Received::Gap(gap)) = channel.poll_receive(&cx) else {
+        panic!("the gap is lost");
     };
-    assert_eq!(group.as_str(), "room");
+    assert_eq!(gap.group.as_str(), "room");
 }

@@ -1,12 +1,13 @@
-//! A session that has found nothing without the lock is woken by whatever comes then, and finds it.
+//! A session that has found nothing without the lock is woken by the next arrival, and finds it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
+use crate::broadcast::{EncodedFrame, FrameBatch, PreparedMessage};
 use crate::close::{Cause, CloseCode};
 use crate::config::{Config, Overflow};
-use crate::mailbox::{Batch, CloseRequest, Encoded, Mailbox, Parcel, Terms};
+use crate::mailbox::{Close, CloseRequest, ConnectionSettings, Mailbox};
 use crate::websocket::Extensions;
 
 #[derive(Default)]
@@ -18,8 +19,8 @@ impl Wake for Count {
     }
 }
 
-fn parcel() -> Parcel {
-    Parcel::new(Encoded::event(b"{\"type\":\"x\"}"), None)
+fn prepared() -> PreparedMessage {
+    PreparedMessage::new(EncodedFrame::event(b"{\"type\":\"x\"}"), None)
 }
 
 fn request() -> CloseRequest {
@@ -37,55 +38,60 @@ struct Row {
 }
 
 #[test]
-fn whatever_comes_wakes_the_session_and_is_found() {
+fn every_arrival_wakes_the_session_and_is_found() {
     let rows = [
         Row {
             what: "an event",
-            comes: |mailbox| mailbox.deliver_event(&parcel(), Overflow::Close),
-            is_found: |mailbox, cx| mailbox.poll_take(cx).is_ready(),
+            comes: |mailbox| mailbox.deliver_event(&prepared(), Overflow::Close),
+            is_found: |mailbox, cx| mailbox.poll_receive(cx).is_ready(),
         },
         Row {
             what: "an event for this channel",
-            comes: |mailbox| assert!(mailbox.offer_event(parcel().encoded)),
-            is_found: |mailbox, cx| mailbox.poll_take(cx).is_ready(),
+            comes: |mailbox| assert!(mailbox.send_event(prepared().frame)),
+            is_found: |mailbox, cx| mailbox.poll_receive(cx).is_ready(),
         },
         Row {
             what: "a frame",
             comes: |mailbox| {
-                mailbox.deliver(&Batch::join([&parcel()].into_iter()), Overflow::Close)
+                mailbox.deliver(
+                    &FrameBatch::join([&prepared()].into_iter()),
+                    Overflow::Close,
+                )
             },
-            is_found: |mailbox, _| mailbox.has_output(),
+            is_found: |mailbox, _| mailbox.flags().has_output(),
         },
         Row {
             what: "a close",
-            comes: |mailbox| mailbox.close(request()),
-            is_found: |mailbox, _| mailbox.is_shut() && mailbox.has_output(),
+            comes: |mailbox| mailbox.close(Close::AfterQueue(request())),
+            is_found: |mailbox, _| mailbox.flags().is_closed() && mailbox.flags().has_output(),
         },
         Row {
             what: "a request to close",
-            comes: |mailbox| mailbox.request_close(request()),
-            is_found: |mailbox, cx| mailbox.has_request() && mailbox.poll_take(cx).is_ready(),
+            comes: |mailbox| mailbox.close(Close::BetweenHooks(request())),
+            is_found: |mailbox, cx| {
+                mailbox.flags().has_close_request() && mailbox.poll_receive(cx).is_ready()
+            },
         },
         Row {
-            what: "a cut",
-            comes: |mailbox| mailbox.cut(),
-            is_found: |mailbox, _| mailbox.is_cut(),
+            what: "a cancelled hook",
+            comes: |mailbox| mailbox.close(Close::CancellingHook(request())),
+            is_found: |mailbox, _| mailbox.flags().is_hook_cancelled(),
         },
     ];
     for row in rows {
-        let terms = Terms::of(Config::new());
+        let terms = ConnectionSettings::of(Config::new());
         let mailbox = Mailbox::connection(terms, Extensions::default());
         mailbox.open(None);
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());
         let cx = Context::from_waker(&waker);
-        // The first look notes the session, the second goes without the lock.
+        // The first look registers the session, the second one takes no lock.
         for _ in 0..2 {
-            assert!(mailbox.poll_take(&cx).is_pending(), "{}", row.what);
+            assert!(mailbox.poll_receive(&cx).is_pending(), "{}", row.what);
         }
         (row.comes)(&mailbox);
         assert_eq!(count.0.load(Ordering::Relaxed), 1, "{}", row.what);
-        // Noted again, as while a hook runs: what waits is still seen.
+        // Registered again, as while a hook runs: the arrival is still found.
         mailbox.register(&waker);
         assert!((row.is_found)(&mailbox, &cx), "{}", row.what);
     }

@@ -18,7 +18,7 @@ use tokio::time::advance;
 
 use crate::close::{Cause, CloseCode};
 use crate::config::Config;
-use crate::mailbox::{CloseRequest, Mailbox, Terms};
+use crate::mailbox::{Close, CloseRequest, ConnectionSettings, Mailbox};
 use crate::session::connection::Connection;
 use crate::session::transport::Transport;
 use crate::websocket::Extensions;
@@ -92,7 +92,7 @@ fn connections() -> Vec<(Arc<Mailbox>, Connection)> {
     let begun = &[0x01, 0x80, 0, 0, 0, 0];
     let rows: [(&[u8], &'static [u8]); 2] = [(&[], pong), (begun, empty_fragment)];
     let connection = |(early, frame)| {
-        let terms = Terms::of(Config::new());
+        let terms = ConnectionSettings::of(Config::new());
         let mailbox = Mailbox::connection(terms, Extensions::default());
         let (at, reads) = (0, 0);
         let flood = Flood { frame, at, reads };
@@ -147,14 +147,14 @@ async fn a_close_has_its_deadline_while_a_peer_sends_on_and_on() {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
         let cx = &mut Context::from_waker(&waker);
-        mailbox.close(CloseRequest {
+        mailbox.close(Close::AfterQueue(CloseRequest {
             code: CloseCode::NORMAL,
             reason: String::new(),
             cause: Cause::Server,
-        });
+        }));
         assert!(connection.poll_closing(cx).is_pending());
         assert!(woken.take_after_driver().await);
-        advance(mailbox.config().close_timeout).await;
+        advance(mailbox.settings().config().close_timeout).await;
         assert!(connection.poll_closing(cx).is_ready());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::layer::{ChannelName, GroupName};
 
-use super::glob::Glob;
+use crate::layer::glob::Glob;
 
 /// Reads two texts, parted by a line break.
 ///

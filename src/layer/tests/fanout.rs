@@ -19,10 +19,12 @@ use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
+use crate::broadcast::{ConflationKey, EncodedFrame, PreparedMessage};
 use crate::config::{Config, Overflow};
-use crate::layer::delivery::{CHUNK, SHARED};
-use crate::layer::group::{Group, PENDING, Pending};
-use crate::mailbox::{Encoded, Mailbox, Parcel, Tag, Terms};
+use crate::layer::fanout::{CHUNK_MEMBERS, QUEUED_MAX_BYTES, publish};
+use crate::layer::group::Group;
+use crate::layer::pending::{PENDING, Pending};
+use crate::mailbox::{ConnectionSettings, Mailbox, Received};
 use crate::name::GroupName;
 
 fn group() -> Arc<Group> {
@@ -40,7 +42,7 @@ fn workers() -> Runtime {
 }
 
 fn members(group: &Arc<Group>, count: usize) -> Vec<Arc<Mailbox>> {
-    let terms = Terms::of(Config::new().events(usize::MAX, usize::MAX));
+    let terms = ConnectionSettings::of(Config::new().events(usize::MAX, usize::MAX));
     let mailboxes: Vec<_> = (0..count)
         .map(|_| Mailbox::channel(terms.clone()))
         .collect();
@@ -52,13 +54,13 @@ fn members(group: &Arc<Group>, count: usize) -> Vec<Arc<Mailbox>> {
 
 /// Every fifth is so large that a turn which begins with it has a task of its own.
 fn message(n: u64, except: Option<u64>) -> Pending {
-    let width = if n % 5 == 3 { SHARED + 1 } else { 1 };
-    let encoded = Encoded::event(format!("{n:>width$}").as_bytes());
-    Pending::new(Parcel::new(encoded, None), true, except)
+    let width = if n % 5 == 3 { QUEUED_MAX_BYTES + 1 } else { 1 };
+    let encoded = EncodedFrame::event(format!("{n:>width$}").as_bytes());
+    Pending::new(PreparedMessage::new(encoded, None), true, except)
 }
 
 fn append(group: &Arc<Group>, n: u64) -> bool {
-    group.append(message(n, None), PENDING).is_ok()
+    publish(group, message(n, None), PENDING).is_ok()
 }
 
 /// As the registry does it.
@@ -74,13 +76,13 @@ async fn append_waiting(group: &Arc<Group>, n: u64) {
 
 fn has_event(mailbox: &Mailbox) -> bool {
     let cx = Context::from_waker(Waker::noop());
-    mailbox.poll_event(&cx).is_ready()
+    mailbox.poll_receive(&cx).is_ready()
 }
 
 fn received(mailbox: &Mailbox) -> Vec<u64> {
     let cx = Context::from_waker(Waker::noop());
     let mut numbers = Vec::new();
-    while let Poll::Ready(Ok(event)) = mailbox.poll_event(&cx) {
+    while let Poll::Ready(Received::Event(event)) = mailbox.poll_receive(&cx) {
         let text = std::str::from_utf8(event.payload()).unwrap();
         numbers.push(text.trim_start().parse().unwrap());
     }
@@ -110,10 +112,10 @@ fn one_turn_at_a_time_gives_all_members_the_same_order() {
         let group = group();
         let entered = runtime.map(Runtime::enter);
         // More than a chunk, so that turns have a middle.
-        let mailboxes = members(&group, CHUNK + 40);
+        let mailboxes = members(&group, CHUNK_MEMBERS + 40);
         drop(entered);
         publish_from_threads(&group);
-        while group.is_delivering() {
+        while group.has_fanout() {
             thread::yield_now();
         }
         let order = received(&mailboxes[0]);
@@ -148,7 +150,7 @@ fn a_runtime_that_stands_still_holds_up_no_group_if_another_has_workers() {
             assert!(append(&group, n));
         }
         let deadline = Instant::now() + Duration::from_secs(10);
-        while group.is_delivering() {
+        while group.has_fanout() {
             assert!(Instant::now() < deadline, "{is_publisher}");
             thread::yield_now();
         }
@@ -163,7 +165,7 @@ fn messages_that_come_within_a_turn_start_no_other() {
     let runtime = idle_runtime();
     let group = group();
     let entered = runtime.enter();
-    let mailboxes = members(&group, 2 * CHUNK + 1);
+    let mailboxes = members(&group, 2 * CHUNK_MEMBERS + 1);
     drop(entered);
     let tasks = || runtime.metrics().num_alive_tasks();
     for n in 0..5 {
@@ -176,7 +178,7 @@ fn messages_that_come_within_a_turn_start_no_other() {
         assert!(append(&group, n));
         assert_eq!(tasks(), 1, "message {n}");
     }
-    while group.is_delivering() {
+    while group.has_fanout() {
         runtime.block_on(yield_now());
     }
     assert_eq!(tasks(), 0);
@@ -188,8 +190,8 @@ fn messages_that_come_within_a_turn_start_no_other() {
 #[test]
 fn a_chunk_of_members_is_short_if_the_message_is_long() {
     let rows = [
-        (1, CHUNK),
-        (8 * 1024, CHUNK),
+        (1, CHUNK_MEMBERS),
+        (8 * 1024, CHUNK_MEMBERS),
         (64 * 1024, 63),
         (1 << 20, 3),
         (8 << 20, 1),
@@ -200,9 +202,9 @@ fn a_chunk_of_members_is_short_if_the_message_is_long() {
         let entered = runtime.enter();
         let members = members(&group, 300);
         drop(entered);
-        let encoded = Encoded::event("1".repeat(length).as_bytes());
-        let message = Pending::new(Parcel::new(encoded, None), true, None);
-        assert!(group.append(message, PENDING).is_ok());
+        let encoded = EncodedFrame::event("1".repeat(length).as_bytes());
+        let message = Pending::new(PreparedMessage::new(encoded, None), true, None);
+        assert!(publish(&group, message, PENDING).is_ok());
         runtime.block_on(yield_now());
         let served = members.iter().filter(|member| has_event(member)).count();
         assert_eq!(served, expected, "{length} bytes");
@@ -216,7 +218,7 @@ fn a_turn_that_is_dropped_with_its_runtime_is_finished_and_lets_publishers_go_on
         let runtime = idle_runtime();
         let group = group();
         let entered = runtime.enter();
-        let mailboxes = members(&group, 2 * CHUNK + 1);
+        let mailboxes = members(&group, 2 * CHUNK_MEMBERS + 1);
         drop(entered);
         let mut sent = 0;
         while append(&group, sent) {
@@ -243,7 +245,7 @@ fn a_turn_that_is_dropped_with_its_runtime_is_finished_and_lets_publishers_go_on
         publisher.join().unwrap();
         assert!(group.runtime().is_none(), "later turns would begin there");
         assert!(append(&group, sent + 1));
-        assert!(!group.is_delivering());
+        assert!(!group.has_fanout());
         for mailbox in &mailboxes {
             let all: Vec<_> = (0..=sent + 1).collect();
             assert_eq!(received(mailbox), all, "{pauses} pauses");
@@ -337,9 +339,9 @@ proptest! {
         let runtime = idle_runtime();
         let _entered = runtime.enter();
         let group = group();
-        let mut stayers = members(&group, CHUNK);
+        let mut stayers = members(&group, CHUNK_MEMBERS);
         let movers = members(&group, MOVERS);
-        stayers.extend(members(&group, CHUNK));
+        stayers.extend(members(&group, CHUNK_MEMBERS));
         let stay = || Model { is_member: true, stays: vec![Vec::new()] };
         let mut models: Vec<_> = movers.iter().map(|_| stay()).collect();
         let mut sent = 0;
@@ -347,7 +349,7 @@ proptest! {
             match step {
                 Step::Publish(except) => {
                     let except_id = except.map(|mover| movers[mover].id());
-                    let receivers = group.append(message(sent, except_id), PENDING).ok();
+                    let receivers = publish(&group, message(sent, except_id), PENDING).ok();
                     let mut expected = stayers.len();
                     for (mover, model) in models.iter_mut().enumerate() {
                         if model.is_member && except != Some(mover) {
@@ -372,7 +374,7 @@ proptest! {
                 Step::Pause => runtime.block_on(yield_now()),
             }
         }
-        while group.is_delivering() {
+        while group.has_fanout() {
             runtime.block_on(yield_now());
         }
         for (mailbox, model) in movers.iter().zip(&models) {
@@ -407,8 +409,8 @@ proptest! {
                     // Some leave out who is named as the key.
                     let except = (what == 2).then(|| mailboxes[key].id());
                     let mut message = message(n, except);
-                    message.parcel.latest = (key > 0).then(|| tag(key));
-                    prop_assert!(group.append(message, PENDING).is_ok());
+                    message.message.latest = (key > 0).then(|| tag(key));
+                    prop_assert!(publish(&group, message, PENDING).is_ok());
                     for (mover, mailbox) in mailboxes.iter().enumerate() {
                         if except != Some(mailbox.id()) {
                             published[mover].push((n, key));
@@ -417,7 +419,7 @@ proptest! {
                 }
             }
         }
-        while group.is_delivering() {
+        while group.has_fanout() {
             runtime.block_on(yield_now());
         }
         for (mover, mailbox) in mailboxes.iter().enumerate() {
@@ -433,9 +435,9 @@ proptest! {
     }
 }
 
-fn tag(key: usize) -> Tag {
+fn tag(key: usize) -> ConflationKey {
     let group = GroupName::try_from("room").unwrap();
-    Tag::new(&group, &key.to_string().try_into().unwrap(), true)
+    ConflationKey::new(&group, &key.to_string().try_into().unwrap(), true)
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {

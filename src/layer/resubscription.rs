@@ -1,4 +1,4 @@
-//! [`Recovery`]: what a node does about its backend's outages. It subscribes anew, and tells the
+//! [`Resubscription`]: what a node does about its backend's outages. It subscribes anew, and tells the
 //! members what they may have missed.
 
 use std::collections::hash_map::RandomState;
@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::error::Error;
-use crate::mailbox::{Gap, Mailbox, Turn};
+use crate::mailbox::{Gap, GapPermit, Mailbox};
 use crate::metrics::{backend_away, backend_back, gaps_told, outage_began};
 use crate::name::GroupName;
 
@@ -24,7 +24,7 @@ use super::registry::Registry;
 
 /// Shared by the layer, which asks which outage a subscription dates from, and the backend's sink,
 /// which tells of outages.
-pub(super) struct Recovery {
+pub(super) struct Resubscription {
     registry: Arc<Registry>,
     /// The layer owns it.
     backend: Weak<dyn Backend>,
@@ -44,11 +44,11 @@ struct State {
     /// A task tells, and looks at `due` again before it ends.
     is_telling: bool,
     /// The turns that were given, the oldest first, and until when they count.
-    leases: VecDeque<(Instant, Weak<Turn>)>,
+    leases: VecDeque<(Instant, Weak<GapPermit>)>,
     window: Duration,
 }
 
-impl Recovery {
+impl Resubscription {
     pub(super) fn new(registry: Arc<Registry>, backend: Weak<dyn Backend>) -> Arc<Self> {
         Arc::new(Self {
             registry,
@@ -237,9 +237,9 @@ impl Recovery {
         for (group, member) in members {
             sleep_until(at).await;
             at += each;
-            let turn = self.turn().await;
+            let permit = self.permit().await;
             if let Some(member) = member.upgrade() {
-                member.deliver_gap(Gap { group, turn });
+                member.deliver_gap(Gap { group, permit });
                 gaps_told();
             }
         }
@@ -247,7 +247,7 @@ impl Recovery {
 
     /// The right to run one hook more, as soon as one of the others has ended, or has taken so long
     /// that it no longer counts.
-    async fn turn(&self) -> Option<Arc<Turn>> {
+    async fn permit(&self) -> Option<Arc<GapPermit>> {
         loop {
             let free = self.turns.clone().acquire_owned();
             let permit = match self.end_of_oldest_lease() {
@@ -260,8 +260,8 @@ impl Recovery {
         }
     }
 
-    fn lease(&self, permit: OwnedSemaphorePermit) -> Arc<Turn> {
-        let turn = Turn::new(permit);
+    fn lease(&self, permit: OwnedSemaphorePermit) -> Arc<GapPermit> {
+        let turn = GapPermit::new(permit);
         let lease = (Instant::now() + LEASE, Arc::downgrade(&turn));
         self.lock().leases.push_back(lease);
         turn
@@ -296,7 +296,7 @@ impl Recovery {
     }
 }
 
-impl Drop for Recovery {
+impl Drop for Resubscription {
     fn drop(&mut self) {
         if self.is_down() {
             backend_back();
@@ -304,10 +304,10 @@ impl Drop for Recovery {
     }
 }
 
-impl fmt::Debug for Recovery {
+impl fmt::Debug for Resubscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        f.debug_struct("Recovery")
+        f.debug_struct("Resubscription")
             .field("is_down", &state.is_down)
             .field("outages", &self.outages())
             .finish_non_exhaustive()

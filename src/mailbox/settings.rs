@@ -1,22 +1,21 @@
-//! [`Terms`]: what a connection is granted.
+//! [`ConnectionSettings`]: the limits of a connection.
 
 use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::sampler::LogSampler;
 
-use super::budget::Budget;
-
-/// The limits of each connection of a route, the node's budget, and the sampler of what these
-/// connections log. Shared by all of them.
+/// The limits of each connection of a route, the node's budget, and the sampler of the lines that
+/// these connections log. Shared by all of them.
 #[derive(Debug)]
-pub(crate) struct Terms {
-    pub(super) config: Config,
-    pub(super) budget: Arc<Budget>,
+pub(crate) struct ConnectionSettings {
+    config: Config,
+    budget: Arc<Budget>,
     log: LogSampler,
 }
 
-impl Terms {
+impl ConnectionSettings {
     pub(crate) fn new(config: Config, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             config,
@@ -29,12 +28,16 @@ impl Terms {
         &self.config
     }
 
-    /// For the lines that the clients of this route can cause.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// For the lines that clients of this route can cause.
     pub(crate) fn log(&self) -> &LogSampler {
         &self.log
     }
 
-    /// Without a budget.
+    /// With an unlimited budget.
     #[cfg(test)]
     pub(crate) fn of(config: Config) -> Arc<Self> {
         Self::new(config, Budget::new(usize::MAX))

@@ -1,4 +1,4 @@
-//! What must hold of the queue of outgoing frames, whatever is pushed and however it is written.
+//! The rules that the write queue keeps for any program of pushes and writes.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -6,29 +6,28 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
+use crate::broadcast::ConflationKey;
+use crate::budget::AccountedBytes;
 use crate::config::Bound;
+use crate::mailbox::write_queue::WriteQueue;
 use crate::name::{GroupName, Key};
 use crate::websocket::{ControlPayload, OpCode, close_payload, frame};
 
-use super::outgoing::Outgoing;
-use super::shared::Shared;
-use super::tag::Tag;
-
-/// Runs a program of pushes, writes of any length, pings, pongs and discards against a plain list
-/// of frames: two bytes make a step.
+/// Runs a program of pushes, writes of any length, pings, pongs and discards, and compares the queue
+/// with a plain list of frames. Two bytes make a step.
 ///
-/// - What is on the wire are the pushed frames, whole and in order, with the controls at the next
-///   border of a frame.
-/// - A newer frame with a tag goes behind all others, and the older one with that tag is gone,
-///   unless it has begun.
-/// - A discard leaves the begun frame alone, and the last one where that closes.
-/// - What the queue says of its length is so, and its buffers are bounded by what waits.
+/// - The bytes on the wire are the pushed frames, whole and in order, with control frames at the
+///   next frame boundary.
+/// - A newer frame with a key goes to the end, and the older one with that key is removed unless it
+///   has begun.
+/// - A discard keeps only the frame that has begun, and the last one if that is a close frame.
+/// - The queue reports its true length, and its buffers are bounded by the bytes that wait.
 ///
 /// # Panics
 ///
-/// Where one of these does not hold.
+/// Panics if one of these rules is broken.
 pub fn outgoing(data: &[u8]) {
-    let mut queue = Outgoing::pooled();
+    let mut queue = WriteQueue::pooled();
     let mut model = Model::default();
     for (number, &[step, size]) in data.as_chunks::<2>().0.iter().enumerate() {
         let size = usize::from(size);
@@ -36,10 +35,10 @@ pub fn outgoing(data: &[u8]) {
             0 | 1 => push(&mut queue, &mut model, number, size),
             2 => push(&mut queue, &mut model, number, 2000 + size),
             3 => push(&mut queue, &mut model, number, 65_400 + size),
-            4 => push_wire(&mut queue, &mut model, number, size),
-            5 => push_wire(&mut queue, &mut model, number, 1900 + size),
-            6 => push_batch(&mut queue, &mut model, number, &[size, 3 * size, 0]),
-            7 => push_batch(&mut queue, &mut model, number, &[1, 1000 + size]),
+            4 => push_frame(&mut queue, &mut model, number, size),
+            5 => push_frame(&mut queue, &mut model, number, 1900 + size),
+            6 => push_joined(&mut queue, &mut model, number, &[size, 3 * size, 0]),
+            7 => push_joined(&mut queue, &mut model, number, &[1, 1000 + size]),
             8 => {
                 queue.controls().push_ping();
                 model.ping = true;
@@ -55,8 +54,8 @@ pub fn outgoing(data: &[u8]) {
                 model.discard();
             }
             12 if size < 32 => {
-                Outgoing::recycle(queue);
-                queue = Outgoing::pooled();
+                WriteQueue::recycle(queue);
+                queue = WriteQueue::pooled();
                 model = Model::default();
             }
             13 | 14 => write(&mut queue, &mut model, size),
@@ -71,66 +70,66 @@ pub fn outgoing(data: &[u8]) {
         }
         model.compare(&queue);
     }
-    // Some of the chunks at a time, and a control frame between.
+    // Each write takes some of the buffers; a control frame takes a write of its own.
     for _ in 0..data.len() + 3 {
         write(&mut queue, &mut model, usize::MAX);
     }
     model.compare(&queue);
     assert!(queue.is_empty(), "something is never written");
-    Outgoing::recycle(queue);
+    WriteQueue::recycle(queue);
 }
 
-fn push(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
+fn push(queue: &mut WriteQueue, model: &mut Model, number: usize, size: usize) {
     let payload = payload(number, size);
     model.push(frame(OpCode::Binary, &payload));
     queue.push(OpCode::Binary, payload);
 }
 
-fn push_wire(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
+fn push_frame(queue: &mut WriteQueue, model: &mut Model, number: usize, size: usize) {
     let frame = frame(OpCode::Text, &payload(number, size));
-    queue.push_wire(&Shared::new(frame.clone()));
+    queue.push_frame(&AccountedBytes::new(frame.clone()));
     model.push(frame);
 }
 
-fn push_batch(queue: &mut Outgoing, model: &mut Model, number: usize, sizes: &[usize]) {
+fn push_joined(queue: &mut WriteQueue, model: &mut Model, number: usize, sizes: &[usize]) {
     let frames = sizes.iter().zip(number..);
     let frames: Vec<_> = frames
         .map(|(&size, number)| frame(OpCode::Binary, &payload(number, size)))
         .collect();
     let lengths: Vec<_> = frames.iter().map(|frame| frame.len() as u32).collect();
-    queue.push_batch(&Shared::new(frames.concat().into()), &lengths);
+    queue.push_joined(&AccountedBytes::new(frames.concat().into()), &lengths);
     frames.into_iter().for_each(|frame| model.push(frame));
 }
 
-fn offer(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
+fn offer(queue: &mut WriteQueue, model: &mut Model, number: usize, size: usize) {
     let frame = frame(OpCode::Binary, &payload(number, size));
-    let tag = size % (TAGS.len() + 1);
+    let tag = size % (KEYS.len() + 1);
     let bound = Bound {
         count: 3 + size % 8,
         bytes: 6000,
     };
-    let wire = Shared::new(frame.clone());
-    let is_taken = queue.offer(&wire, TAGS.get(tag), bound);
+    let wire = AccountedBytes::new(frame.clone());
+    let is_taken = queue.offer(&wire, KEYS.get(tag), bound);
     assert_eq!(is_taken, model.offer(frame, tag, bound));
 }
 
-fn push_close(queue: &mut Outgoing, model: &mut Model, size: usize) {
+fn push_close(queue: &mut WriteQueue, model: &mut Model, size: usize) {
     let payload = close_payload(1000, &"x".repeat(size));
     model.push(frame(OpCode::Close, &payload));
     queue.push(OpCode::Close, payload.to_vec());
 }
 
-/// What a deliverer does that wrote a part of a frame itself.
-fn push_begun(queue: &mut Outgoing, model: &mut Model, number: usize, size: usize) {
+/// Pushes the rest of a frame that a delivery has written in part.
+fn push_begun(queue: &mut WriteQueue, model: &mut Model, number: usize, size: usize) {
     let frame = frame(OpCode::Binary, &payload(number, 8 * size));
     let written = 1 + number % (frame.len() - 1);
-    queue.push_begun(&Shared::new(frame.clone()), written);
+    queue.push_begun(&AccountedBytes::new(frame.clone()), written);
     model.push(frame);
     model.begun = written;
 }
 
-/// Writes up to `most` bytes, as a socket would; none is one that takes nothing now.
-fn write(queue: &mut Outgoing, model: &mut Model, most: usize) {
+/// Writes up to `most` bytes, as a socket would; 0 for one whose buffer is full.
+fn write(queue: &mut WriteQueue, model: &mut Model, most: usize) {
     let mut wire = Vec::new();
     let mut is_asked_for_nothing = true;
     let result = queue.write(&mut |slices| {
@@ -158,7 +157,7 @@ fn payload(number: usize, size: usize) -> Vec<u8> {
     vec![number as u8; size]
 }
 
-/// The queue as one would write it down.
+/// The queue as a list.
 #[derive(Default)]
 struct Model {
     frames: VecDeque<Waiting>,
@@ -174,13 +173,13 @@ struct Model {
 
 struct Waiting {
     wire: Bytes,
-    /// Where in [`TAGS`]; beyond them it has none.
+    /// Its place in [`KEYS`]; none if it is beyond them.
     tag: usize,
 }
 
 impl Model {
     fn push(&mut self, wire: Bytes) {
-        let tag = TAGS.len();
+        let tag = KEYS.len();
         self.frames.push_back(Waiting { wire, tag });
     }
 
@@ -202,7 +201,7 @@ impl Model {
     fn offer(&mut self, wire: Bytes, tag: usize, bound: Bound) -> bool {
         let begun = usize::from(self.begun > 0);
         let mut unbegun = self.frames.iter().enumerate().skip(begun);
-        let older = unbegun.find(|(_, frame)| tag < TAGS.len() && frame.tag == tag);
+        let older = unbegun.find(|(_, frame)| tag < KEYS.len() && frame.tag == tag);
         let older = older.map(|(place, frame)| (place, frame.wire.len()));
         let (one, freed) = older.map_or((0, 0), |(_, length)| (1, length));
         let is_full = bound.is_reached(self.frames.len() - one, self.bytes() - freed);
@@ -221,7 +220,8 @@ impl Model {
         lengths.sum::<usize>() - self.begun
     }
 
-    /// At a frame boundary, the ping first; not before the last ones are written.
+    /// Control frames go out at a frame boundary, the ping first, and not before the last ones are
+    /// written.
     fn place_controls(&mut self) {
         if self.begun > 0 || !self.controls.is_empty() {
             return;
@@ -280,7 +280,7 @@ impl Model {
         }
     }
 
-    fn compare(&self, queue: &Outgoing) {
+    fn compare(&self, queue: &WriteQueue) {
         let bytes = self.bytes();
         assert_eq!(queue.is_empty(), self.is_empty());
         let count = self.frames.len();
@@ -288,17 +288,21 @@ impl Model {
         assert!(queue.is_full(exact), "less than {exact:?}");
         assert!(queue.fits(0, 0, exact), "more than {exact:?}");
         let (held, waiting) = queue.held();
-        assert!(held <= 2 * waiting + KEPT, "{held} bytes for {waiting}");
+        assert!(
+            held <= 2 * waiting + KEPT_BYTES,
+            "{held} bytes for {waiting}"
+        );
     }
 }
 
-/// What a queue may hold beside what waits: the largest frame here, nearly all written, small
-/// buffers and a spare one.
-const KEPT: usize = 128 * 1024;
+/// The bytes that a queue may hold besides the bytes that wait: the largest frame here, nearly all written,
+/// small buffers and a spare one.
+const KEPT_BYTES: usize = 128 * 1024;
 
-static TAGS: LazyLock<Vec<Tag>> = LazyLock::new(|| {
+static KEYS: LazyLock<Vec<ConflationKey>> = LazyLock::new(|| {
     let group = GroupName::encode("positions");
     let keys = ["one", "two", "three"].map(Key::try_from);
     let keys = keys.into_iter().flatten();
-    keys.map(|key| Tag::new(&group, &key, false)).collect()
+    keys.map(|key| ConflationKey::new(&group, &key, false))
+        .collect()
 });

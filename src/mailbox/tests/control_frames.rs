@@ -1,36 +1,20 @@
 //! Pings and pongs between the frames of a queue.
 
-use std::task::Poll;
-
-use crate::mailbox::outgoing::Outgoing;
-use crate::mailbox::shared::Shared;
+use crate::budget::AccountedBytes;
+use crate::mailbox::write_queue::WriteQueue;
 use crate::websocket::{ControlPayload, OpCode, encode_into, frame};
 
-fn pong(queue: &mut Outgoing, payload: &[u8]) {
-    queue.controls().push_pong(ControlPayload::new(payload));
-}
+use super::socket::write;
 
-/// Writes up to `most` bytes, as a socket would; none is a socket that is full.
-fn write(queue: &mut Outgoing, most: usize, wire: &mut Vec<u8>) {
-    let before = wire.len();
-    let _ = queue.write(&mut |slices| {
-        for slice in slices {
-            assert!(!slice.is_empty(), "an empty slice would end the writing");
-            let room = most - (wire.len() - before);
-            wire.extend_from_slice(&slice[..slice.len().min(room)]);
-        }
-        match wire.len() - before {
-            0 => Poll::Pending,
-            written => Poll::Ready(Ok(written)),
-        }
-    });
+fn pong(queue: &mut WriteQueue, payload: &[u8]) {
+    queue.controls().push_pong(ControlPayload::new(payload));
 }
 
 #[test]
 fn pongs_go_out_in_order_at_the_next_boundary() {
-    let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
+    let (mut queue, mut wire) = (WriteQueue::default(), Vec::new());
     let first = frame(OpCode::Text, b"first");
-    queue.push_wire(&Shared::new(first.clone()));
+    queue.push_frame(&AccountedBytes::new(first.clone()));
     queue.push(OpCode::Text, "second");
     write(&mut queue, 3, &mut wire);
     pong(&mut queue, b"one");
@@ -47,7 +31,7 @@ fn pongs_go_out_in_order_at_the_next_boundary() {
 
 #[test]
 fn beyond_sixteen_pongs_the_oldest_are_dropped() {
-    let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
+    let (mut queue, mut wire) = (WriteQueue::default(), Vec::new());
     queue.controls().push_ping();
     for number in 0..20 {
         pong(&mut queue, &[number]);
@@ -65,7 +49,7 @@ fn beyond_sixteen_pongs_the_oldest_are_dropped() {
 /// A socket that takes nothing used to have one pong more put into the queue at each attempt.
 #[test]
 fn pongs_to_a_peer_that_does_not_read_are_bounded_and_stay_in_order() {
-    let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
+    let (mut queue, mut wire) = (WriteQueue::default(), Vec::new());
     for number in 0..=255 {
         pong(&mut queue, &[number]);
         write(&mut queue, 0, &mut wire);
@@ -82,7 +66,7 @@ fn pongs_to_a_peer_that_does_not_read_are_bounded_and_stay_in_order() {
 #[test]
 fn a_discard_finishes_a_begun_pong_and_drops_the_others() {
     for written in 0..=16 {
-        let (mut queue, mut wire) = (Outgoing::default(), Vec::new());
+        let (mut queue, mut wire) = (WriteQueue::default(), Vec::new());
         let mut expected = Vec::new();
         for payload in [&b"one"[..], b"seven__"] {
             pong(&mut queue, payload);

@@ -1,14 +1,14 @@
-//! How much memory this process may use, as Linux tells it.
+//! [`memory_limit`]: how much memory Linux lets this process use.
 
 use std::fs::read_to_string;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The machine's memory, or the lowest limit of the control groups that this process is in; `None`
-/// where that is not told. Looked up once.
-pub(super) fn memory() -> Option<usize> {
-    static MEMORY: OnceLock<Option<usize>> = OnceLock::new();
-    *MEMORY.get_or_init(|| {
+/// Returns the machine's memory or the lowest limit of the control groups that this process is in,
+/// in bytes; `None` if the system does not report it. Looked up once.
+pub(super) fn memory_limit() -> Option<usize> {
+    static LIMIT: OnceLock<Option<usize>> = OnceLock::new();
+    *LIMIT.get_or_init(|| {
         let total = total(&read_to_string("/proc/meminfo").ok()?)?;
         let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
         let limits = limit_files(&groups).into_iter().filter_map(|file| {
@@ -19,7 +19,7 @@ pub(super) fn memory() -> Option<usize> {
     })
 }
 
-/// From `/proc/meminfo`, in bytes.
+/// Parses the total of `/proc/meminfo`, in bytes.
 fn total(meminfo: &str) -> Option<usize> {
     let line = meminfo
         .lines()
@@ -28,11 +28,10 @@ fn total(meminfo: &str) -> Option<usize> {
     kib.checked_mul(1024)
 }
 
-/// The files that hold the limits of these groups and of those around them, from
-/// `/proc/self/cgroup`.
+/// The files with the limits of these groups and of their parents, from `/proc/self/cgroup`.
 ///
-/// In a container its own group may be mounted as the root, under which the path is not found: so
-/// the root is looked at, too.
+/// In a container the group itself may be mounted as the root, and the path does not exist under
+/// it. So the root is read as well.
 fn limit_files(groups: &str) -> Vec<String> {
     let mut files = Vec::new();
     for group in groups.lines() {
@@ -55,17 +54,17 @@ fn limit_files(groups: &str) -> Vec<String> {
     files
 }
 
-/// `None` where there is none: "max", or what is not a number.
+/// Parses a limit; `None` for "max" and anything else that is not a number.
 fn limit(text: &str) -> Option<usize> {
     text.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{limit, limit_files, memory, total};
+    use super::{limit, limit_files, memory_limit, total};
 
     #[test]
-    fn what_linux_tells_is_understood() {
+    fn files_of_linux_are_parsed() {
         let meminfo = "MemTotal:       16384 kB\nMemFree:         1 kB\n";
         for (text, bytes) in [
             (meminfo, Some(16_777_216)),
@@ -78,7 +77,7 @@ mod tests {
         for (text, bytes) in [
             ("max\n", None),
             ("536870912\n", Some(536_870_912)),
-            // The first version's word for "none"; the machine's memory is less.
+            // Version 1 of control groups writes this for "no limit"; the machine's memory is less.
             ("9223372036854771712\n", Some(9_223_372_036_854_771_712)),
             ("", None),
         ] {
@@ -96,7 +95,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn this_machine_has_memory() {
-        assert!(memory().is_some_and(|bytes| bytes > 16 * 1024 * 1024));
+    fn this_machine_reports_its_memory() {
+        assert!(memory_limit().is_some_and(|bytes| bytes > 16 * 1024 * 1024));
     }
 }

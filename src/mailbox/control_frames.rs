@@ -1,25 +1,25 @@
-//! [`Controls`]: the ping and the pongs that go out at the next frame boundary.
+//! [`ControlFrames`]: the ping and the pongs that are written at the next frame boundary.
 
 use std::collections::VecDeque;
 
 use crate::websocket::{ControlPayload, OpCode, encode_into};
 
-/// Control frames that wait, ahead of all other frames. Close frames are not among them: they are
-/// the last frame of the queue itself.
+/// Control frames that wait, ahead of all other frames. A close frame is not among them: it is the
+/// last frame of the queue itself.
 #[derive(Debug, Default)]
-pub(super) struct Controls {
+pub(super) struct ControlFrames {
     /// A ping of this side.
     ping: bool,
-    /// The answers to the peer's pings, oldest first; at most [`MAX_PONGS`].
+    /// The answers to the client's pings, oldest first; at most [`MAX_PONGS`].
     pongs: VecDeque<ControlPayload>,
-    /// The frames that are being written. The next batch is encoded when these are on the wire, so
-    /// that a peer that pings and does not read makes nothing grow.
+    /// The frames that are being written. The next ones are encoded when these are on the wire, so
+    /// that a client that pings and does not read makes nothing grow.
     wire: Vec<u8>,
     /// How much of `wire` is written.
     written: usize,
 }
 
-impl Controls {
+impl ControlFrames {
     pub(super) fn push_ping(&mut self) {
         self.ping = true;
     }
@@ -34,15 +34,15 @@ impl Controls {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.has_others() && self.wire.is_empty()
+        !self.has_unencoded() && self.wire.is_empty()
     }
 
     /// Whether frames wait that are not encoded yet.
-    pub(super) fn has_others(&self) -> bool {
+    pub(super) fn has_unencoded(&self) -> bool {
         self.ping || !self.pongs.is_empty()
     }
 
-    /// Encodes what waits, unless an earlier batch is still to be written.
+    /// Encodes the frames that wait, unless an earlier batch is not fully written yet.
     pub(super) fn encode(&mut self) {
         if !self.wire.is_empty() {
             return;
@@ -60,7 +60,7 @@ impl Controls {
         &self.wire[self.written..]
     }
 
-    /// Takes away what was written of the encoded frames; returns how much was written beyond them.
+    /// Removes written bytes of the encoded frames. Returns how many bytes were written beyond them.
     pub(super) fn advance(&mut self, written: usize) -> usize {
         let own = written.min(self.unwritten().len());
         self.written += own;
@@ -75,7 +75,7 @@ impl Controls {
         }
     }
 
-    /// Drops every frame that is not begun.
+    /// Drops every frame that has not begun.
     pub(super) fn discard(&mut self) {
         self.ping = false;
         self.pongs.clear();
@@ -91,12 +91,12 @@ impl Controls {
         self.written = 0;
     }
 
-    /// The end of the encoded frame of which a part is written, or of what is written if there is
-    /// none.
+    /// The end of the encoded frame that is written in part; if there is none, the end of the
+    /// written bytes.
     fn end_of_begun(&self) -> usize {
         let mut end = 0;
         while end < self.written {
-            // A server's control frame: two bytes of header, the second of which is the payload's
+            // A server's control frame has a header of two bytes. The second one is the payload's
             // length.
             end += 2 + usize::from(self.wire[end + 1]);
         }
@@ -104,6 +104,6 @@ impl Controls {
     }
 }
 
-/// Pongs that wait. Clients measure round trips by a ping's payload, so every ping is answered;
-/// only a peer that sends more pings than this without reading loses answers. 2 KB.
+/// How many pongs wait at most (2 KB). Clients measure round trips by a ping's payload, so every
+/// ping is answered; only a client that sends more pings than this without reading loses answers.
 const MAX_PONGS: usize = 16;
