@@ -50,11 +50,11 @@ use super::context::Context;
 ///
 /// # Keeping your own list
 ///
-/// Where state outside of the consumer says who is connected, make the entry in `connect` after the
-/// last `.await`, right before `Ok(Accept::new())`: from there `disconnect` is certain. Made
-/// earlier, the entry of a client that was refused after all, or whose `connect` was dropped at an
-/// `.await`, would stay. Or hold a guard in `self` that removes it in `Drop`; then it may be made
-/// anywhere.
+/// If state outside of the consumer lists the connected users, add the entry in `connect` after the
+/// last `.await`, right before `Ok(Accept::new())`: from there on `disconnect` is certain to run.
+/// Made earlier, the entry of a client that was refused after all, or whose `connect` was dropped
+/// at an `.await`, would stay. Or hold a guard in `self` that removes it in `Drop`; then it may be
+/// made anywhere.
 ///
 /// ```
 /// use std::collections::HashSet;
@@ -83,7 +83,7 @@ use super::context::Context;
 /// }
 /// ```
 ///
-/// Whoever may connect twice, from two tabs say, must be counted, not only noted.
+/// If a user can connect more than once, keep a count.
 ///
 /// # What the compiler means
 ///
@@ -120,8 +120,8 @@ pub trait Consumer<E = Event>: Send + 'static {
         ready(Ok(Accept::new()))
     }
 
-    /// A message came from the client. Whatever it says is the client's word only: check it before
-    /// use. Default: ignores it.
+    /// A message came from the client. Its content is chosen by the client: check it before use.
+    /// Default: ignores it.
     ///
     /// # Errors
     ///
@@ -152,14 +152,15 @@ pub trait Consumer<E = Event>: Send + 'static {
     }
 
     /// This group may have missed something: the backend was away and is back, or more came than
-    /// could be delivered. Whoever shows a state reads it anew here and sends it. Default: nothing.
+    /// could be delivered. If the client displays state, reload it here and send it. Default:
+    /// nothing.
     ///
     /// It runs once for each such group that this consumer is in, however it joined, after the
-    /// group receives again, and before the events that wait. The members of a node are told spread
-    /// over some seconds ([`ChannelLayer::gap_window`](crate::ChannelLayer::gap_window)), at most
-    /// 64 of them at once, so that a database that is asked for as many snapshots is not overrun; a
-    /// hook that takes longer than a second no longer counts there. With the memory backend there
-    /// is no gap, but for that of [`Memory::interrupt`](crate::backends::Memory::interrupt), for
+    /// group receives again, and before the events that wait. The hooks of a node's members are
+    /// spread over some seconds ([`ChannelLayer::gap_window`](crate::ChannelLayer::gap_window)),
+    /// and at most 64 of them run at once, so that a database is not overrun by requests for
+    /// snapshots. A hook that takes longer than a second no longer counts. With the memory backend
+    /// there is no gap, except that of [`Memory::interrupt`](crate::backends::Memory::interrupt) in
     /// tests.
     ///
     /// ```

@@ -21,9 +21,9 @@ use super::sending::Sending;
 
 /// The connection, as a hook sees it: its socket, its groups, its scope.
 ///
-/// Every verb takes `&self` and is awaited. What is sent is encoded when the verb is called, not
-/// when it is awaited, so that its future borrows neither the context nor the value. "The peer has
-/// left" is no error: what is sent then is dropped.
+/// Every verb takes `&self` and is awaited. A message is encoded when the verb is called, not when
+/// it is awaited, so that the future borrows neither the context nor the value. It is not an error
+/// if the client has left: the message is then dropped.
 pub struct Context(Arc<Inner>);
 
 struct Inner {
@@ -37,7 +37,7 @@ struct Inner {
 struct State {
     /// The memberships; after the release, what they were.
     groups: Memberships,
-    /// Set once, at the connection's end: nobody joins any more.
+    /// Set once, at the connection's end. No group is joined afterwards.
     released: bool,
     /// Whether somebody may know this consumer's channel name.
     named: bool,
@@ -49,12 +49,12 @@ struct State {
 impl Context {
     /// Sends a message to the client.
     ///
-    /// It is queued, and written when the hook waits or returns; several together in one write.
-    /// Where 1,024 messages or 1 MiB wait already
-    /// ([`Config::outgoing`](crate::config::Config::outgoing)), this waits for room while the
+    /// It is queued, and written when the hook waits or returns; several together in one write. If
+    /// 1,024 messages or 1 MiB wait already
+    /// ([`Config::outgoing`](crate::config::Config::outgoing)), this waits for room as long as the
     /// client reads at all; a client that reads nothing for
-    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is closed. What `connect`
-    /// sends before [`group_add`](Self::group_add) goes out ahead of the group's frames.
+    /// [`Config::write_timeout`](crate::config::Config::write_timeout) is closed. A message that
+    /// `connect` sends before [`group_add`](Self::group_add) is written before the group's frames.
     ///
     /// # Errors
     ///
@@ -107,12 +107,12 @@ impl Context {
         self.queue(event.map(Outbound::Frame).ok_or_else(missing))
     }
 
-    /// Closes the connection: what is queued still goes out, then the close frame. It takes effect
-    /// with the call, awaited or not; what is sent afterwards is dropped.
+    /// Closes the connection: the queued frames are still written, then the close frame. It takes
+    /// effect with the call, awaited or not. Messages sent afterwards are dropped.
     ///
-    /// The hook that calls this runs on, for [`Config::grace`](crate::config::Config::grace) at the
-    /// most, then no other but `disconnect`. The reason is for the client; 123 bytes of it fit, the
-    /// rest is cut. A second close changes nothing.
+    /// The hook that calls this continues for at most
+    /// [`Config::grace`](crate::config::Config::grace). After it only `disconnect` runs. The reason
+    /// is for the client; 123 bytes of it fit, the rest is cut. A second close changes nothing.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Context {
     }
 
     /// How many frames and events of groups with [`Overflow::Drop`](crate::layer::Overflow::Drop)
-    /// were dropped for want of room, since this was last asked.
+    /// were dropped for lack of room since the last call.
     #[must_use]
     pub fn dropped(&self) -> u32 {
         self.0.mailbox.take_dropped()
@@ -193,7 +193,7 @@ impl Context {
     }
 
     /// The name of this consumer's own channel, for [`ChannelLayer::send`] and
-    /// [`except`](crate::layer::Publish::except). What is sent to it arrives at `event`.
+    /// [`except`](crate::layer::Publish::except). Events sent to it arrive at `event`.
     ///
     /// A task that works for this connection, and outlives the hook that started it, takes this
     /// name and a clone of the [`layer`](Self::layer) with it, and sends what it finds as an event.
@@ -325,7 +325,7 @@ impl Context {
     }
 }
 
-/// What is known of the connection.
+/// The scope of the connection.
 impl Context {
     /// The request, the route's parameters, extensions. (Channels' `self.scope`.)
     #[must_use]
@@ -333,7 +333,7 @@ impl Context {
         &self.0.scope
     }
 
-    /// What the application shares: [`Router::state`](crate::Router::state).
+    /// The state that the application shares: [`Router::state`](crate::Router::state).
     ///
     /// # Panics
     ///

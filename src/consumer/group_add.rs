@@ -9,7 +9,7 @@ use crate::name::GroupName;
 
 use super::context::Context;
 
-/// What [`Context::group_add`] returns: await it to join.
+/// The future of [`Context::group_add`]. Await it to join.
 ///
 /// # Cancel safety
 ///

@@ -17,7 +17,7 @@ pub(super) enum Memberships {
 }
 
 impl Memberships {
-    /// Where the group of this name stands.
+    /// The place of the group with this name.
     pub(super) fn position(&self, name: &GroupName) -> Option<usize> {
         self.iter().position(|group| group.name() == name)
     }

@@ -1,4 +1,4 @@
-//! What applications write against: the [`Consumer`] trait, and the [`Context`] of its hooks.
+//! The interface to applications: the [`Consumer`] trait and the [`Context`] of its hooks.
 
 mod consumer;
 mod context;

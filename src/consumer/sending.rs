@@ -10,8 +10,8 @@ use crate::mailbox::{Mailbox, Outbound, QueueFull};
 #[cfg(feature = "deflate")]
 use crate::yield_now::yield_now;
 
-/// What [`Context::send`](crate::Context::send) and its kin return: await it to send. It borrows
-/// nothing.
+/// The future of [`Context::send`](crate::Context::send) and its variants. Await it to send. It
+/// borrows nothing.
 ///
 /// # Cancel safety
 ///
@@ -21,7 +21,7 @@ pub struct Sending {
     mailbox: Arc<Mailbox>,
     /// `None` once it is queued.
     message: Option<Outbound>,
-    /// What was wrong with the message; told at the first poll.
+    /// An error in the message, returned by the first poll.
     mistake: Option<Error>,
 }
 
@@ -61,7 +61,7 @@ impl Future for Sending {
             Err(QueueFull) => {
                 let bound = this.mailbox.settings().config().outgoing;
                 let limit = format!(
-                    "{} frames or {} bytes wait for the handshake's end",
+                    "{} frames or {} bytes wait for the end of the handshake",
                     bound.count, bound.bytes
                 );
                 Poll::Ready(Err(Error::full("the outgoing queue", limit)))

@@ -16,16 +16,16 @@ use super::sink::Sink;
 ///
 /// # Outages
 ///
-/// When the connection is lost it says so by [`Sink::down`], and lets publishing and subscribing
-/// fail at once ([`Error::unavailable`]) until it is back; then [`Sink::up`]. It remembers no
-/// groups for that: the layer subscribes to all of them again, in batches, and then has the
-/// [`gap`](crate::Consumer::gap) hook of their members run.
+/// A backend that loses its connection calls [`Sink::down`], and publishing and subscribing fail at
+/// once ([`Error::unavailable`]) until it is back; then it calls [`Sink::up`]. It need not remember
+/// groups: the layer subscribes to all of them again, in batches, and then runs the
+/// [`gap`](crate::Consumer::gap) hook of their members.
 ///
 /// The trait is still growing: history, presence and queues for workers will be separate small
 /// traits beside it.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
-    /// What it promises.
+    /// Returns the promises of this backend.
     fn guarantees(&self) -> Guarantees;
 
     /// Connects, and puts every envelope for this node into the sink from now on: those for a group
@@ -33,8 +33,8 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When it cannot start, after one try; the layer is then not made. [`Error::misconfigured`]
-    /// where another try would not help.
+    /// When it cannot start, after one try; the layer is then not made. [`Error::misconfigured`] if
+    /// another try would not help.
     async fn start(&self, sink: Sink) -> Result<(), Error>;
 
     /// Carries an envelope to every node that has receivers, this one included: a node's own
@@ -47,7 +47,8 @@ pub trait Backend: Send + Sync + 'static {
     /// [`Error::misconfigured`] when the server refuses it; a full channel's error.
     async fn publish(&self, envelope: Envelope) -> Result<Published, Error>;
 
-    /// Begins to receive for these groups. What anybody publishes after this returned is received.
+    /// Begins to receive for these groups. Messages published after this has returned are received,
+    /// whichever node publishes them.
     ///
     /// # Errors
     ///
@@ -56,7 +57,7 @@ pub trait Backend: Send + Sync + 'static {
     /// layer then finds out which it is.
     async fn subscribe(&self, groups: &[GroupName]) -> Result<(), Error>;
 
-    /// Ceases to receive for these groups.
+    /// Stops receiving for these groups.
     ///
     /// # Errors
     ///
@@ -64,17 +65,17 @@ pub trait Backend: Send + Sync + 'static {
     async fn unsubscribe(&self, groups: &[GroupName]) -> Result<(), Error>;
 }
 
-/// What a backend promises beyond "at most once".
+/// The promises of a backend beyond "at most once".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Guarantees {
     /// The order within a group is the same on every node.
     pub ordered: bool,
-    /// What [`Published::receivers`] counts.
+    /// The meaning of [`Published::receivers`].
     pub receivers: Receivers,
 }
 
-/// What a backend knows of the receivers of a publish.
+/// How much a backend knows of the receivers of a publish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Receivers {
@@ -109,19 +110,19 @@ impl Guarantees {
     }
 }
 
-/// What is known of a publish when it returns.
+/// The result of a publish.
 ///
 /// Not `Copy`, so that it can grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// How many were addressed, as far as the backend knows: members or nodes, or 0 where it does
-    /// not know ([`Guarantees::receivers`]). That each of them takes it is not meant: a member may
-    /// be full or just leaving.
+    /// How many members or nodes were addressed, as far as the backend knows; 0 if it does not
+    /// ([`Guarantees::receivers`]). This is not a delivery guarantee: a member may be full or just
+    /// leaving.
     pub receivers: usize,
-    /// How many more there are that had no room and do not get it, where the publisher bounds what
-    /// waits for others: with channels_redis's core layer, processes whose queue is over capacity.
-    /// 0 with all other backends.
+    /// How many more had no room and do not receive it. Only channels_redis's core layer bounds the
+    /// queues of other processes: there it counts the processes whose queue is over capacity. 0
+    /// with all other backends.
     pub full: usize,
 }
 

@@ -20,12 +20,12 @@ use super::channel_layer::ChannelLayer;
 ///
 /// # Overflow
 ///
-/// 1,024 events or 1 MiB wait at the most, whichever is first. A direct send to a full channel
+/// At most 1,024 events or 1 MiB wait, whichever is reached first. A direct send to a full channel
 /// fails with [`Error::is_full`]; an event of a group is dropped and [counted](Channel::dropped).
 ///
 /// # Closing
 ///
-/// Dropping it leaves its groups and forgets its name; what is sent to the name afterwards reaches
+/// Dropping it leaves its groups and forgets its name; events sent to the name afterwards reach
 /// nobody.
 #[derive(Debug)]
 pub struct Channel {
@@ -56,7 +56,7 @@ impl Channel {
     /// # Errors
     ///
     /// When the event does not decode into `E`; it is gone then, and the next call takes the next
-    /// one. [`Error::is_gap`] where a group that this channel is in may have missed something, once
+    /// one. [`Error::is_gap`] if a group that this channel is in may have missed something, once
     /// for each such group.
     ///
     /// # Cancel safety
@@ -113,7 +113,7 @@ impl Channel {
         Ok(())
     }
 
-    /// How many events of groups were dropped for want of room since this was last asked.
+    /// How many events of groups were dropped for lack of room since the last call.
     pub fn dropped(&mut self) -> u32 {
         self.mailbox.take_dropped()
     }

@@ -30,8 +30,9 @@ use super::sink::Sink;
 /// Talks to many sockets through groups, and to one through its channel.
 ///
 /// A clone is cheap and the same layer; publish from any task. Names are 1 to 99 ASCII letters,
-/// digits, `-`, `_`, `.`. Delivery is at most once: who is not a member when a message is published
-/// does not get it. In a group the order of one kind of message is the same for every member.
+/// digits, `-`, `_`, `.`. Delivery is at most once: a client that is not a member at publish time
+/// does not receive the message. In a group the order of one kind of message is the same for every
+/// member.
 ///
 /// # Runtimes
 ///
@@ -100,7 +101,7 @@ impl ChannelLayer {
         (Self(Arc::new(node)), sink)
     }
 
-    /// What happens to members whose queue is full, for the groups whose name matches the pattern
+    /// Sets what happens to members whose queue is full, for groups whose name matches the pattern
     /// (`*` for any text, `?` for one character). The first pattern that matches decides; it is
     /// looked up when a group gets its first member here. It holds for this layer and all its
     /// clones. Default: [`Overflow::Close`] for all.
@@ -110,9 +111,9 @@ impl ChannelLayer {
         self
     }
 
-    /// Over how much time the members are told that a group may have missed something, where there
-    /// are many: see [`Consumer::gap`](crate::Consumer::gap). Up to 1,000 a second are told where
-    /// that is sooner. It holds for this layer and all its clones. Default: 5 s.
+    /// Sets the window over which the [`gap`](crate::Consumer::gap) hooks of many members are
+    /// spread; small groups finish sooner, at 1,000 per second. It holds for this layer and all its
+    /// clones. Default: 5 s.
     #[must_use]
     pub fn gap_window(self, window: Duration) -> Self {
         self.0.resubscription.set_window(window);
@@ -122,19 +123,19 @@ impl ChannelLayer {
     /// How many bytes may wait in all queues of this node together: frames to be written, events
     /// and messages for hooks, of every connection whose router has this layer. It holds for this
     /// layer and all its clones. Default: a quarter of the machine's memory, or of the lowest limit
-    /// of the control groups that the process runs in; 256 MiB where the system does not tell
+    /// of the control groups that the process runs in; 256 MiB if the system does not report it
     /// (other than Linux).
     ///
-    /// Where more waits, the slowest are closed, the one that most waits for first, until a
-    /// sixteenth of the budget is free: 4008 for a slow reader, 1013 for a slow hook, whatever the
-    /// [`overflow`](Self::overflow) of their groups; a [`Channel`](super::Channel) loses and
-    /// [counts](super::Channel::dropped) what waits for it. Each [`Closed`](crate::Closed) says so,
-    /// and a warning is logged, every 10 s at the most.
+    /// If more bytes wait, connections are closed, most queued bytes first, until 1/16 of the
+    /// budget is free: with 4008 for a slow reader and 1013 for a slow hook, whatever the
+    /// [`overflow`](Self::overflow) of their groups. A [`Channel`](super::Channel) loses its
+    /// waiting events and [counts](super::Channel::dropped) them. Each [`Closed`](crate::Closed)
+    /// names the cause, and a warning is logged at most every 10 s.
     ///
-    /// The first 16 KiB of a queue are not counted, and from there on the queue is, in steps of 16
-    /// KiB. Memory: that many bytes, and up to 32 KiB for each queue that is not empty. What many
-    /// queues hold together, such as a broadcast, counts once; a copy, and what a consumer sends of
-    /// its own, counts at each. `usize::MAX` is no budget.
+    /// The first 16 KiB of a queue are not counted; beyond that it is counted in steps of 16 KiB.
+    /// Memory: that many bytes, and up to 32 KiB for each queue that is not empty. Bytes that many
+    /// queues share, such as a broadcast, count once. Copies, and messages that a consumer sends
+    /// itself, count at each queue. `usize::MAX` means no budget.
     #[must_use]
     pub fn budget(self, bytes: usize) -> Self {
         self.0.budget.set_limit(bytes);
@@ -171,7 +172,7 @@ impl ChannelLayer {
     /// Puts a ready message into the outgoing queue of every member, however it joined; no hook
     /// runs. Encoded once.
     ///
-    /// No order is promised between these and events that run a hook: use one kind per group where
+    /// No order is promised between these and events that run a hook: use one kind per group if
     /// order matters.
     ///
     /// # Errors
@@ -187,13 +188,14 @@ impl ChannelLayer {
 
     /// Sends an event to one channel: a consumer's
     /// ([`Context::channel_name`](crate::Context::channel_name)) or one of
-    /// [`new_channel`](Self::new_channel). There is no expiry. A channel that is gone receives
-    /// nothing, and that is no error. To a channel of this node it goes without the backend.
+    /// [`new_channel`](Self::new_channel). There is no expiry. A send to a channel that is gone
+    /// reaches nobody and is not an error. A send to a channel of this node does not use the
+    /// backend.
     ///
     /// # Errors
     ///
-    /// A bad name; an event that does not encode; [`Error::is_full`] where the channel is of this
-    /// node and has no room; [`Error::is_unavailable`].
+    /// A bad name; an event that does not encode; [`Error::is_full`] if the channel is on this node
+    /// and has no room; [`Error::is_unavailable`].
     ///
     /// # Cancel safety
     ///
@@ -220,32 +222,33 @@ impl ChannelLayer {
         Channel::new(self.clone(), mailbox, name)
     }
 
-    /// What the backend promises.
+    /// Returns the promises of the backend.
     #[must_use]
     pub fn guarantees(&self) -> super::backend::Guarantees {
         self.0.backend.guarantees()
     }
 
-    /// Whether the backend is there, as far as this node knows: for a page of health, or before
-    /// work that would be announced in vain. A backend that answers, but refuses to serve, counts
-    /// as away. While it is away, publishing and joining fail at once ([`Error::is_unavailable`]).
-    /// Of a Redis Cluster single servers may be away nevertheless. In memory it is always there,
-    /// but for [`Memory::interrupt`](crate::backends::Memory::interrupt).
+    /// Whether the backend is connected, as far as this node can see. Use it in a health endpoint,
+    /// or before work that depends on publishing. A backend that answers but refuses to serve
+    /// counts as disconnected. Meanwhile publishing and joining fail at once
+    /// ([`Error::is_unavailable`]). With a Redis Cluster, single servers may be down even if this
+    /// is `true`. The memory backend is always connected, except during
+    /// [`Memory::interrupt`](crate::backends::Memory::interrupt).
     ///
-    /// Sockets are served either way: let no probe end the process for it.
+    /// Sockets are served either way, so do not let a liveness probe end the process because of it.
     #[must_use]
     pub fn is_available(&self) -> bool {
         !self.0.resubscription.is_down()
     }
 
-    /// What connections of a route with these limits are granted.
+    /// The settings of connections of a route with these limits.
     pub(crate) fn settings(&self, config: Config) -> Arc<ConnectionSettings> {
         ConnectionSettings::new(config, self.0.budget.clone())
     }
 
     pub(super) async fn publish(&self, envelope: Envelope) -> Result<Published, Error> {
         match &envelope.to {
-            // It is here, and only its owner's queue can say whether there is room.
+            // The channel is on this node, and only its own queue knows whether there is room.
             Address::Channel(channel) if self.0.registry.owns(channel) => {
                 self.0.registry.try_deliver(&envelope).map(Published::new)
             }
@@ -287,20 +290,20 @@ impl ChannelLayer {
         Ok(())
     }
 
-    /// Takes the mailbox out of a group; the last one ends the subscription, in a task of its own
-    /// where the backend takes time.
+    /// Removes the mailbox from a group. The last one to leave ends the subscription, in a task of
+    /// its own if the backend takes time.
     pub(crate) fn leave(&self, group: &Arc<Group>, id: u64) {
         if let (true, true) = group.leave(id) {
             self.retire(group.clone());
         }
     }
 
-    /// Completes when what was published before this call is in the hands of all members here:
-    /// written or queued. For a drain.
+    /// Completes when all messages published before this call are written or queued for all members
+    /// on this node. For a drain.
     pub(crate) async fn settle(&self) {
         for (group, messages) in self.0.registry.undelivered() {
             while !group.has_delivered(messages) {
-                sleep(SETTLING).await;
+                sleep(POLL_INTERVAL).await;
             }
         }
     }
@@ -310,12 +313,12 @@ impl ChannelLayer {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The name under which a mailbox can be sent to.
+    /// Registers the mailbox and returns the name that it can be sent to.
     pub(crate) fn register(&self, mailbox: &Arc<Mailbox>) -> ChannelName {
         self.0.registry.register(mailbox)
     }
 
-    /// That name, without making it known.
+    /// The name of the mailbox, without registering it.
     pub(crate) fn name_of(&self, mailbox: &Mailbox) -> ChannelName {
         self.0.registry.name_of(mailbox.id())
     }
@@ -328,8 +331,8 @@ impl ChannelLayer {
         let layer = self.clone();
         let runtime = Handle::try_current().ok().or_else(|| group.runtime());
         let mut task = Box::pin(async move { layer.unsubscribe(&group).await });
-        // The memory backend answers at once, and whoever leaves may be in `Drop`: no task for
-        // that.
+        // The memory backend answers at once, and the caller may be in `Drop`: no task is needed
+        // then.
         let mut cx = Context::from_waker(Waker::noop());
         if task.as_mut().poll(&mut cx) == Poll::Pending
             && let Some(runtime) = runtime
@@ -338,8 +341,8 @@ impl ChannelLayer {
         }
     }
 
-    /// Ends the subscription of a group that is still empty, then forgets the group. In this order:
-    /// who joins meanwhile waits and subscribes anew.
+    /// Ends the subscription of a group that is still empty, then forgets the group. In this order,
+    /// a member that joins in the meantime waits and subscribes again.
     async fn unsubscribe(&self, group: &Arc<Group>) {
         let mut subscription = group.subscription.lock().await;
         if group.is_empty() && std::mem::take(&mut *subscription) != Subscription::None {
@@ -364,5 +367,5 @@ impl fmt::Debug for ChannelLayer {
     }
 }
 
-/// From one look to the next at a delivery that is waited for; one turn takes some milliseconds.
-const SETTLING: Duration = Duration::from_millis(1);
+/// The pause between two looks at fan-outs that are waited for; one takes some milliseconds.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);

@@ -1,12 +1,12 @@
-//! [`CompressedBatches`]: what is delivered to members whose messages are compressed.
+//! [`CompressedBatches`]: batches for members whose messages are compressed.
 
 use std::cell::RefCell;
 
 use crate::broadcast::{FrameBatch, PreparedMessage};
 use crate::websocket::deflate::Compression;
 
-/// The messages of one delivery, joined once for each kind of member that there is among those who
-/// compress: by the window above all. There are few kinds.
+/// The messages of one fan-out, joined once for each kind of member that compresses. Kinds differ
+/// mainly by their window, so there are few.
 #[derive(Debug, Default)]
 pub(super) struct CompressedBatches(RefCell<Vec<(Kind, FrameBatch)>>);
 
@@ -14,7 +14,7 @@ pub(super) struct CompressedBatches(RefCell<Vec<(Kind, FrameBatch)>>);
 type Kind = (Compression, bool);
 
 impl CompressedBatches {
-    /// Delivers to one member: what is shared with its kind, where it gets what everybody gets.
+    /// Delivers to one member. If it receives all messages, it shares the batch of its kind.
     pub(super) fn deliver<'a>(
         &self,
         messages: impl Iterator<Item = &'a PreparedMessage>,

@@ -1,28 +1,28 @@
-//! [`Envelope`]: what a backend carries from the publishing node to the nodes with receivers.
+//! [`Envelope`]: a message on its way from the publishing node to the nodes with receivers.
 
 use bytes::Bytes;
 
 use crate::message::Message;
 use crate::name::{ChannelName, GroupName, Key};
 
-/// A published event or message, and to whom it goes.
+/// A published event or message and its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Envelope {
     /// The group or the channel it is for.
     pub to: Address,
-    /// What is carried.
+    /// The event or message.
     pub payload: Payload,
     /// A channel that is left out of the group: usually the sender's.
     pub except: Option<ChannelName>,
-    /// Where a value of the group with this key still waits at a member, this takes its place:
+    /// The key by which this value replaces an older one of the group that still waits at a member:
     /// [`Publish::latest`](super::Publish::latest). A backend that cannot carry it leaves it out;
     /// then every value is kept.
     pub latest: Option<Key>,
 }
 
 impl Envelope {
-    /// An envelope that leaves nobody out and takes no other's place.
+    /// An envelope that leaves nobody out and replaces no other.
     #[must_use]
     pub fn new(to: Address, payload: Payload) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Envelope {
     }
 }
 
-/// To whom an envelope goes.
+/// The address of an envelope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Address {
@@ -44,7 +44,7 @@ pub enum Address {
     Channel(ChannelName),
 }
 
-/// What an envelope carries.
+/// The content of an envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Payload {

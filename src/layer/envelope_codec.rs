@@ -75,7 +75,8 @@ impl Envelope {
         [except, self.latest.as_ref().map(Key::as_str)]
     }
 
-    /// What [`encode`](Self::encode) made, for this address. The payload shares the bytes.
+    /// Decodes bytes that [`encode`](Self::encode) has made, for this address. The payload shares
+    /// the bytes.
     ///
     /// # Errors
     ///
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn decode_inverts_encode() {
         let event = || Payload::Event(Bytes::from_static(br#"{"type":"order.updated","id":5}"#));
         let excepts = [
             None,
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_envelope_is_refused() {
+    fn malformed_envelopes_are_refused() {
         let rows: &[(&[u8], &str)] = &[
             (b"", "cut off"),
             (b"\x10", "cut off"),

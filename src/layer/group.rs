@@ -50,9 +50,9 @@ struct GroupState {
     sequence: u64,
     /// How many of them every member has received, as of the fan-out's last look at `pending`.
     delivered: u64,
-    /// Where fan-outs run, so that threads without a runtime can publish: in the runtime of a
-    /// member, until that ends. A current-thread runtime is replaced as soon as a task of a runtime
-    /// with workers joins or publishes.
+    /// The place of fan-outs, in the runtime of a member, so that threads without a runtime can
+    /// publish. A current-thread runtime is replaced as soon as a task of a runtime with workers
+    /// joins or publishes.
     run_queue: Option<RunQueue>,
 }
 

@@ -1,4 +1,5 @@
-//! [`Members`]: the local members of one group, joined and left in constant time, walked in chunks.
+//! [`Members`]: the members of one group on this node, with joins and leaves in constant time and
+//! walks in chunks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,19 +10,21 @@ use crate::mailbox::Mailbox;
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) mailbox: Arc<Mailbox>,
-    /// Events go straight into the outgoing queue; else to the hook.
+    /// Events go straight to the socket; otherwise to the hook.
     pub(super) relay: bool,
     /// The sequence number of the first message that this member gets.
     pub(super) since: u64,
 }
 
-/// Slots that keep their place while a delivery walks over them: who leaves meanwhile leaves a
-/// hole, so that nobody is skipped or met twice. Holes are closed when no delivery runs.
+/// Slots that keep their place while a fan-out walks over them. A member that leaves in the
+/// meantime leaves a hole, so that no member is skipped or served twice. Holes are closed when no
+/// fan-out runs.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     slots: Vec<Option<Member>>,
     holes: usize,
-    /// The slot of each member, from [`INDEXED`] members on; a look at each is faster before.
+    /// The slot of each member. Kept from [`INDEX_MIN_MEMBERS`] members on; below that, a search is
+    /// faster.
     index: HashMap<u64, usize>,
 }
 
@@ -38,7 +41,7 @@ impl Members {
         self.position(id).is_some()
     }
 
-    /// Adds a member. One that is there already keeps its place and takes over how it joined now.
+    /// Adds a member. One that is there already keeps its place but joins in the new way.
     pub(super) fn insert(&mut self, member: Member) {
         let id = member.mailbox.id();
         if let Some(known) = self.position(id).and_then(|slot| self.slots[slot].as_mut()) {
@@ -48,12 +51,12 @@ impl Members {
         self.slots.push(Some(member));
         if !self.index.is_empty() {
             self.index.insert(id, self.slots.len() - 1);
-        } else if self.slots.len() > INDEXED {
+        } else if self.slots.len() > INDEX_MIN_MEMBERS {
             self.rebuild_index();
         }
     }
 
-    /// Takes a member out; `is_walked` says that a delivery holds positions.
+    /// Removes a member. `is_walked` says that a fan-out holds positions.
     pub(super) fn remove(&mut self, id: u64, is_walked: bool) -> bool {
         let Some(slot) = self.position(id) else {
             return false;
@@ -83,7 +86,7 @@ impl Members {
         (end < self.slots.len()).then_some(end)
     }
 
-    /// Closes the holes. Not while a delivery holds positions.
+    /// Closes the holes. Must not be called while a fan-out holds positions.
     pub(super) fn compact(&mut self) {
         if self.holes == 0 {
             return;
@@ -91,7 +94,7 @@ impl Members {
         self.slots.retain(Option::is_some);
         self.holes = 0;
         self.index.clear();
-        if self.slots.len() > INDEXED {
+        if self.slots.len() > INDEX_MIN_MEMBERS {
             self.rebuild_index();
         }
         self.shrink();
@@ -115,9 +118,11 @@ impl Members {
             .collect();
     }
 
-    /// A group that was large once does not keep the room for ever.
+    /// Frees memory that a large group has used.
     fn shrink(&mut self) {
-        if self.slots.capacity() > 4 * INDEXED && self.slots.len() < self.slots.capacity() / 4 {
+        if self.slots.capacity() > 4 * INDEX_MIN_MEMBERS
+            && self.slots.len() < self.slots.capacity() / 4
+        {
             self.slots.shrink_to(self.slots.len() * 2);
             self.index.shrink_to(self.slots.len() * 2);
         }
@@ -127,8 +132,8 @@ impl Members {
     }
 }
 
-/// Up to this many members no index is kept.
-const INDEXED: usize = 32;
+/// No index is kept up to this many members.
+const INDEX_MIN_MEMBERS: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -162,8 +167,8 @@ mod tests {
     }
 
     proptest! {
-        /// A walk meets everyone who was there at its beginning and stays, once, whoever joins and
-        /// leaves meanwhile.
+        /// A walk meets every member that is there from its beginning to its end, once, even if
+        /// others join and leave in the meantime.
         #[test]
         fn a_walk_neither_skips_nor_doubles(steps in vec(prop_oneof![
             3 => Just(Step::Join),

@@ -1,4 +1,4 @@
-//! Groups and channels: who is in which group here, and how a message finds the members.
+//! Groups and channels: the members of each group, and the way of a message to them.
 //!
 //! A node (a process) keeps its own registry of groups and local members. A [`Backend`] only
 //! carries envelopes between nodes; [`ChannelLayer`] is the face of both.

@@ -11,10 +11,10 @@ use super::backend::Published;
 use super::channel_layer::ChannelLayer;
 use super::envelope::Envelope;
 
-/// What `group_send` and `group_broadcast` return: await it to publish.
+/// The future of `group_send` and `group_broadcast`. Await it to publish.
 ///
-/// The event was encoded when the verb was called, so that this borrows nothing; what was wrong
-/// with it, or with the name, is the error of the `.await`.
+/// The event was encoded when the verb was called, so that this borrows nothing; an error in it, or
+/// in the name, is returned by the `.await`.
 ///
 /// # Cancel safety
 ///
@@ -48,14 +48,14 @@ impl Publish {
         self
     }
 
-    /// Keeps only the newest value of this key where it would have to wait: for positions, prices,
-    /// progress, whatever is out of date once the next is there.
+    /// Keeps only the newest value of this key in a queue: for positions, prices, progress, and
+    /// other values that are superseded by the next one.
     ///
-    /// Where a member's queue still holds a value of this group with the same key, that one is
-    /// taken out, and this one is appended. So what a member gets is some of what was published, in
-    /// order, and of each key the newest; one that keeps up gets all. Only a publisher that outruns
-    /// delivery itself replaces values for all members at once. A frame of which a byte is written
-    /// is finished.
+    /// If a member's queue still holds a value of this group with the same key, that one is removed
+    /// and this one is appended. So a slow member receives a subsequence, in order, always with the
+    /// newest value of each key; a member that keeps up receives all values. Only a publisher that
+    /// outruns delivery itself replaces values for all members at once. A frame of which a byte is
+    /// written is finished.
     ///
     /// ```
     /// # async fn publish(layer: strait::ChannelLayer) -> Result<(), strait::Error> {
@@ -63,18 +63,18 @@ impl Publish {
     /// # Ok(()) }
     /// ```
     ///
-    /// A slow reader of a thousand keys holds a thousand values at the most: with the default
-    /// bounds it is not closed for them. For more keys raise
+    /// A slow reader of a thousand keys holds at most a thousand values; with the default bounds it
+    /// is not closed because of them. For more keys raise
     /// [`Config::outgoing`](crate::config::Config::outgoing). One that takes not a byte for
     /// [`Config::write_timeout`](crate::config::Config::write_timeout) is still taken for gone. A
     /// replaced value is not counted in [`Context::dropped`](crate::Context::dropped);
     /// [`Published::receivers`] is as ever.
     ///
     /// Events replace events and ready messages messages. An event that waits for a hook is
-    /// replaced like a frame. What a consumer sends of its own,
-    /// [`forward`](crate::Context::forward) too, is always sent: so join by
-    /// [`relay`](crate::consumer::GroupAdd::relay) what is to be thinned for slow readers, or
-    /// publish it by `group_broadcast`.
+    /// replaced like a frame. Messages that a consumer sends itself, with
+    /// [`forward`](crate::Context::forward) too, are never replaced. To thin values for slow
+    /// readers, join with [`relay`](crate::consumer::GroupAdd::relay) or publish with
+    /// `group_broadcast`.
     ///
     /// The key is 1 to 99 bytes of any text.
     ///

@@ -19,17 +19,17 @@ use super::glob::Glob;
 use super::group::{Full, Group};
 use super::pending::{ARRIVING, PENDING, Pending};
 
-/// Group → members here, channel → mailbox here; in shards, so that connections of different groups
-/// rarely meet at a lock.
+/// The groups with their members, and the channels with their mailboxes. In shards, so that
+/// connections of different groups rarely wait for the same lock.
 pub(crate) struct Registry {
     /// This node's part of channel names.
     node: u128,
-    /// Makes the secret of a channel of its number, so that no connection has to keep one.
+    /// Derives the secret of a channel from its number, so that no connection has to keep one.
     secrets: RandomState,
     groups: Shards<GroupName, Arc<Group>>,
-    /// Only channels whose name was asked for: nobody can send to one whose name nobody knows.
+    /// Only channels whose name has been requested: nobody can send to the others.
     channels: Shards<u64, Weak<Mailbox>>,
-    /// The first that matches a group's name decides, when the group gets its first member.
+    /// The first pattern that matches decides when a group gets its first member.
     overflow: RwLock<Vec<(Glob, Overflow)>>,
 }
 
@@ -53,7 +53,7 @@ impl Registry {
         rules.push((Glob::new(pattern), overflow));
     }
 
-    /// The group with this member in it; the group is made where it is the first.
+    /// Adds a member to the group, which is made for the first one.
     pub(super) fn join(&self, name: GroupName, mailbox: Arc<Mailbox>, relay: bool) -> Arc<Group> {
         let mut groups = self.groups.of(&name);
         let group = match groups.get(&name) {
@@ -64,7 +64,7 @@ impl Registry {
                 group
             }
         };
-        // Within the shard's lock: an empty group found there cannot be taken out meanwhile.
+        // Under the shard's lock, so that an empty group is not removed at the same time.
         group.join(mailbox, relay);
         group
     }
@@ -73,7 +73,7 @@ impl Registry {
         self.groups.of(name).get(name).cloned()
     }
 
-    /// Those with members.
+    /// The groups with members.
     pub(super) fn groups(&self) -> Vec<Arc<Group>> {
         let mut all = Vec::new();
         for groups in self.groups.all() {
@@ -82,7 +82,7 @@ impl Registry {
         all
     }
 
-    /// What the names of this node's channels begin with, before the `!`.
+    /// The beginning of the names of this node's channels, before the `!`.
     pub(super) fn node(&self) -> String {
         format!("specific.{:032x}", self.node)
     }
@@ -98,7 +98,7 @@ impl Registry {
         undelivered
     }
 
-    /// Takes an empty group out, unless somebody has joined it meanwhile.
+    /// Removes an empty group, unless it has got a member in the meantime.
     pub(super) fn forget(&self, group: &Arc<Group>) {
         let mut groups = self.groups.of(group.name());
         let is_known = groups
@@ -133,7 +133,7 @@ impl Registry {
         address.is_some_and(|address| address.node == self.node)
     }
 
-    /// What was sent to it by another node found no room.
+    /// Counts an event from another node that found no room.
     pub(super) fn note_dropped(&self, channel: &ChannelName) {
         if let Some(mailbox) = self.channel(channel) {
             mailbox.count_dropped_event();
@@ -146,7 +146,7 @@ impl Registry {
         self.channels.of(&id).get(&id)?.upgrade()
     }
 
-    /// Waits for room among what waits for delivery.
+    /// Delivers an envelope. Waits for room among the pending messages of its group.
     pub(super) async fn deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
         let name = match &envelope.to {
             Address::Group(name) => name,
@@ -156,8 +156,7 @@ impl Registry {
             return Ok(0);
         };
         loop {
-            // Made before the try, so that a deliverer that takes the list in between is not
-            // missed.
+            // Made before the try, so that a fan-out that takes the list in between is not missed.
             let room = pin!(group.room());
             match publish(&group, message.clone(), PENDING) {
                 Ok(receivers) => return Ok(receivers),
@@ -166,7 +165,7 @@ impl Registry {
         }
     }
 
-    /// Never waits.
+    /// Delivers an envelope without waiting.
     pub(super) fn try_deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
         let name = match &envelope.to {
             Address::Group(name) => name,
@@ -182,7 +181,7 @@ impl Registry {
         })
     }
 
-    /// The envelope as its group's members get it.
+    /// The envelope as the members of its group receive it.
     fn pending(&self, name: &GroupName, envelope: &Envelope) -> Result<Pending, Error> {
         check(&envelope.payload)?;
         let (encoded, is_event) = encode(&envelope.payload);
@@ -213,7 +212,7 @@ impl Registry {
         Err(Error::full(format!("channel {name}"), limit))
     }
 
-    /// The number of a channel of this node; none for a name that was guessed from another.
+    /// The number of a channel of this node; `None` for a name that was derived from another one.
     fn local_id(&self, channel: &ChannelName) -> Option<u64> {
         let ChannelAddress { node, id, secret } = channel.address()?;
         (node == self.node && secret == self.secrets.hash_one(id)).then_some(id)
@@ -236,7 +235,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// As text, bytes that are not UTF-8 would end every connection that they were written to.
+/// A text frame that is not UTF-8 would end every connection that it is written to.
 fn check(payload: &Payload) -> Result<(), Error> {
     match payload {
         Payload::Event(json) if str::from_utf8(json).is_err() => {

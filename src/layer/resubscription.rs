@@ -1,5 +1,5 @@
-//! [`Resubscription`]: what a node does about its backend's outages. It subscribes anew, and tells the
-//! members what they may have missed.
+//! [`Resubscription`]: how a node handles outages of its backend. It subscribes again, and then
+//! runs the `gap` hooks of the members.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashSet, VecDeque};
@@ -22,15 +22,16 @@ use super::backend::Backend;
 use super::group::{Group, Subscription};
 use super::registry::Registry;
 
-/// Shared by the layer, which asks which outage a subscription dates from, and the backend's sink,
-/// which tells of outages.
+/// Shared by the layer, which compares the outage counts of subscriptions, and the backend's sink,
+/// which reports outages.
 pub(super) struct Resubscription {
     registry: Arc<Registry>,
     /// The layer owns it.
     backend: Weak<dyn Backend>,
-    /// Where the layer was made. Gaps are told there when a thread without a runtime tells of them.
+    /// The runtime in which the layer was made. Tasks run there if a thread without a runtime
+    /// reports an outage or a gap.
     runtime: Option<Handle>,
-    /// How many outages there were. A subscription of an earlier one is none any more. Written
+    /// How many outages there were. A subscription confirmed before the last one is void. Written
     /// under the lock of `state`; read without it by every join.
     outages: AtomicU64,
     state: Mutex<State>,
@@ -39,11 +40,11 @@ pub(super) struct Resubscription {
 
 struct State {
     is_down: bool,
-    /// Groups whose members are to be told.
+    /// Groups whose members have not got their `gap` yet.
     due: HashSet<GroupName>,
-    /// A task tells, and looks at `due` again before it ends.
+    /// A task notifies members, and looks at `due` again before it ends.
     is_telling: bool,
-    /// The turns that were given, the oldest first, and until when they count.
+    /// The permits in use, the oldest first, each with the end of its lease.
     leases: VecDeque<(Instant, Weak<GapPermit>)>,
     window: Duration,
 }
@@ -70,7 +71,7 @@ impl Resubscription {
         self.lock().window = window;
     }
 
-    /// How many outages there were; what is subscribed now lasts until there are more.
+    /// How many outages there were. A subscription made now lasts until there are more.
     pub(super) fn outages(&self) -> u64 {
         self.outages.load(Ordering::Acquire)
     }
@@ -90,7 +91,7 @@ impl Resubscription {
         backend_away();
         tracing::warn!(
             reason,
-            "the channel layer's backend is away: sockets stay, publishing and joining fail"
+            "channel layer backend disconnected; sockets stay open, publishing and joining fail"
         );
     }
 
@@ -101,9 +102,7 @@ impl Resubscription {
             self.outages.fetch_add(1, Ordering::AcqRel);
         } else {
             backend_back();
-            tracing::info!(
-                "the channel layer's backend reconnected; subscribing again to all groups"
-            );
+            tracing::info!("channel layer backend reconnected; subscribing again to all groups");
         }
         let outages = self.outages();
         drop(state);
@@ -114,7 +113,7 @@ impl Resubscription {
         self.spawn(self.clone().restore(groups, outages));
     }
 
-    /// The group may have missed something; its members are told soon.
+    /// Runs the `gap` hooks of this group's members soon: the group may have missed something.
     pub(super) fn gap(self: &Arc<Self>, group: &GroupName) {
         self.tell_soon([group.clone()]);
     }
@@ -171,7 +170,7 @@ impl Resubscription {
         let mut stale = Vec::new();
         let mut names = Vec::new();
         for group in groups {
-            // Whoever holds it waits for the backend, which answers or fails.
+            // The task that holds this lock waits for the backend, which answers or fails.
             let subscription = group.subscription.lock().await;
             if *subscription != Subscription::Confirmed(outages) && !group.is_empty() {
                 names.push(group.name().clone());
@@ -201,7 +200,7 @@ impl Resubscription {
         self.spawn(self.clone().tell());
     }
 
-    /// Tells the members of the groups that are due, in no order, until none is.
+    /// Notifies the members of the groups that are due, in random order, until no group is due.
     async fn tell(self: Arc<Self>) {
         while let Some((groups, window)) = self.due() {
             let mut members = Vec::new();
@@ -245,8 +244,8 @@ impl Resubscription {
         }
     }
 
-    /// The right to run one hook more, as soon as one of the others has ended, or has taken so long
-    /// that it no longer counts.
+    /// Waits for the permit to run one more hook: until another one has ended, or has run for so
+    /// long that it no longer counts.
     async fn permit(&self) -> Option<Arc<GapPermit>> {
         loop {
             let free = self.turns.clone().acquire_owned();
@@ -267,7 +266,7 @@ impl Resubscription {
         turn
     }
 
-    /// After those that are over have been revoked.
+    /// Revokes the leases that have ended, and returns the end of the oldest one that has not.
     fn end_of_oldest_lease(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -286,7 +285,7 @@ impl Resubscription {
         match Handle::try_current().ok().or_else(|| self.runtime.clone()) {
             Some(runtime) => drop(runtime.spawn(task)),
             None => tracing::error!(
-                "the backend told of an outage outside of any runtime: nobody subscribes again"
+                "the backend reported an outage outside of any runtime; groups are not subscribed to again"
             ),
         }
     }
@@ -314,7 +313,7 @@ impl fmt::Debug for Resubscription {
     }
 }
 
-/// Which members are told first must not follow the order in which they joined.
+/// The order of `gap` hooks must not follow the order in which the members joined.
 fn shuffle<T>(items: &mut [T]) {
     let random = RandomState::new();
     for place in (1..items.len()).rev() {
@@ -323,20 +322,19 @@ fn shuffle<T>(items: &mut [T]) {
     }
 }
 
-/// How long it takes to tell many members; see
+/// How long it takes to notify many members; see
 /// [`ChannelLayer::gap_window`](super::ChannelLayer::gap_window).
 const WINDOW: Duration = Duration::from_secs(5);
-/// From one member to the next, where there are few.
+/// The pause between two members of a small group.
 const LONGEST_STEP: Duration = Duration::from_millis(1);
-/// How many `gap` hooks run at once.
+/// How many `gap` hooks run at once at most.
 const AT_ONCE: usize = 64;
-/// One that runs for longer does not count any more: it may hang, and the others must be told all
-/// the same.
+/// A hook that runs for longer no longer counts: it may hang, and the others must still run.
 const LEASE: Duration = Duration::from_secs(1);
 /// How many groups are subscribed to at once.
 const BATCH: usize = 512;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Until refused groups are asked for again: somebody must change the backend's configuration
-/// first.
+/// The pause before refused groups are requested again: an operator must change the backend's
+/// configuration first.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! [`Sink`]: where a backend puts what arrives for its node, and tells of outages.
+//! [`Sink`]: the face of a node to its backend, which delivers envelopes and reports outages.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::envelope::{Address, Envelope};
 use super::registry::Registry;
 use super::resubscription::Resubscription;
 
-/// Where a backend puts what arrives for a node. A clone is the same node's. It does not keep the
-/// layer.
+/// Takes the envelopes that arrive for a node. A clone belongs to the same node. It does not keep
+/// the layer alive.
 #[derive(Clone, Debug)]
 pub struct Sink {
     registry: Arc<Registry>,
@@ -32,9 +32,9 @@ impl Sink {
     /// Delivers to the members here, and returns how many are addressed: counted when the envelope
     /// takes its place in the group's order.
     ///
-    /// Where more is published than can be delivered, it waits for delivery, never for a reader: at
-    /// the most 256 messages or 256 KiB of a group are pending. Messages of one group keep the
-    /// order in which this is awaited.
+    /// If more is published than can be delivered, it waits for delivery, never for a reader: at
+    /// most 256 messages or 256 KiB of a group are pending. Messages of one group keep the order in
+    /// which this is awaited.
     ///
     /// # Errors
     ///
@@ -48,18 +48,17 @@ impl Sink {
         self.registry.deliver(envelope).await
     }
 
-    /// As [`deliver`](Self::deliver), for a backend whose connection must be read on: it never
-    /// waits.
+    /// As [`deliver`](Self::deliver), but never waits: for a backend that must go on reading its
+    /// connection.
     ///
-    /// Where 1,024 messages or 1 MiB of the group wait for delivery, so that there is no room, the
-    /// envelope is dropped and counted, and the [`gap`](crate::Consumer::gap) hook of the group's
-    /// members runs. What a full channel does not take is counted by its owner's
-    /// [`dropped`](crate::Context::dropped).
+    /// If 1,024 messages or 1 MiB of the group are pending already, the envelope is dropped and
+    /// counted, and the [`gap`](crate::Consumer::gap) hook of the group's members runs. An event
+    /// that finds a channel full is counted by its owner's [`dropped`](crate::Context::dropped).
     ///
     /// # Errors
     ///
-    /// As of [`deliver`](Self::deliver), and [`Error::is_full`] for a group without room. There is
-    /// nothing that the backend has to do about it.
+    /// As of [`deliver`](Self::deliver), and [`Error::is_full`] for a group without room. The
+    /// backend need not do anything about it.
     pub fn try_deliver(&self, envelope: &Envelope) -> Result<usize, Error> {
         let result = self.registry.try_deliver(envelope);
         match &result {
@@ -96,27 +95,26 @@ impl Sink {
         groups.iter().map(|group| group.name().clone()).collect()
     }
 
-    /// The connection is lost, and with it all subscriptions. Sockets stay open. To say it twice is
-    /// to say it once.
+    /// The connection is lost, and with it all subscriptions. Sockets stay open. Calling this again
+    /// has no effect.
     pub fn down(&self, reason: &str) {
         self.resubscription.down(reason);
     }
 
-    /// The connection is there again, and can be subscribed on: the layer subscribes to all groups
-    /// that have members, and then tells those that they may have missed something. To be called in
-    /// a runtime.
+    /// The connection is back and takes subscriptions. The layer subscribes to all groups that have
+    /// members, and then runs their `gap` hooks. Call it in a runtime.
     pub fn up(&self) {
         self.resubscription.up();
     }
 
-    /// This group alone may have missed something; its subscription is as good as before. To be
-    /// called in a runtime.
+    /// This group alone may have missed something; its subscription is still valid. Call it in a
+    /// runtime.
     pub fn gap(&self, group: &GroupName) {
         self.resubscription.gap(group);
     }
 
-    /// Counts something that arrived and is no envelope, by this reason, one of few. The log warns
-    /// of it at most once in 10 s.
+    /// Counts malformed data from the backend by this reason, which is one of few. A warning is
+    /// logged at most every 10 s.
     pub fn skipped(&self, why: &'static str) {
         arrival_skipped(why);
         sampled!(

@@ -54,8 +54,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever the window, with and without relay, `.except` and `.latest`; and the budget
-    /// gets all of it back.
+    /// With every window, with and without relay, `.except` and `.latest`; and all bytes are given
+    /// back to the budget.
     #[test]
     fn members_of_every_kind_get_what_is_for_them_in_order(steps in steps()) {
         let budget = Budget::new(usize::MAX);
@@ -148,7 +148,7 @@ fn waiting(mailbox: &Mailbox) -> (Vec<u8>, Vec<String>) {
 
 /// No runtime is entered, so that each message is delivered when it is published.
 #[test]
-fn a_broadcast_is_compressed_once_for_each_window_and_not_for_who_does_not_compress() {
+fn a_broadcast_is_compressed_once_for_each_window_in_use() {
     let terms = terms(Deflate::new());
     let group = Arc::new(Group::new(
         GroupName::try_from("room").unwrap(),
@@ -197,7 +197,7 @@ fn a_broadcast_is_compressed_once_for_each_window_and_not_for_who_does_not_compr
 }
 
 #[test]
-fn who_gets_other_messages_shares_what_was_compressed() {
+fn members_with_different_messages_share_compressed_forms() {
     let terms = terms(Deflate::new());
     let group = Arc::new(Group::new(
         GroupName::try_from("room").unwrap(),

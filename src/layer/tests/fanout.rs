@@ -1,4 +1,5 @@
-//! Turns of delivery: one at a time, in one order, whoever joins, leaves, panics or ends.
+//! A group's fan-outs run one at a time and in one order, even if members join and leave, or a
+//! runtime ends or panics.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -52,7 +53,7 @@ fn members(group: &Arc<Group>, count: usize) -> Vec<Arc<Mailbox>> {
     mailboxes
 }
 
-/// Every fifth is so large that a turn which begins with it has a task of its own.
+/// Every fifth message is so long that a fan-out that begins with it has a task of its own.
 fn message(n: u64, except: Option<u64>) -> Pending {
     let width = if n % 5 == 3 { QUEUED_MAX_BYTES + 1 } else { 1 };
     let encoded = EncodedFrame::event(format!("{n:>width$}").as_bytes());
@@ -63,7 +64,7 @@ fn append(group: &Arc<Group>, n: u64) -> bool {
     publish(group, message(n, None), PENDING).is_ok()
 }
 
-/// As the registry does it.
+/// Publishes as the registry does.
 async fn append_waiting(group: &Arc<Group>, n: u64) {
     loop {
         let room = pin!(group.room());
@@ -89,7 +90,7 @@ fn received(mailbox: &Mailbox) -> Vec<u64> {
     numbers
 }
 
-/// What four threads publish at once, each its own hundreds.
+/// Publishes from four threads at once, each its own numbers.
 fn publish_from_threads(group: &Arc<Group>) {
     thread::scope(|scope| {
         for thread in 0..4 {
@@ -106,7 +107,7 @@ fn publish_from_threads(group: &Arc<Group>) {
 const EACH: u64 = 300;
 
 #[test]
-fn one_turn_at_a_time_gives_all_members_the_same_order() {
+fn all_members_receive_messages_in_the_same_order() {
     let workers = workers();
     for runtime in [None, Some(&workers)] {
         let group = group();
@@ -161,7 +162,7 @@ fn a_runtime_that_stands_still_holds_up_no_group_if_another_has_workers() {
 }
 
 #[test]
-fn messages_that_come_within_a_turn_start_no_other() {
+fn messages_published_during_a_fan_out_start_no_other() {
     let runtime = idle_runtime();
     let group = group();
     let entered = runtime.enter();
@@ -212,7 +213,7 @@ fn a_chunk_of_members_is_short_if_the_message_is_long() {
 }
 
 #[test]
-fn a_turn_that_is_dropped_with_its_runtime_is_finished_and_lets_publishers_go_on() {
+fn a_fan_out_that_is_dropped_with_its_runtime_is_finished_and_frees_publishers() {
     // Dropped before it began, after its first chunk, after its second, and so on.
     for pauses in 0..5 {
         let runtime = idle_runtime();
@@ -254,7 +255,7 @@ fn a_turn_that_is_dropped_with_its_runtime_is_finished_and_lets_publishers_go_on
 }
 
 #[test]
-fn a_turn_that_is_dropped_in_a_panic_lets_publishers_go_on() {
+fn a_fan_out_that_is_dropped_in_a_panic_frees_publishers() {
     let runtime = idle_runtime();
     let group = group();
     let entered = runtime.enter();
@@ -274,7 +275,7 @@ fn a_turn_that_is_dropped_in_a_panic_lets_publishers_go_on() {
     publisher.join().unwrap();
     assert!(append(&group, sent + 1));
     for mailbox in &mailboxes {
-        // The pending ones are lost; what waited for room, or came later, is not.
+        // The pending messages are lost. A message that waited for room, or came later, is not.
         let mut got = received(mailbox);
         assert_eq!(got.pop(), Some(sent + 1));
         assert!(got.is_empty() || got == [sent], "{got:?}");
@@ -301,17 +302,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 const MOVERS: usize = 6;
 
-/// What one member that comes and goes should have got.
+/// The messages that one member should receive while it joins and leaves.
 #[derive(Debug, Default)]
 struct Model {
     is_member: bool,
-    /// For each stay, what was published meanwhile and not by itself.
+    /// For each membership, the messages published meanwhile by others.
     stays: Vec<Vec<u64>>,
 }
 
 impl Model {
-    /// Each stay's messages in order, once, none missing in the middle; and, where it has not
-    /// ended, none at the end.
+    /// The messages of each membership in order, once, none missing in the middle; none missing at
+    /// the end if it has not ended.
     fn check(&self, got: &[u64]) -> Result<(), TestCaseError> {
         let distinct: BTreeSet<_> = got.iter().collect();
         prop_assert_eq!(distinct.len(), got.len(), "a message came twice");
@@ -333,7 +334,7 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whoever comes, goes and publishes in whatever stage of a turn.
+    /// Members join, leave and publish at every stage of a fan-out.
     #[test]
     fn members_get_what_was_published_while_they_were_members(steps in steps()) {
         let runtime = idle_runtime();
@@ -389,9 +390,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Whatever is published with whichever keys, in whatever stage of a turn, and however slowly
-    /// it is taken: what a member gets is some of what was for it, in order; all that has no key,
-    /// and the newest of each key.
+    /// With any keys, at any stage of a fan-out and at any speed, a member receives a subsequence
+    /// of its messages, in order: all messages without a key, and the newest value of each key.
     #[test]
     fn members_get_the_newest_of_each_key(steps in vec((0..6_usize, 0..4_usize), 0..200)) {
         let runtime = idle_runtime();

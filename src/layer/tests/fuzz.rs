@@ -1,21 +1,20 @@
-//! What must hold of names and of patterns over them, for any text at all.
+//! The rules of names, and of patterns over them, for any text.
 
 use crate::layer::{ChannelName, GroupName};
 
 use crate::layer::glob::Glob;
 
-/// Reads two texts, parted by a line break.
+/// Reads two texts, separated by a line break.
 ///
-/// - A text is a name exactly where Channels' rules say so.
+/// - A text is a name exactly if Channels' rules say so.
 /// - Any text can be encoded, different texts have different names, and the text of a short one can
 ///   be read from it.
 /// - A text of letters, digits, `-` and `_` is its own name.
-/// - The first text as a pattern matches the second exactly where trying every way to spread the
-///   stars does.
+/// - The first text as a pattern matches the second exactly if one way to expand the stars does.
 ///
 /// # Panics
 ///
-/// Where one of these does not hold.
+/// Panics if one of these rules is broken.
 pub fn names(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (one, other) = text.split_once('\n').unwrap_or((&text, ""));
