@@ -107,7 +107,7 @@ impl fmt::Display for CloseCode {
 #[error("{0} may not be sent as a close code: use 1000–1003, 1007–1014 or 3000–4999")]
 pub struct InvalidCloseCode(u16);
 
-/// How a connection ended: what [`Consumer::disconnect`](crate::Consumer::disconnect) is told.
+/// The end of a connection, as [`Consumer::disconnect`](crate::Consumer::disconnect) receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
     code: CloseCode,

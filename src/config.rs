@@ -7,8 +7,8 @@ use crate::rate::Rate;
 /// Limits and deadlines of the connections of a router.
 ///
 /// Each setter ends with its default; the reason for each is in [the book](crate::docs::defaults).
-/// Where a limit implies memory, it says how much: multiply by the number of connections for the
-/// worst case, which a connection reaches only while its peer does not read or its hook does not
+/// A limit that implies memory says how much. Multiply it by the number of connections for the
+/// worst case; a connection reaches it only while its client does not read or its hook does not
 /// return.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -136,14 +136,14 @@ impl Config {
 
     /// How many messages a second a peer may send, and how many at once after a quiet time; one
     /// that sends more is closed with 1008 and a reason that names both numbers. Pings and pongs of
-    /// the peer count as messages, and so do fragments of less than 1 KiB but for the last of a
-    /// message; the close frame does not. Neither number is below 1. Memory: 64 bytes. Default: no
-    /// limit.
+    /// the client count as messages, and so do fragments under 1 KiB, except the last one of a
+    /// message; otherwise a client could flood the server with them. The close frame does not
+    /// count. Neither number is below 1. Memory: 64 bytes. Default: no limit.
     ///
     /// Choose the second number for what a network holds back when it stalls: a page that sends ten
-    /// a second over a phone may well deliver fifty together. What waits because a hook of this
-    /// side is behind is no fault of the peer's. Messages from before that still wait for the hook
-    /// are dropped with the connection.
+    /// a second over a phone may well deliver fifty together. Messages delayed by a slow hook do
+    /// not count. Messages from before that still wait for the hook are dropped with the
+    /// connection.
     pub fn inbound_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.inbound_rate = Some(Rate::new(per_second, burst));
         self
@@ -212,9 +212,8 @@ impl Config {
     }
 
     /// Compresses messages to and from clients that offer to (permessage-deflate); browsers do.
-    /// With the crate's feature `deflate`; whether it pays is told in [the
-    /// book](crate::docs::deflate). Memory: none for an idle connection, see [`Deflate`]. Default:
-    /// no compression.
+    /// Needs the crate's feature `deflate`; [the book](crate::docs::deflate) says when it pays.
+    /// Memory: none for an idle connection, see [`Deflate`]. Default: no compression.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, deflate: Deflate) -> Self {
         self.deflate = Some(deflate);
@@ -232,7 +231,7 @@ impl Default for Config {
 ///
 /// Each message stands alone, in both directions (`no_context_takeover`), so that compressors
 /// belong to the worker threads and not to connections, and a broadcast is compressed once for all
-/// who use the same window.
+/// clients with the same window.
 ///
 /// Memory: about 380 KB for each worker thread and window in use, and 50 KB for each message that
 /// has arrived in part.
@@ -262,7 +261,7 @@ impl Deflate {
         }
     }
 
-    /// From 1, the fastest, to 9, the smallest; what is beyond counts as the nearer of the two.
+    /// From 1, the fastest, to 9, the smallest; values beyond are clamped.
     /// Default: 1.
     pub fn level(mut self, level: u8) -> Self {
         self.level = level.clamp(1, 9);
@@ -277,8 +276,8 @@ impl Deflate {
     }
 
     /// The largest window that is compressed with, as a power of two: from 9, 512 bytes, to 15, 32
-    /// KiB; what is beyond counts as the nearer of the two. A client may ask for less. A smaller
-    /// one takes less memory and finds fewer repetitions. Default: 15.
+    /// KiB; values beyond are clamped. A client may ask for less. A smaller one takes less memory
+    /// and finds fewer repetitions. Default: 15.
     pub fn max_window_bits(mut self, bits: u8) -> Self {
         self.max_window_bits = bits.clamp(9, 15);
         self
@@ -292,8 +291,8 @@ impl Default for Deflate {
     }
 }
 
-/// What happens to a member of a group whose queue is full when a frame or event of that group
-/// arrives.
+/// The policy for a member of a group whose queue is full when a frame or event of that group
+/// arrives. Set by [`ChannelLayer::overflow`](crate::ChannelLayer::overflow).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {

@@ -9,7 +9,7 @@ use crate::close::{CloseCode, InvalidCloseCode};
 /// Any error: what a hook may return with `?`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a hook returns: by default nothing or [any error](BoxError).
+/// The result of a hook: by default nothing or [any error](BoxError).
 pub type Result<T = (), E = BoxError> = std::result::Result<T, E>;
 
 /// An error of strait's own.
@@ -31,7 +31,7 @@ enum Kind {
         "group {group:?} may have missed something: more came than could be delivered, or the backend was away"
     )]
     Gap { group: String },
-    #[error("what came from the backend is no envelope: {why}")]
+    #[error("malformed data from the backend: {why}")]
     Envelope { why: String },
     #[error("{what}")]
     Misconfigured { what: String },
@@ -158,8 +158,8 @@ impl Error {
         matches!(*self.kind, Kind::Misconfigured { .. })
     }
 
-    /// A group that the [`Channel`](crate::layer::Channel) is in may have missed something. What
-    /// comes next is complete again.
+    /// A group that the [`Channel`](crate::layer::Channel) is in may have missed something. The
+    /// events after it are complete again.
     #[must_use]
     pub fn is_gap(&self) -> bool {
         matches!(*self.kind, Kind::Gap { .. })
@@ -379,7 +379,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The sentence and its causes: what a `main` that returns it shows.
+/// The sentence and its causes, as a `main` that returns the error prints it.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&chain(self))
@@ -405,8 +405,8 @@ impl From<Infallible> for Error {
     }
 }
 
-/// An error with its causes on one line, for a log. What a client wrote may be quoted in it, so it
-/// has an end.
+/// An error with its causes on one line, for a log. It may quote the client's text, so its length
+/// is bounded.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -443,7 +443,7 @@ mod tests {
     use super::Error;
 
     #[test]
-    fn what_a_client_wrote_does_not_fill_the_log() {
+    fn text_of_a_client_does_not_fill_the_log() {
         let long = "é".repeat(60_000);
         let name = Error::invalid_name("group name", &long, "it is long");
         let wrong =

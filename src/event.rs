@@ -1,4 +1,4 @@
-//! [`Event`]: what travels through groups and channels when a consumer names no type of its own.
+//! [`Event`]: the type of events for consumers that name no type of their own.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -176,10 +176,10 @@ pub(crate) fn encode<E: Serialize + ?Sized>(event: &E) -> Result<Bytes, Error> {
 
 fn check(json: &[u8]) -> Result<(), Error> {
     // serde_json writes nothing else, but its types do not say so.
-    let json = str::from_utf8(json).map_err(|_| Error::untyped("what is not UTF-8"))?;
-    // What serde's internally tagged enums and `Event` begin with: no second look needed, but where
-    // a flattened field, or JSON that was published as it is, may say it again. Readers disagree on
-    // which of two counts.
+    let json = str::from_utf8(json).map_err(|_| Error::untyped("bytes that are not UTF-8"))?;
+    // The beginning of serde's internally tagged enums and of `Event`. No second look is needed,
+    // except if a flattened field, or JSON that was published as it is, may repeat it. Readers
+    // disagree on which of two counts.
     let is_plain = json
         .strip_prefix(r#"{"type":""#)
         .is_some_and(|rest| !rest.contains(r#""type""#) && !rest.contains(r"\u"));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_whole_whatever_came_before() {
+    fn encoding_after_a_failure_or_panic_is_whole() {
         #[derive(Serialize)]
         struct Said {
             r#type: &'static str,

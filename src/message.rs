@@ -1,4 +1,4 @@
-//! [`Message`]: what a socket carries, whole.
+//! [`Message`]: a whole message from or to a socket.
 
 use bytes::Bytes;
 use serde::Serialize;

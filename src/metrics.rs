@@ -1,5 +1,5 @@
-//! What is counted, by fixed names, for the recorder that the program has installed; without the
-//! feature `metrics`, nothing.
+//! Counters with fixed names for the recorder that the program has installed. Without the feature
+//! `metrics` they do nothing.
 //!
 //! Each function is called where something ends or goes wrong, never for each message, and never
 //! under a lock, since the recorder is the program's.
@@ -21,8 +21,8 @@ use http::StatusCode;
 use crate::close::Cause;
 use crate::close::Closed;
 
-/// Tells the recorder what each name means. It keeps the last it is told, so this may be called
-/// again.
+/// Tells the recorder what each name means. The recorder keeps the last description, so this may be
+/// called again.
 pub(crate) fn describe() {
     #[cfg(feature = "metrics")]
     {
@@ -30,7 +30,7 @@ pub(crate) fn describe() {
         describe_gauge!(
             AWAY,
             Unit::Count,
-            "Channel layers whose backend is away at present"
+            "Channel layers whose backend is disconnected"
         );
         for (name, text) in COUNTERS {
             describe_counter!(*name, Unit::Count, *text);
@@ -110,7 +110,7 @@ pub(crate) fn backend_back() {
     gauge!(AWAY).decrement(1);
 }
 
-/// A member is told that one of its groups may have missed something.
+/// A member gets the news that one of its groups may have missed something.
 pub(crate) fn gaps_told() {
     #[cfg(feature = "metrics")]
     counter!(GAPS).increment(1);
@@ -220,7 +220,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     (
         ARRIVALS_SKIPPED,
-        "What came from the backend and was no message, by reason",
+        "Malformed data from the backend, by reason",
     ),
     #[cfg(feature = "redis")]
     (

@@ -120,7 +120,7 @@ pub(crate) struct ChannelAddress {
     pub(crate) secret: u64,
 }
 
-/// What [`latest`](crate::layer::Publish::latest) goes by: 1 to 99 bytes of any text.
+/// The key of [`latest`](crate::layer::Publish::latest): 1 to 99 bytes of any text.
 ///
 /// Strings convert into it. It names a value within a group, so it is never part of a backend's
 /// topic, and has no alphabet. A clone shares the text.

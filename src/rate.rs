@@ -34,9 +34,9 @@ impl Rate {
     }
 }
 
-/// A token bucket, kept as the moment at which it is full again: each token taken moves that moment
-/// by one interval, and there is none left where it is more than a whole burst away. Nothing has to
-/// be refilled.
+/// A token bucket, kept as the moment at which it is full again. Each token taken moves that moment
+/// by one interval; no token is left if it is more than a whole burst away. Nothing has to be
+/// refilled.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     interval: Duration,
@@ -78,8 +78,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// From now until [`caught_up`](Self::caught_up), tokens are kept beyond the burst: what
-    /// arrives at the agreed rate while nobody looks is found all at once.
+    /// From now until [`caught_up`](Self::caught_up), tokens are kept beyond the burst: messages
+    /// that arrive at the agreed rate while nobody reads are found all at once.
     pub(crate) fn rest(&mut self, now: Instant) {
         if !self.rests {
             self.full_at = self.full_at.max(now);
@@ -163,7 +163,7 @@ mod tests {
             let start = Instant::now();
             let mut bucket = Bucket::new(Rate::new(per_second, burst), start);
             let second = 1_000_000_000_u64;
-            // Late by so much at the most, so that no more than the burst come at once.
+            // Late by at most this much, so that no more than the burst come at once.
             let latest = u64::from(burst - 1) * second / u64::from(per_second);
             let (mut random, mut last) = (seed, 0);
             for number in 0..(u64::from(per_second) * 3600).min(100_000) {

@@ -34,7 +34,7 @@ enum Spec {
     RePath(String),
 }
 
-/// What may be set for one route, for a nested router or for all; the inner one wins.
+/// Options for one route, for a nested router or for all routes; the inner one wins.
 #[derive(Clone, Default)]
 pub(crate) struct Options {
     pub(crate) checks: Vec<Check>,

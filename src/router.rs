@@ -25,7 +25,7 @@ pub use crate::urls::Converter;
 /// matches the whole path wins; a converter that refuses a value goes on to the next route. Then
 /// the checks run, then the factory makes the consumer, then its [`connect`](Consumer::connect).
 ///
-/// A factory is any `Fn(&Scope) -> Result<C, Reject>`; what the application shares goes into
+/// A factory is any `Fn(&Scope) -> Result<C, Reject>`; shared values of the application go into
 /// [`state`](Self::state).
 ///
 /// ```
@@ -240,12 +240,12 @@ impl Router {
         self
     }
 
-    /// The channel layer of all consumers. Who publishes from elsewhere keeps a clone of the same
+    /// The channel layer of all consumers. To publish from elsewhere, keep a clone of the same
     /// layer. Default: a [memory](ChannelLayer::memory) layer of the router's own, which only its
     /// consumers reach.
     ///
-    /// Where a publish reaches 0 [`receivers`](crate::layer::Published::receivers) although
-    /// somebody is in the group, it went to another layer.
+    /// If a publish reaches 0 [`receivers`](crate::layer::Published::receivers) although the group
+    /// has members, it went to another layer.
     pub fn channel_layer(mut self, layer: ChannelLayer) -> Self {
         self.options.layer = Some(layer);
         self
@@ -280,8 +280,9 @@ impl Router {
     }
 
     /// Adds a check that runs before a consumer is made: an asynchronous function of the scope that
-    /// may reject. What it finds out (a user) it hands on with [`Scope::insert_extension`]; [the
-    /// chapter on Channels](crate::docs::from_channels#authentication) has an example.
+    /// may reject. It stores its result, such as a user, on the scope with
+    /// [`Scope::insert_extension`]; [the chapter on
+    /// Channels](crate::docs::from_channels#authentication) has an example.
     ///
     /// It holds for every route of this router and of those nested in it, wherever they were
     /// declared. For a check on one route only, give it to that [`route`](Self::route); on some,
@@ -405,7 +406,7 @@ impl fmt::Debug for Settled {
     }
 }
 
-/// A mistake in the program's own routes stops it where it was made.
+/// A mistake in the program's own routes stops it at the line of the mistake.
 #[track_caller]
 fn or_panic<T>(result: Result<T, Error>) -> T {
     match result {

@@ -1,4 +1,4 @@
-//! [`Scope`]: what is known of a connection from its request, its route and the checks before it.
+//! [`Scope`]: the request of a connection, its route and the results of the checks before it.
 
 use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
@@ -14,8 +14,7 @@ use percent_encoding::percent_decode_str;
 use crate::error::Error;
 use crate::urls::Params;
 
-/// What is known of a connection: its request, the parameters of its route, and the application's
-/// state.
+/// The request of a connection, the parameters of its route, and the application's state.
 ///
 /// A clone is cheap and shows the same scope, so that an asynchronous check takes it by value. The
 /// request is kept as a compact copy, since the server's own would pin its whole read buffer for as
@@ -27,12 +26,12 @@ struct Inner {
     head: Head,
     params: Params,
     mount: Arc<Mount>,
-    /// What middleware put on the request and what checks add; written before `connect`, then only
-    /// read.
+    /// Extensions of the request, from middleware and from checks. Written before `connect`, then
+    /// only read.
     extensions: RwLock<Extensions>,
 }
 
-/// What every connection of one route shares; owned by the router.
+/// The part that all connections of one route share; owned by the router.
 #[derive(Debug, Default)]
 pub(crate) struct Mount {
     pub(crate) pattern: String,
@@ -150,7 +149,7 @@ impl Scope {
     ///
     /// # Errors
     ///
-    /// As [`param`](Self::param), but for the absent group.
+    /// As [`param`](Self::param), except that an absent group is `None`.
     pub fn optional_param<T: FromStr>(&self, name: &str) -> Result<Option<T>, Error> {
         let Mount {
             pattern,
@@ -191,7 +190,7 @@ impl Scope {
         self.0.head.peer()
     }
 
-    /// What the application shares: [`Router::state`](crate::Router::state).
+    /// The state that the application shares: [`Router::state`](crate::Router::state).
     ///
     /// # Panics
     ///
@@ -210,7 +209,7 @@ impl Scope {
         state
     }
 
-    /// What the application shares, or `None` where the router has no state of this type.
+    /// The state that the application shares; `None` if the router has none of this type.
     #[must_use]
     pub fn try_state<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.mount.state.find()
@@ -256,8 +255,8 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// Values of the application's own types, one of each: what [`Router::state`](crate::Router::state)
-/// collects.
+/// Values of the application's own types, one of each, from
+/// [`Router::state`](crate::Router::state).
 #[derive(Clone, Default)]
 pub(crate) struct State(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
 

@@ -92,7 +92,7 @@ use crate::metrics::{describe, handshake_refused};
 use crate::router::{Router, Routes, Settled};
 use crate::sampler::{LogSampler, sampled};
 use crate::scope::{Peer, Scope, decode_path};
-use crate::session::{Admission, Handover, Transport, open};
+use crate::session::{Admission, Transport, UpgradeSlot, open};
 
 pub use crate::session::{Drain, Drained, Sockets};
 
@@ -142,11 +142,11 @@ impl Router {
     }
 }
 
-/// One consumer as a service, for any path: what another router has matched already.
+/// Makes a service of one consumer, for any path: another router has matched it already.
 ///
-/// The scope has no route parameters; what the other router found travels in the request's
-/// extensions ([`Scope::extension`]) or in the path. State, limits, origins and a channel layer
-/// that others publish on belong to a router:
+/// The scope has no route parameters. Results of the other router are in the request's extensions
+/// ([`Scope::extension`]) or in the path. State, limits, origins and a channel layer that others
+/// publish on belong to a router:
 /// `Router::new().re_path("(?s).*", factory).channel_layer(layer).into_service()` is this with one.
 pub fn endpoint<F, C, E>(factory: F) -> (WebSocketService, Sockets)
 where
@@ -195,7 +195,8 @@ impl WebSocketService {
         response
     }
 
-    /// For who wonders why nothing connects. The commonest reason has a line of its own.
+    /// A hint for a developer whose clients cannot connect. The commonest reason has a line of its
+    /// own.
     fn tell_refusal(&self, path: &str, status: StatusCode) {
         let status = status.as_u16();
         if tracing::enabled!(tracing::Level::DEBUG)
@@ -309,10 +310,10 @@ impl fmt::Debug for WebSocketService {
     }
 }
 
-/// Where the stream will come from after the 101.
+/// The source of the stream after the 101.
 enum Incoming {
     /// From strait's own server, or from a test.
-    Handover(Handover),
+    UpgradeSlot(UpgradeSlot),
     /// From hyper's upgrade, within another server.
     Upgrade(OnUpgrade),
     /// This request cannot be upgraded: HTTP/1.0, or a server without upgrades.
@@ -322,10 +323,10 @@ enum Incoming {
 impl Incoming {
     fn of(request: &mut Parts) -> Self {
         // Both are taken out, whichever is used: the extensions stay with the connection.
-        let handover = request.extensions.remove::<Handover>();
+        let upgrade_slot = request.extensions.remove::<UpgradeSlot>();
         let upgrade = request.extensions.remove::<OnUpgrade>();
-        match (handover, upgrade) {
-            (Some(handover), _) => Self::Handover(handover),
+        match (upgrade_slot, upgrade) {
+            (Some(upgrade_slot), _) => Self::UpgradeSlot(upgrade_slot),
             (None, Some(upgrade)) => Self::Upgrade(upgrade),
             (None, None) => Self::Nowhere,
         }
@@ -333,7 +334,7 @@ impl Incoming {
 
     fn hand_to(self, session: oneshot::Sender<Transport>) {
         match self {
-            Self::Handover(handover) => handover.expect(session),
+            Self::UpgradeSlot(upgrade_slot) => upgrade_slot.expect(session),
             Self::Upgrade(upgrade) => drop(tokio::spawn(async move {
                 if let Ok(upgraded) = upgrade.await {
                     // The session may have given up waiting; then the stream ends here.
@@ -345,7 +346,7 @@ impl Incoming {
     }
 }
 
-/// Plain TCP where it is that, as under axum; else whatever it is.
+/// Plain TCP if it is that, as under axum; otherwise the stream as it is.
 fn transport(upgraded: Upgraded) -> Transport {
     match downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => Transport::tcp(parts.io.into_inner(), parts.read_buf),
@@ -360,7 +361,7 @@ fn refuse(reject: Reject) -> Response<Body> {
             headers,
             body,
         } => plain(status, headers, body),
-        // A check or factory has no stream to close: what it could answer is 403, as Channels does.
+        // A check or factory has no stream to close, so it answers 403, as Channels does.
         Refusal::AfterAccept(..) => {
             plain(StatusCode::FORBIDDEN, http::HeaderMap::new(), String::new())
         }

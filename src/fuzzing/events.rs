@@ -1,4 +1,4 @@
-//! What must hold of events and their JSON, for any text at all.
+//! The rules of events and their JSON, for any text.
 
 use std::collections::HashSet;
 
@@ -11,14 +11,14 @@ use crate::message::Message;
 
 /// Reads a text as JSON that an application publishes as it is.
 ///
-/// - It is an event exactly where it is an object with one `"type"`, a string, however that is
+/// - It is an event exactly if it is an object with one `"type"`, a string, however that is
 ///   written.
 /// - An event has its fields, and what is written of it is an event again.
 /// - A message of the text decodes where JSON does, and fails otherwise.
 ///
 /// # Panics
 ///
-/// Where one of these does not hold.
+/// Panics if one of these rules is broken.
 pub fn events(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let value: Result<Value, _> = serde_json::from_str(&text);
@@ -41,7 +41,7 @@ pub fn events(data: &[u8]) {
     let names: HashSet<_> = keys.into_iter().flatten().collect();
     assert_eq!(event.fields().len() + 1, names.len());
     let json = encode(&event).expect("an event can be published");
-    let again: Event = serde_json::from_slice(&json).expect("what was published is an event");
+    let again: Event = serde_json::from_slice(&json).expect("a published value is an event");
     assert_eq!(again.kind(), event.kind());
     assert!(again.fields().keys().eq(event.fields().keys()));
     assert!(encode(&value).is_ok(), "{text:?}");

@@ -1,7 +1,7 @@
-//! What must hold for any bytes at all: the entries of `tests/fuzz`, which looks for bytes for
-//! which it does not.
+//! Rules that hold for any bytes: the entries of `tests/fuzz`, which searches for bytes that break
+//! them.
 //!
-//! Each stands beside what it is about, in the folder's `fuzz.rs`. The inputs that
+//! Each is in a file `fuzz.rs` beside its subject. The inputs that
 //! `tests/fuzz/corpus` keeps are replayed with every `cargo test`, on any toolchain.
 
 mod events;

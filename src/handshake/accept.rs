@@ -5,7 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::error::Error;
 use crate::scope::Scope;
 
-/// What `connect` answers to let a client in: optionally a subprotocol and response headers.
+/// The answer of `connect` that lets a client in, optionally with a subprotocol and response
+/// headers.
 ///
 /// ```
 /// use strait::Accept;
@@ -71,7 +72,8 @@ impl Accept {
             return Ok(headers);
         };
         if !scope.subprotocols().any(|offered| offered == chosen) {
-            // Not what they are: pages send tokens this way, for want of headers.
+            // Their values are not shown: pages send tokens this way, since they cannot set
+            // headers.
             let offered = scope.subprotocols().count();
             return Err(Error::handshake(format!(
                 "subprotocol {chosen:?} was not among the {offered} that the client offered"

@@ -7,10 +7,10 @@ use crate::websocket::Extensions;
 
 use super::reject::Reject;
 
-/// What is agreed on, and the header of the 101 that says so.
+/// The agreed extensions, and the header of the 101 that names them.
 ///
-/// Where the route enables no extension the client's offers are not read, malformed or not: nothing
-/// is negotiated then. Where it does, what is malformed is refused with 400 (RFC 6455, 9.1).
+/// If the route enables no extension, nothing is negotiated and the client's offers are not read,
+/// malformed or not. If it does, a malformed header is refused with 400 (RFC 6455, 9.1).
 #[cfg_attr(
     not(feature = "deflate"),
     expect(

@@ -1,4 +1,4 @@
-//! What must hold of the opening handshake for any request at all.
+//! The rules of the opening handshake, for any request.
 
 use std::str;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::urls::Params;
 ///
 /// # Panics
 ///
-/// Where one of these does not hold.
+/// Panics if one of these rules is broken.
 pub fn handshake(data: &[u8]) {
     let (head, list) = split_once(data, b"\n\n");
     let Some(mut request) = parse(head) else {
@@ -255,7 +255,7 @@ fn is_of_host(origin: &[u8], host: &str) -> bool {
     with_port(site) == with_port(&host)
 }
 
-/// What a browser would connect to: behind the scheme, without user, port and path.
+/// The host that a browser would connect to: behind the scheme, without user, port and path.
 fn plain_host(origin: &[u8]) -> String {
     let origin = String::from_utf8_lossy(origin);
     let rest = origin.split("://").nth(1).unwrap_or_default();
@@ -323,7 +323,7 @@ fn nonce(key: &[u8]) -> Option<Vec<u8>> {
     is_digit.then(|| canonical.find_map(|key| from_base64(&key)))?
 }
 
-/// Canonical base64 only: what [`to_base64`] writes.
+/// Canonical base64 only, as [`to_base64`] writes it.
 fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.iter().take_while(|&&byte| byte != b'=');
     let mut bytes = Vec::new();

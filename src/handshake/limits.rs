@@ -85,7 +85,7 @@ impl Limits {
     }
 }
 
-/// Who counts as one for [`Limits::per_ip`].
+/// The address by which [`Limits::per_ip`] counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Client(NonZeroU64);
 
@@ -187,8 +187,8 @@ impl Limiter {
         }
     }
 
-    /// When to come back, in seconds: after all who were asked to come back before, at the rate
-    /// that lets them in.
+    /// The pause before the client may come back, in seconds: at the rate of handshakes, after all
+    /// clients that were given a time before.
     fn promise(&mut self, wait: Duration, now: Instant) -> u64 {
         let interval = self
             .limits
@@ -261,9 +261,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever comes and goes: nobody is over a limit, and nobody is remembered who has left.
+        /// In any sequence of arrivals and departures, no limit is exceeded, and nothing is kept
+        /// for clients that have left.
         #[test]
-        fn who_is_counted_is_there(steps in vec((0..20_u8, 0..3_u8), 0..300)) {
+        fn counts_match_the_clients_that_are_present(steps in vec((0..20_u8, 0..3_u8), 0..300)) {
             let mut limiter = Limiter::new(Limits::new().connections(12).per_ip(3));
             let mut open: Vec<u8> = Vec::new();
             for (number, leaves) in steps {

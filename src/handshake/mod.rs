@@ -1,4 +1,5 @@
-//! Before a connection is one: what a request must be, who may come in, and the two answers.
+//! The opening handshake: the rules for a request, the checks of its origin and limits, and the two
+//! answers.
 
 mod accept;
 mod check;

@@ -9,8 +9,8 @@ use crate::sampler::{LogSampler, sampled};
 
 use super::reject::Reject;
 
-/// Which origins may connect. Without this check any page on the web could open a socket with the
-/// cookies of whoever looks at it, since browsers apply no same-origin rule to WebSockets.
+/// Which origins may connect. Without this check any page on the web could open a socket with its
+/// visitor's cookies, since browsers apply no same-origin rule to WebSockets.
 ///
 /// The default is [`same_host`](Self::same_host). (Channels' `OriginValidator` and
 /// `AllowedHostsOriginValidator`.)
@@ -76,7 +76,7 @@ impl Origins {
     /// - a host and all below it: `.example.com`;
     /// - either of these with a scheme and perhaps a port: `https://example.com:8443`. Default
     ///   ports are filled in;
-    /// - what an app sends, whose scheme is its own: `app://.`, `capacitor://localhost`,
+    /// - the origin of an app with a scheme of its own: `app://.`, `capacitor://localhost`,
     ///   `chrome-extension://…`;
     /// - `null` or `file://`, logged as a warning. **Any page can send `null`**, from a sandboxed
     ///   frame, and any HTML file that a visitor opens sends one of the two: with cookies this

@@ -11,7 +11,7 @@ use crate::error::{BoxError, Error};
 
 use super::accept::{is_framing, parse_header};
 
-/// What a factory, a check or `connect` answers to keep a client out: an HTTP status with headers
+/// The answer of a factory, a check or `connect` that refuses a client: an HTTP status with headers
 /// and a body; from `connect` also a close code right after acceptance.
 ///
 /// `?` makes one of any error: 500, logged once and its text not sent. Some of strait's own errors
@@ -44,7 +44,7 @@ struct Inner {
     error: Option<BoxError>,
 }
 
-/// A refusal taken apart, for who answers it.
+/// A refusal in its parts, for the code that answers it.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Http {
@@ -90,7 +90,7 @@ impl Reject {
         Self::status(StatusCode::UNAUTHORIZED)
     }
 
-    /// 403: not for you. What Channels answers when a consumer closes before it accepts.
+    /// 403: not for you. The status that Channels answers if a consumer closes before it accepts.
     pub fn forbidden() -> Self {
         Self::status(StatusCode::FORBIDDEN)
     }
@@ -101,9 +101,9 @@ impl Reject {
     }
 
     /// Accepts the handshake and closes at once with this code and reason, because a page can read
-    /// only a close code. Where the client offered subprotocols the first one is chosen: without, a
-    /// browser would see 1006. Nothing else goes out: what was queued meanwhile, the consumer's own
-    /// messages and those of groups it had joined, is dropped. `disconnect` does not run.
+    /// only a close code. If the client offered subprotocols, the first one is chosen: without one
+    /// a browser would see 1006. Nothing else is written: messages queued in the meantime, the
+    /// consumer's own and those of its groups, are dropped. `disconnect` does not run.
     ///
     /// This is for `connect`. A factory and a check run before there is a session that could close
     /// a socket: from them it is a plain 403. A code that may not be sent becomes a refusal with
@@ -203,8 +203,8 @@ pub(crate) fn jitter(seconds: RangeInclusive<u64>) -> u64 {
     seconds.start() + RandomState::new().hash_one(count) % count
 }
 
-/// When to come back where nobody knows when that will be of use: who is refused together must not
-/// come back together.
+/// A random pause if no better time is known. It spreads the retries of clients that were refused
+/// at the same time.
 pub(crate) const LATER: RangeInclusive<u64> = 5..=30;
 
 #[cfg(test)]
@@ -212,7 +212,7 @@ mod tests {
     use super::Reject;
 
     #[test]
-    fn what_cannot_be_an_answer_is_a_500_that_is_logged() {
+    fn an_invalid_answer_is_a_500_that_is_logged() {
         let rows = [
             (Reject::status(418), 418, false),
             (Reject::status(9999), 500, false),

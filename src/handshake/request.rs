@@ -1,4 +1,4 @@
-//! What RFC 6455, section 4.2.1, asks of a request, and the 101 that answers it.
+//! The requirements of RFC 6455, section 4.2.1, for a request, and the 101 that answers it.
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};

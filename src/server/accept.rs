@@ -59,7 +59,7 @@ impl Acceptor {
     }
 }
 
-/// What Linux reports of a connection that failed while it waited.
+/// Errors that Linux reports for a connection that failed while it waited.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! [`Activity`]: what an HTTP connection is doing; and the deadline of whatever it waits for.
+//! [`Activity`]: the state of an HTTP connection, and the deadline that follows from it.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -76,7 +76,7 @@ struct State {
     /// The connection's task is running, and will look at all this before it sleeps.
     is_polled: bool,
     task: Option<Waker>,
-    /// Where it stands among the places, while it holds one.
+    /// Its index among the places, while it holds one.
     place: Option<usize>,
 }
 
@@ -108,8 +108,7 @@ impl Activity {
         InHand(self.clone())
     }
 
-    /// Whether so many requests have begun that other tasks should have their turn; then the next
-    /// turn begins.
+    /// Whether this many requests are enough for one turn; then the next turn begins.
     pub(super) fn is_turn_over(&self) -> bool {
         let mut state = self.lock();
         let is_over = state.requests >= TURN_REQUESTS;

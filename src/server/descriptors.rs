@@ -6,9 +6,9 @@ use std::sync::Once;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit};
 
-/// Makes the process ready for so many connections: warns, once, where it may not have that many,
-/// and grows the kernel's table of descriptors now. Grown while clients come, the table stops all
-/// threads of the process for some milliseconds each time it doubles.
+/// Makes the process ready for this many connections: warns, once, if its limit is lower, and grows
+/// the kernel's table of descriptors now. Grown while clients come, the table stops all threads of
+/// the process for some milliseconds each time it doubles.
 pub(super) fn prepare(listener: impl AsFd, connections: Option<usize>) {
     let allowed = allowed();
     let wanted = wanted(connections);
@@ -17,8 +17,8 @@ pub(super) fn prepare(listener: impl AsFd, connections: Option<usize>) {
         TOLD.call_once(|| warn(allowed, connections, wanted));
     }
     if let Some(highest) = highest(allowed, wanted) {
-        // The lowest free number from there on, and closed at once; the table stays. Where that
-        // fails, it grows on the way.
+        // The lowest free number from there on, and closed at once; the table stays. If that fails,
+        // the table grows later.
         let _ = fcntl_dupfd_cloexec(listener, highest);
     }
 }
@@ -59,7 +59,7 @@ fn warn(allowed: u64, connections: Option<usize>, wanted: u64) {
 const SENSIBLE: u64 = 4096 - OTHERS;
 /// Listeners, logs, databases, HTTP.
 const OTHERS: u64 = 96;
-/// What the table is grown to at least: 8 bytes for each, half a megabyte.
+/// The minimum size of the table: 8 bytes for each descriptor, half a megabyte.
 const TABLE: u64 = 65_536;
 /// And at most: 8 MiB of the kernel's.
 const LARGEST_TABLE: u64 = 1 << 20;

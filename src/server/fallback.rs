@@ -13,7 +13,8 @@ use crate::error::{BoxError, chain};
 use crate::sampler::{LogSampler, sampled};
 use crate::service::Body;
 
-/// What answers plain HTTP on the same port. A clone per request, as `Service::call` wants it.
+/// The service that answers plain HTTP on the same port. A clone per request, as `Service::call`
+/// wants it.
 #[derive(Clone)]
 pub(super) struct Fallback(
     Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>,

@@ -22,7 +22,7 @@ use tower_service::Service;
 
 use crate::scope::Peer;
 use crate::service::{Body, WebSocketService};
-use crate::session::{Handover, Transport};
+use crate::session::{Transport, UpgradeSlot};
 use crate::yield_now::yield_now;
 
 use super::activity::{Activity, Cut, Deadline, InHand, Timeouts, Wait};
@@ -32,7 +32,7 @@ use super::header_names::HeaderNames;
 use super::places::Place;
 use super::stream::HttpStream;
 
-/// What serves every connection.
+/// The parts that all connections share.
 #[derive(Clone)]
 pub(super) struct App {
     pub(super) websockets: WebSocketService,
@@ -87,11 +87,11 @@ pub(super) async fn serve_stream<S: Stream>(
 ) {
     let (timeouts, max_header) = (app.timeouts, app.max_header);
     let header_names = app.has_rfc_header_names.then(HeaderNames::default);
-    let handover = Handover::default();
+    let upgrade_slot = UpgradeSlot::default();
     let site = Arc::new(Site {
         app,
         peer,
-        handover: handover.clone(),
+        upgrade_slot: upgrade_slot.clone(),
         activity: activity.clone(),
         header_names: header_names.clone(),
     });
@@ -127,7 +127,7 @@ pub(super) async fn serve_stream<S: Stream>(
     let served = served.await;
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().into_inner();
-    let cut = match (served, handover.take()) {
+    let cut = match (served, upgrade_slot.take()) {
         (Ok(Ok(())), Some(session)) => {
             return drop(session.send(stream.into_transport(parts.read_buf)));
         }
@@ -152,7 +152,7 @@ pub(super) async fn serve_stream<S: Stream>(
 struct Site {
     app: App,
     peer: SocketAddr,
-    handover: Handover,
+    upgrade_slot: UpgradeSlot,
     activity: Activity,
     header_names: Option<HeaderNames>,
 }
@@ -173,7 +173,7 @@ impl Site {
                 fallback.call(request).await
             }
             _ => {
-                request.extensions_mut().insert(self.handover.clone());
+                request.extensions_mut().insert(self.upgrade_slot.clone());
                 let Ok(answer) = websockets.call(request).await;
                 if let Some(names) = &self.header_names {
                     names.rewrite_next().await;

@@ -28,7 +28,7 @@ struct Open {
     connections: Vec<(Activity, Client)>,
     /// How many places each client has, if that is limited.
     clients: HashMap<Client, usize>,
-    /// Where the next search for a place begins.
+    /// The index at which the next search for a place begins.
     next: usize,
 }
 

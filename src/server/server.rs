@@ -109,7 +109,7 @@ impl Server {
         }
     }
 
-    /// Where URLs lead. Default: nowhere; every path is the fallback's.
+    /// The routes. Default: nowhere; every path is the fallback's.
     pub fn router(mut self, router: Router) -> Self {
         self.router = router;
         self
@@ -376,7 +376,8 @@ impl Listening {
         let mut connections = accepting.await.unwrap_or_default();
         let _ = stopping.send(true);
         let drained = app.websockets.sockets().drain(drain).await;
-        // Requests in hand have had the drain's time; what still hangs is dropped with the set.
+        // Running requests have had the drain's time; those that still hang are dropped with the
+        // set.
         let _ = timeout(LAST_REQUESTS, async {
             while connections.join_next().await.is_some() {}
         })
@@ -443,5 +444,5 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 const HTTP_CONNECTIONS: usize = 10_000;
 /// The pause between two looks for a place, while a client that was accepted has none.
 const NO_PLACE: Duration = Duration::from_millis(10);
-/// What a request may still take after the drain.
+/// The time that a request has left after the drain.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);

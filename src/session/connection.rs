@@ -14,25 +14,25 @@ use crate::message::Message;
 use crate::websocket::{Decoder, Role};
 use crate::yield_now::yield_now;
 
-use super::backlog::Backlog;
-use super::clock::{Clock, Due};
-use super::hook::Cut;
-use super::inbound::InboundRate;
-use super::input::Input;
-use super::reading::Inbound;
+use super::deadlines::{Deadline, Deadlines};
+use super::hook::Cancelled;
+use super::inbound_rate::InboundRate;
+use super::read_ahead::ReadAhead;
+use super::read_buffer::ReadBuffer;
+use super::reading::ReadState;
+use super::socket::Socket;
 use super::transport::Transport;
 use super::turn::Turn;
-use super::wire::Wire;
 
 /// One WebSocket connection after its handshake. It owns nothing while idle but this and its timer.
 pub(super) struct Connection {
-    pub(super) wire: Wire,
+    pub(super) socket: Socket,
     pub(super) decoder: Decoder,
-    /// What was read and is not decoded. A pooled buffer while running only.
-    pub(super) input: Option<Box<Input>>,
-    /// What was decoded while a hook ran.
-    pub(super) backlog: Option<Box<Backlog>>,
-    pub(super) clock: Pin<Box<Clock>>,
+    /// Bytes that were read but not decoded. A pooled buffer only while the session runs.
+    pub(super) buffer: Option<Box<ReadBuffer>>,
+    /// Messages that were decoded while a hook ran.
+    pub(super) read_ahead: Option<Box<ReadAhead>>,
+    pub(super) deadlines: Pin<Box<Deadlines>>,
     /// How the connection ended, once it has.
     pub(super) end: Option<Box<Closed>>,
     /// An event goes before the next message.
@@ -41,17 +41,18 @@ pub(super) struct Connection {
     pub(super) turn: Turn,
     /// The running hook has waited, so that it may have deadlines.
     pub(super) hook_waited: bool,
-    pub(super) inbound: Inbound,
+    pub(super) read_state: ReadState,
     /// The last read has emptied the socket, and the task has not slept since: another read would
     /// find nothing.
     pub(super) is_drained: bool,
     /// `None` where the peer may send as fast as it can.
     pub(super) rate: Option<Box<InboundRate>>,
-    /// A write has failed: nothing more goes out. What the peer sent before it went is still read.
+    /// A write has failed: nothing more is written. Messages that the client sent before it left
+    /// are still read.
     pub(super) is_mute: bool,
 }
 
-/// What a session does next.
+/// The next step of a session.
 #[derive(Debug)]
 pub(super) enum Next {
     Message(Message),
@@ -66,43 +67,43 @@ impl Connection {
         Self {
             decoder: Decoder::new(Role::Server, mailbox.settings().config().max_message)
                 .with(mailbox.extensions()),
-            clock: Clock::new(mailbox.settings().config(), mailbox.id()),
-            input: (!transport.early.is_empty()).then(|| Input::of(&transport.early)),
-            backlog: None,
+            deadlines: Deadlines::new(mailbox.settings().config(), mailbox.id()),
+            buffer: (!transport.early.is_empty()).then(|| ReadBuffer::of(&transport.early)),
+            read_ahead: None,
             end: None,
             event_first: false,
             turn: Turn::new(),
             hook_waited: false,
-            inbound: Inbound::Open,
+            read_state: ReadState::Open,
             is_drained: false,
             rate: InboundRate::of(mailbox.settings().config()),
             is_mute: false,
-            wire: Wire::new(mailbox, transport.stream),
+            socket: Socket::new(mailbox, transport.stream),
         }
     }
 
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
-        self.wire.mailbox()
+        self.socket.mailbox()
     }
 
     pub(super) fn config(&self) -> &Config {
         self.mailbox().settings().config()
     }
 
-    /// The next message, event or end; messages and events take turns. What is to be written is
-    /// written before this waits.
+    /// The next message, event or end; messages and events take turns. Queued frames are written
+    /// before this waits.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if self.turn.is_over() {
             // Others have their turn, and the peer gets its answers.
             yield_now(cx);
             self.turn = Turn::new();
             // If events never cease to wait, this is when the peer is heard.
-            if self.input.is_none() {
+            if self.buffer.is_none() {
                 let _ = self.poll_read(cx);
             }
             self.flush(cx);
             // A peer that always has something to say has deadlines, too.
-            self.poll_clock(cx);
+            self.poll_deadlines(cx);
             self.sleep();
             return Poll::Pending;
         }
@@ -120,18 +121,21 @@ impl Connection {
             if self.poll_read(cx).is_ready() {
                 continue;
             }
-            if self.end.is_none() && !self.poll_clock(cx) {
+            if self.end.is_none() && !self.poll_deadlines(cx) {
                 self.sleep();
                 return Poll::Pending;
             }
         }
     }
 
-    /// What there is without reading. Asks to be woken where there is nothing.
+    /// The next step that needs no read. Registers the task if there is none.
     fn at_hand(&mut self, cx: &Context<'_>) -> Option<Next> {
         if self.end.is_some() {
-            // What the peer sent before it went is still heard.
-            let waiting = self.backlog.as_mut().and_then(|backlog| backlog.pop());
+            // Messages that the client sent before it left are still handled.
+            let waiting = self
+                .read_ahead
+                .as_mut()
+                .and_then(|read_ahead| read_ahead.pop());
             return waiting
                 .map(Next::Message)
                 .or_else(|| self.end.as_deref().cloned().map(Next::End));
@@ -157,47 +161,48 @@ impl Connection {
             Received::Gap(gap) => Next::Gap(gap),
             Received::Close(request) => {
                 let closed = Closed::new(request.code, request.reason, request.cause);
-                self.backlog = None;
+                self.read_ahead = None;
                 self.end_with(closed.clone());
                 Next::End(closed)
             }
         }
     }
 
-    /// Everything but hooks: reading into the backlog while it has room, writing, pings, deadlines.
+    /// Everything but hooks: reading into the read-ahead while it has room, writing, pings, deadlines.
     /// For while a hook runs. Tells why the hook must end now, if it must.
-    pub(super) fn poll_background(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
+    pub(super) fn poll_background(&mut self, cx: &mut Context<'_>) -> Option<Cancelled> {
         self.hook_waited = true;
         if let Some(limit) = self.config().hook_limit {
-            self.clock.as_mut().limit_within(limit);
+            self.deadlines.as_mut().limit_within(limit);
         }
         self.mailbox().register(cx.waker());
-        self.fill_backlog(cx);
+        self.fill_read_ahead(cx);
         self.sleep();
         self.flush(cx);
-        let cut = self.poll_hook_clock(cx);
-        // Whatever its grace: the drain's deadline.
+        let cut = self.poll_hook_deadlines(cx);
+        // The drain's deadline holds even if the hook has grace left.
         cut.or_else(|| {
             self.mailbox()
                 .flags()
                 .is_hook_cancelled()
-                .then_some(Cut::Due)
+                .then_some(Cancelled::Deadline)
         })
     }
 
-    /// A hook is over. Where the connection has ended, its time goes on for what the peer sent
-    /// before.
+    /// A hook is over. If the connection has ended, its grace continues for the messages that the
+    /// client sent before.
     pub(super) fn hook_over(&mut self) {
-        // One that was ready at once has no deadline: the clock is not looked at, which is seldom
+        // One that was ready at once has no deadline: the deadlines is not looked at, which is seldom
         // in the cache.
         let waited = std::mem::take(&mut self.hook_waited);
         if waited {
-            self.clock.as_mut().limit_over();
+            self.deadlines.as_mut().limit_over();
         }
         if self.end.is_some() {
-            // What the peer sent before it went is still heard, unless the hook has closed as well.
+            // Messages that the client sent before it left are still handled, unless the hook has
+            // closed as well.
             if self.mailbox().flags().has_close_request() {
-                self.backlog = None;
+                self.read_ahead = None;
             }
             return;
         }
@@ -205,14 +210,14 @@ impl Connection {
             // The decision to close goes before the next message.
             self.event_first = true;
         } else if waited {
-            self.clock.as_mut().hook_over();
+            self.deadlines.as_mut().hook_over();
         }
     }
 
     /// A hook was dropped or has failed: no other will run but `disconnect`.
     pub(super) fn hook_was_last(&mut self) {
-        self.clock.as_mut().limit_over();
-        self.backlog = None;
+        self.deadlines.as_mut().limit_over();
+        self.read_ahead = None;
         // The decision to close goes before a message that was read and not decoded.
         self.event_first = true;
     }
@@ -220,8 +225,8 @@ impl Connection {
     /// Gives `disconnect` its time, from now.
     pub(super) fn begin_last(&mut self) {
         let limit = self.config().disconnect_timeout;
-        self.clock.as_mut().hook_over();
-        self.clock.as_mut().hook_within(limit);
+        self.deadlines.as_mut().hook_over();
+        self.deadlines.as_mut().hook_within(limit);
     }
 
     /// Goes on with closing while `disconnect` runs. Ready when its time is up.
@@ -237,7 +242,7 @@ impl Connection {
     pub(super) fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // The time that `disconnect` had may pass only now; it is over already.
         while self.go_on_closing(cx) {}
-        if self.inbound == Inbound::Gone {
+        if self.read_state == ReadState::Gone {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -246,23 +251,23 @@ impl Connection {
 
     /// As far as it goes without waiting; `true` when the hook's time is up.
     fn go_on_closing(&mut self, cx: &mut Context<'_>) -> bool {
-        // Who is closing is not asked for signs of life.
-        self.clock.as_mut().pause(true);
-        if self.inbound != Inbound::Gone {
-            // Progress alone is not enough any more: a byte now and then would hold what waits for
-            // days.
+        // A connection that is closing sends no pings.
+        self.deadlines.as_mut().pause(true);
+        if self.read_state != ReadState::Gone {
+            // Progress alone no longer counts: a client that takes a byte now and then would hold
+            // the queue for days.
             let config = self.config();
             let flush = config.write_timeout.saturating_mul(FLUSHES);
             let timeout = flush.saturating_add(config.close_timeout);
-            self.clock.as_mut().closes_within(timeout);
+            self.deadlines.as_mut().closes_within(timeout);
         }
         loop {
             self.mailbox().register(cx.waker());
             self.close_stream(cx);
-            match self.poll_due(cx) {
-                Poll::Ready(Due::Close | Due::Stall) => self.reset(),
-                Poll::Ready(Due::Ping | Due::Silence | Due::Limit) => {}
-                Poll::Ready(Due::Hook) => return true,
+            match self.poll_deadline(cx) {
+                Poll::Ready(Deadline::Close | Deadline::Stall) => self.reset(),
+                Poll::Ready(Deadline::Ping | Deadline::Silence | Deadline::Limit) => {}
+                Poll::Ready(Deadline::Hook) => return true,
                 Poll::Pending => {
                     self.sleep();
                     return false;
@@ -273,23 +278,23 @@ impl Connection {
 
     /// Writes what waits, then waits for the peer's close frame, then ends the stream.
     fn close_stream(&mut self, cx: &mut Context<'_>) {
-        while self.inbound != Inbound::Gone {
+        while self.read_state != ReadState::Gone {
             // Before the look at what the peer has sent: its close frame may just have been read.
             self.discard_messages();
             if self.flush(cx) {
-                match self.inbound {
-                    Inbound::Closed | Inbound::Ended => return self.shut_down(cx),
-                    // No answer of the peer's could be understood: it is told that nothing more
-                    // comes.
-                    Inbound::Garbage => self.wire.end_output(cx),
-                    Inbound::Open | Inbound::Gone => {}
+                match self.read_state {
+                    ReadState::Closed | ReadState::Ended => return self.shut_down(cx),
+                    // No answer of the client could be decoded, so only the end of the stream tells
+                    // it that nothing more comes.
+                    ReadState::Garbage => self.socket.end_output(cx),
+                    ReadState::Open | ReadState::Gone => {}
                 }
                 // For a slow reader the kernel still holds megabytes, which go before the close
                 // frame. It keeps the time of the whole close, or it would see a reset in place of
                 // 4008.
                 if !self.reads_slowly() {
                     let timeout = self.config().close_timeout;
-                    self.clock.as_mut().closes_within(timeout);
+                    self.deadlines.as_mut().closes_within(timeout);
                 }
             }
             if self.poll_read(cx).is_pending() {
@@ -312,30 +317,30 @@ impl Connection {
             self.mailbox().discard_output();
             return true;
         }
-        let (written, result) = self.wire.poll_flush(cx);
+        let (written, result) = self.socket.poll_flush(cx);
         if written > 0 || result.is_ready() {
-            self.clock.as_mut().wrote();
+            self.deadlines.as_mut().wrote();
         }
         match result {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(_)) => {
                 self.is_mute = true;
                 self.mailbox().discard_output();
-                // Where reading rests, the end is seen at the next look only.
+                // If reading is paused, the end is found at the next look only.
                 cx.waker().wake_by_ref();
                 true
             }
             Poll::Pending => {
-                self.clock.as_mut().stalls();
+                self.deadlines.as_mut().stalls();
                 false
             }
         }
     }
 
     /// Deals with the deadlines that have passed; `true` when the connection has ended with that.
-    fn poll_clock(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> bool {
         while self.end.is_none() {
-            let Poll::Ready(due) = self.poll_due(cx) else {
+            let Poll::Ready(due) = self.poll_deadline(cx) else {
                 return false;
             };
             self.passed(due);
@@ -344,16 +349,16 @@ impl Connection {
         true
     }
 
-    /// As [`poll_clock`](Self::poll_clock), but tells when the hook's time is up.
-    fn poll_hook_clock(&mut self, cx: &mut Context<'_>) -> Option<Cut> {
+    /// As [`poll_deadlines`](Self::poll_deadlines), but tells when the hook's time is up.
+    fn poll_hook_deadlines(&mut self, cx: &mut Context<'_>) -> Option<Cancelled> {
         loop {
             if self.end.is_some() || self.mailbox().flags().is_closed() {
                 let grace = self.config().grace;
-                self.clock.as_mut().hook_within(grace);
+                self.deadlines.as_mut().hook_within(grace);
             }
-            match self.poll_due(cx) {
-                Poll::Ready(Due::Hook) => return Some(Cut::Due),
-                Poll::Ready(Due::Limit) => return Some(Cut::Limit),
+            match self.poll_deadline(cx) {
+                Poll::Ready(Deadline::Hook) => return Some(Cancelled::Deadline),
+                Poll::Ready(Deadline::Limit) => return Some(Cancelled::Limit),
                 Poll::Ready(due) => self.passed(due),
                 Poll::Pending => return None,
             }
@@ -362,22 +367,23 @@ impl Connection {
     }
 
     /// The next deadline that has passed.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
-        self.clock
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Deadline> {
+        self.deadlines
             .as_mut()
-            .poll(self.wire.mailbox().settings().config(), cx)
+            .poll(self.socket.mailbox().settings().config(), cx)
     }
 
-    fn passed(&mut self, due: Due) {
+    fn passed(&mut self, due: Deadline) {
         match due {
-            Due::Ping => self.mailbox().push_control(Control::Ping),
-            Due::Silence => self.give_up(CloseCode::NO_PONG, "no answer to a ping"),
-            Due::Stall => self.give_up(CloseCode::ABNORMAL, "nothing could be written"),
-            Due::Close | Due::Hook | Due::Limit => {}
+            Deadline::Ping => self.mailbox().push_control(Control::Ping),
+            Deadline::Silence => self.give_up(CloseCode::NO_PONG, "no answer to a ping"),
+            Deadline::Stall => self.give_up(CloseCode::ABNORMAL, "nothing could be written"),
+            Deadline::Close | Deadline::Hook | Deadline::Limit => {}
         }
     }
 
-    /// The peer did not keep a deadline. Where this side has closed before, that is how it ended.
+    /// The client did not keep a deadline. If this side has closed before, the end keeps that
+    /// cause.
     fn give_up(&mut self, code: CloseCode, reason: &str) {
         if !self.mailbox().flags().is_closed() {
             self.end_with(Closed::new(code, reason, Cause::TimeOut));
@@ -387,22 +393,22 @@ impl Connection {
 
     /// Ends the stream from this side, after both close frames.
     fn shut_down(&mut self, cx: &mut Context<'_>) {
-        self.inbound = Inbound::Gone;
-        self.wire.shut_down(cx);
+        self.read_state = ReadState::Gone;
+        self.socket.shut_down(cx);
     }
 
-    /// Gives the peer up: what the kernel still holds for it is dropped with the socket.
+    /// Gives the client up: bytes that the kernel still holds for it are dropped with the socket.
     fn reset(&mut self) {
-        self.inbound = Inbound::Gone;
-        self.clock.as_mut().pause(true);
+        self.read_state = ReadState::Gone;
+        self.deadlines.as_mut().pause(true);
         self.mailbox().close(Close::Abort);
-        self.wire.reset();
+        self.socket.reset();
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.drop_input();
+        self.drop_buffer();
         self.mailbox().close(Close::Abort);
     }
 }
@@ -411,7 +417,7 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("mailbox", self.mailbox())
-            .field("inbound", &self.inbound)
+            .field("read_state", &self.read_state)
             .finish_non_exhaustive()
     }
 }

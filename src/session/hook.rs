@@ -19,15 +19,15 @@ pub(super) enum HookEnd<T> {
     /// With the panic's message.
     Panicked(String),
     /// Dropped at an `.await`.
-    Cut(Cut),
+    Cancelled(Cancelled),
 }
 
 /// Why a hook had to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum Cancelled {
     /// Its time was up: that of `connect` or `disconnect`; for another hook, its connection had
     /// ended and the grace or the drain's deadline was over.
-    Due,
+    Deadline,
     /// It ran longer than [`Config::hook_limit`](crate::config::Config::hook_limit).
     Limit,
 }
@@ -71,7 +71,7 @@ impl<T> Running<'_, T> {
         };
         self.connection.hook_was_last();
         drop_caught(self.hook.take(), self.connection.mailbox().settings().log());
-        Poll::Ready(HookEnd::Cut(cut))
+        Poll::Ready(HookEnd::Cancelled(cut))
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) fn run_last<'a>(
         }
         ready!(connection.poll_last(cx));
         drop_caught(hook.take(), connection.mailbox().settings().log());
-        Poll::Ready(HookEnd::Cut(Cut::Due))
+        Poll::Ready(HookEnd::Cancelled(Cancelled::Deadline))
     })
 }
 
@@ -105,7 +105,8 @@ pub(super) fn poll_caught<T>(
     }
 }
 
-/// Drops a hook where it stands; what it holds may panic at that, and the session goes on.
+/// Drops a hook at its current `.await`. Values that it holds may panic in `Drop`; the session
+/// continues.
 fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>, log: &LogSampler) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(hook))) {
         let message = panic_message(panic);
@@ -119,7 +120,7 @@ fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>, log: &LogSampler) {
     }
 }
 
-/// What a panic said; what it threw is dropped with it.
+/// The message of a panic. Drops the payload.
 pub(super) fn panic_message(panic: Box<dyn Any + Send>) -> String {
     let message = panic
         .downcast_ref::<String>()
@@ -127,7 +128,7 @@ pub(super) fn panic_message(panic: Box<dyn Any + Send>) -> String {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a message")
         .to_owned();
-    // What was thrown may panic when it is dropped; what that throws is not dropped any more.
+    // A payload may panic when it is dropped. The payload of that second panic is leaked.
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
     }

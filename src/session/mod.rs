@@ -5,19 +5,19 @@
 //! [`hook`] runs one hook while that goes on. [`sockets`] knows the connections that are open, and
 //! drains them.
 
-mod backlog;
-mod clock;
 mod connection;
+mod deadlines;
 mod hook;
-mod inbound;
-mod input;
+mod inbound_rate;
 mod opening;
+mod read_ahead;
+mod read_buffer;
 mod reading;
 mod session;
+mod socket;
 mod sockets;
 mod transport;
 mod turn;
-mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -25,4 +25,4 @@ mod tests;
 pub use sockets::{Drain, Drained, Sockets};
 
 pub(crate) use opening::{Admission, open};
-pub(crate) use transport::{Handover, Transport};
+pub(crate) use transport::{Transport, UpgradeSlot};

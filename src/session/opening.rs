@@ -21,9 +21,9 @@ use crate::sampler::sampled;
 use crate::scope::Scope;
 use crate::websocket::Extensions;
 
-use super::clock::after;
 use super::connection::Connection;
-use super::hook::{Cut, HookEnd, poll_caught};
+use super::deadlines::after;
+use super::hook::{Cancelled, HookEnd, poll_caught};
 use super::session::{Session, log_last};
 use super::sockets::Guard;
 use super::transport::Transport;
@@ -69,8 +69,8 @@ pub(crate) fn open(admission: Admission) -> Option<Answer> {
     Some(Answer { answer, stream })
 }
 
-/// The whole life of a session. What only its beginning needs is boxed, and gone before the long
-/// part.
+/// The whole life of a session. State that only the beginning needs is boxed, and freed before the
+/// long part.
 fn live(opening: Opening) -> impl Future<Output = ()> + Send {
     let opening = Box::pin(opening.run());
     async move {
@@ -107,7 +107,7 @@ impl Opening {
                 );
                 Reject::status(StatusCode::INTERNAL_SERVER_ERROR)
             }
-            HookEnd::Cut(_) => {
+            HookEnd::Cancelled(_) => {
                 sampled!(
                     self.ctx.mailbox().settings().log(),
                     warn,
@@ -136,7 +136,7 @@ impl Opening {
             }
             mailbox.register(cx.waker());
             if mailbox.flags().is_hook_cancelled() {
-                return Poll::Ready(HookEnd::Cut(Cut::Due));
+                return Poll::Ready(HookEnd::Cancelled(Cancelled::Deadline));
             }
             if !abandoned && self.answer.poll_closed(cx).is_ready() {
                 abandoned = true;
@@ -145,7 +145,7 @@ impl Opening {
                     .reset(limit.min(after(Instant::now(), config.grace)));
             }
             ready!(sleep.as_mut().poll(cx));
-            Poll::Ready(HookEnd::Cut(Cut::Due))
+            Poll::Ready(HookEnd::Cancelled(Cancelled::Deadline))
         })
         .await
     }
@@ -225,12 +225,16 @@ async fn end_without_stream(
     let limit = ctx.mailbox().settings().config().disconnect_timeout;
     let mut hook = consumer.disconnect(ctx, closed);
     let end = timeout(limit, poll_fn(|cx| poll_caught(hook.as_mut(), cx))).await;
-    log_last(&end.unwrap_or(HookEnd::Cut(Cut::Due)), ctx, name);
+    log_last(
+        &end.unwrap_or(HookEnd::Cancelled(Cancelled::Deadline)),
+        ctx,
+        name,
+    );
     None
 }
 
-/// Logs a mistake of the program or of what it depends on. An outage of the backend was logged once
-/// for all connections.
+/// Logs an error of the program or of a service that it depends on. An outage of the backend was
+/// logged once for all connections.
 pub(super) fn log_failure(
     consumer: &str,
     ctx: &Context,

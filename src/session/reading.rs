@@ -11,12 +11,12 @@ use crate::websocket::{Incoming, Violation};
 use crate::yield_now::yield_now;
 
 use super::connection::Connection;
-use super::input::Input;
+use super::read_buffer::ReadBuffer;
 use super::turn::Turn;
 
-/// What is still to be expected from the peer.
+/// How far the client's buffer has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Inbound {
+pub(super) enum ReadState {
     /// Messages.
     Open,
     /// Nothing that could be understood: it broke the protocol.
@@ -30,31 +30,31 @@ pub(super) enum Inbound {
 }
 
 impl Connection {
-    /// The next message from the backlog or from what was read; control frames on the way are
+    /// The next message from the read-ahead or from the read buffer. Control frames before it are
     /// answered.
     pub(super) fn next_message(&mut self) -> Option<Message> {
-        if let Some(backlog) = &mut self.backlog {
-            if let Some(message) = backlog.pop() {
+        if let Some(read_ahead) = &mut self.read_ahead {
+            if let Some(message) = read_ahead.pop() {
                 return Some(message);
             }
-            self.backlog = None;
-            self.clock.as_mut().pause(false);
+            self.read_ahead = None;
+            self.deadlines.as_mut().pause(false);
         }
         self.decode()
     }
 
-    /// The next message of what was read, until the session's turn is over; control frames on the
-    /// way are answered.
+    /// The next message in the read buffer, until the session's turn is over. Control frames before
+    /// it are answered.
     pub(super) fn decode(&mut self) -> Option<Message> {
-        while let Some(input) = &mut self.input {
-            if self.inbound != Inbound::Open || input.is_spent() {
-                self.drop_input();
+        while let Some(buffer) = &mut self.buffer {
+            if self.read_state != ReadState::Open || buffer.is_spent() {
+                self.drop_buffer();
                 return None;
             }
             if self.turn.is_over() {
                 return None;
             }
-            let (bytes, at) = input.unread();
+            let (bytes, at) = buffer.unread();
             let mut decoded = self.decoder.decode(bytes, at);
             let fragments = self.decoder.take_fragments();
             self.turn.fragmented(fragments);
@@ -76,7 +76,7 @@ impl Connection {
                     let (code, reason) = body.unwrap_or((CloseCode::NO_STATUS, String::new()));
                     self.peer_closed(code, reason);
                 }
-                Ok(None) => self.drop_input(),
+                Ok(None) => self.drop_buffer(),
                 Err(violation) => self.violated(violation),
             }
         }
@@ -90,8 +90,8 @@ impl Connection {
     }
 
     pub(super) fn peer_closed(&mut self, code: CloseCode, reason: String) {
-        self.inbound = Inbound::Closed;
-        // Where this side closed first, that is how it ended, and this is the answer.
+        self.read_state = ReadState::Closed;
+        // If this side closed first, its own code is the end, and this is the answer to it.
         if !self.mailbox().flags().is_closed() {
             self.mailbox().close(Close::Answer(code));
             self.end_with(Closed::new(code, reason, Cause::Client));
@@ -99,7 +99,7 @@ impl Connection {
     }
 
     pub(super) fn violated(&mut self, violation: Violation) {
-        self.inbound = Inbound::Garbage;
+        self.read_state = ReadState::Garbage;
         let code = CloseCode::from_wire(violation.code);
         let cause = if code == CloseCode::POLICY_VIOLATION {
             Cause::RateLimit
@@ -116,33 +116,33 @@ impl Connection {
     /// Reads once; ready when there is something new: bytes, or the stream's end. A session whose
     /// turn is over reads in the next one, when what it has read before is decoded.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !matches!(self.inbound, Inbound::Open | Inbound::Garbage) {
+        if !matches!(self.read_state, ReadState::Open | ReadState::Garbage) {
             return Poll::Pending;
         }
         if self.turn.is_over() {
             yield_now(cx);
             return Poll::Pending;
         }
-        if self.is_drained && self.wire.poll_readable(cx).is_pending() {
+        if self.is_drained && self.socket.poll_readable(cx).is_pending() {
             return self.nothing_to_read();
         }
-        let mut input = Input::pooled();
-        let read = self.wire.poll_read(input.room(), cx);
+        let mut buffer = ReadBuffer::pooled();
+        let read = self.socket.poll_read(buffer.room(), cx);
         match read {
             Poll::Pending => {
-                input.recycle();
+                buffer.recycle();
                 return self.nothing_to_read();
             }
             Poll::Ready(Ok(read)) if read > 0 => {
                 let is_compressed = self.mailbox().extensions().may_compress();
                 self.turn.read(read, is_compressed);
-                self.is_drained = read < input.room().len();
-                input.fill(read);
-                self.input = Some(input);
-                self.clock.as_mut().heard();
+                self.is_drained = read < buffer.room().len();
+                buffer.fill(read);
+                self.buffer = Some(buffer);
+                self.deadlines.as_mut().heard();
             }
             Poll::Ready(end) => {
-                input.recycle();
+                buffer.recycle();
                 match end {
                     Ok(_) => self.ended(),
                     Err(_) => self.lost(),
@@ -165,14 +165,14 @@ impl Connection {
 
     /// Reads ahead of a running hook, up to the bound; beyond it the peer feels that nothing is
     /// read.
-    pub(super) fn fill_backlog(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn fill_read_ahead(&mut self, cx: &mut Context<'_>) {
         let bound = self.config().messages;
         loop {
-            let paused = self.backlog.as_mut().is_some_and(|backlog| {
-                backlog.give_up_if_chosen();
-                backlog.is_full(bound)
+            let paused = self.read_ahead.as_mut().is_some_and(|read_ahead| {
+                read_ahead.drop_if_evicted();
+                read_ahead.is_full(bound)
             });
-            self.clock.as_mut().pause(paused || self.end.is_some());
+            self.deadlines.as_mut().pause(paused || self.end.is_some());
             if paused && self.is_mute {
                 if self.mailbox().flags().has_output() {
                     // The hook may wait for room only, which it gets before the next look.
@@ -190,8 +190,8 @@ impl Connection {
                 return;
             }
             if let Some(message) = self.decode() {
-                let backlog = self.backlog.get_or_insert_default();
-                backlog.push(message, self.wire.mailbox());
+                let read_ahead = self.read_ahead.get_or_insert_default();
+                read_ahead.push(message, self.socket.mailbox());
             } else if self.end.is_some() || self.poll_read(cx).is_pending() {
                 return;
             }
@@ -200,16 +200,16 @@ impl Connection {
 
     /// Looks through what was read, for the peer's close frame only.
     pub(super) fn discard_messages(&mut self) {
-        self.backlog = None;
+        self.read_ahead = None;
         // No hook takes what comes, and the time of the close is bounded.
         self.rate = None;
         while self.decode().is_some() {}
     }
 
-    /// The peer has ended its half of the stream without a close frame. What is queued still goes
-    /// out: it may read on.
+    /// The peer has ended its half of the stream without a close frame. The queued frames are still
+    /// written: the client may go on reading.
     pub(super) fn ended(&mut self) {
-        self.inbound = Inbound::Ended;
+        self.read_state = ReadState::Ended;
         if !self.mailbox().flags().is_closed() {
             self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
         }
@@ -218,16 +218,16 @@ impl Connection {
 
     /// The stream has broken.
     pub(super) fn lost(&mut self) {
-        self.inbound = Inbound::Gone;
+        self.read_state = ReadState::Gone;
         if !self.mailbox().flags().is_closed() {
             self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
         }
         self.mailbox().close(Close::Abort);
     }
 
-    pub(super) fn drop_input(&mut self) {
-        if let Some(input) = self.input.take() {
-            input.recycle();
+    pub(super) fn drop_buffer(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            buffer.recycle();
         }
     }
 
@@ -235,7 +235,7 @@ impl Connection {
     pub(super) fn sleep(&mut self) {
         self.turn = Turn::new();
         self.is_drained = false;
-        self.input = self.input.take().and_then(Input::park);
+        self.buffer = self.buffer.take().and_then(ReadBuffer::park);
     }
 
     pub(super) fn end_with(&mut self, closed: Closed) {

@@ -14,7 +14,7 @@ use crate::sampler::sampled;
 
 use super::connection::{Connection, Next};
 use super::hook;
-use super::hook::{Cut, HookEnd};
+use super::hook::{Cancelled, HookEnd};
 use super::sockets::Guard;
 
 /// A connection and its consumer, from acceptance on.
@@ -30,8 +30,8 @@ pub(super) struct Session {
 impl Session {
     /// Runs to the end, `disconnect` included.
     ///
-    /// There are many of these and most are idle: what is needed for a moment only is not kept
-    /// across a wait, and the ending is boxed.
+    /// There are many sessions and most are idle, so state that is needed for a moment is not kept
+    /// across an `.await`, and the ending is boxed.
     pub(super) async fn run(&mut self) {
         let closed = loop {
             let next = poll_fn(|cx| self.connection.poll_next(cx)).await;
@@ -73,13 +73,14 @@ impl Session {
         ctx.release();
         connection_closed(&closed);
         let name = self.consumer.name();
+        log_end(&closed, ctx, name);
         let end = hook::run_last(self.consumer.disconnect(ctx, closed), connection).await;
         log_last(&end, ctx, name);
         poll_fn(|cx| connection.poll_closing(cx)).await;
     }
 }
 
-/// What is to be done next.
+/// The next thing to do.
 enum Begun<'a> {
     Hook(BoxFuture<'a, Result>),
     End(Closed),
@@ -92,6 +93,18 @@ fn begin<'a>(consumer: &'a mut dyn DynConsumer, ctx: &'a Context, next: Next) ->
         Next::Gap(gap) => Begun::Hook(consumer.gap(ctx, gap)),
         Next::End(closed) => Begun::End(closed),
     }
+}
+
+/// Logs the end at DEBUG, so that a developer can see why a client is gone.
+fn log_end(closed: &Closed, ctx: &Context, consumer: &str) {
+    tracing::debug!(
+        consumer,
+        path = &*excerpt(ctx.scope().path()),
+        code = closed.code().as_u16(),
+        reason = closed.reason(),
+        cause = ?closed.cause(),
+        "connection closed"
+    );
 }
 
 /// Logs how `disconnect` ended, where that was not well.
@@ -108,7 +121,7 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
             panic = message,
             "disconnect panicked"
         ),
-        HookEnd::Cut(_) => sampled!(
+        HookEnd::Cancelled(_) => sampled!(
             log,
             warn,
             "disconnect_timed_out",
@@ -177,7 +190,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             );
             return Some(panicked());
         }
-        HookEnd::Cut(Cut::Due) => {
+        HookEnd::Cancelled(Cancelled::Deadline) => {
             sampled!(
                 log,
                 warn,
@@ -188,7 +201,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             );
             return None;
         }
-        HookEnd::Cut(Cut::Limit) => {
+        HookEnd::Cancelled(Cancelled::Limit) => {
             let limit = ctx
                 .mailbox()
                 .settings()

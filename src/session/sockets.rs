@@ -19,7 +19,7 @@ use crate::layer::ChannelLayer;
 use crate::mailbox::{Close, CloseRequest, Mailbox};
 use crate::sampler::LogSampler;
 
-use super::clock::after;
+use super::deadlines::after;
 
 /// The open connections of a service. A clone is the same service's.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub struct Drain {
     deadline: Duration,
 }
 
-/// What a drain did.
+/// The result of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
@@ -97,9 +97,9 @@ impl Sockets {
 
     /// Ends all connections: new handshakes are answered 503; the open ones are closed with 1012,
     /// in random order spread over the window, with a reason such as `retry_after_ms=1500` that
-    /// spreads the clients' return. What was published before goes out before, if that takes no
-    /// more than a quarter of the deadline; a running hook ends first, and what was queued goes
-    /// out. At the deadline running hooks are dropped. Every `disconnect` runs.
+    /// spreads the clients' return. Messages published before are written first, if that takes at
+    /// most a quarter of the deadline. A running hook ends first, and queued frames are written. At
+    /// the deadline running hooks are dropped. Every `disconnect` runs.
     ///
     /// # Cancel safety
     ///
@@ -109,8 +109,7 @@ impl Sockets {
         let (mailboxes, layers) = self.begin_drain();
         let total = mailboxes.len();
         let deadline = after(Instant::now(), drain.deadline);
-        // Who is closed first would miss what is just being delivered to one member after the
-        // other.
+        // Connections that are closed early would miss messages whose fan-out is under way.
         let settled = async {
             for layer in &layers {
                 layer.settle().await;
@@ -178,8 +177,7 @@ impl Sockets {
         }))
     }
 
-    /// Clients that cannot be told apart cannot be limited, which nobody should find out by an
-    /// attack.
+    /// Clients without an address cannot be limited. This line says so before an attack does.
     fn warn_if_blind(&self, address: Option<IpAddr>) {
         let is_blind = address.is_none() && self.limits().needs_client();
         if is_blind && !self.0.is_blind.swap(true, Ordering::Relaxed) {
@@ -235,12 +233,12 @@ impl Drain {
         }
     }
 
-    /// Spreads the closings over this time; who is not closed by the [deadline](Self::deadline) is
-    /// closed then, so let that be some seconds later. Default: none.
+    /// Spreads the closings over this time. Connections that are still open at the
+    /// [deadline](Self::deadline) are closed then, so set that some seconds later. Default: none.
     ///
     /// The drain lasts as long, and about half of the clients are asked to come back before it has
-    /// ended. Where no other process takes them yet, they do not get in, which is 1006 to a page,
-    /// and pause anew.
+    /// ended. If no other process accepts them yet, they are refused, which a page sees as 1006,
+    /// and pause again.
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self
@@ -305,8 +303,8 @@ impl Drop for Guard {
         state.limiter.give_back(self.client);
         let mailbox = self.id.and_then(|id| state.live.remove(&id.get()));
         let was_last = mailbox.is_some() && state.live.is_empty();
-        // What waits in the mailbox is dropped without the lock: payloads may be of the
-        // application's making.
+        // The contents of the mailbox are dropped without the lock: payloads may run code of the
+        // application.
         drop(state);
         drop(mailbox);
         if was_last {

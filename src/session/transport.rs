@@ -15,7 +15,7 @@ pub(crate) struct Transport {
     pub(super) early: Bytes,
 }
 
-/// Plain TCP is shared with whoever delivers; any other stream is the session's alone.
+/// Plain TCP is shared with tasks that deliver; any other stream belongs to the session alone.
 pub(super) enum Stream {
     Tcp(TcpStream),
     Other(Box<dyn Duplex>),
@@ -48,12 +48,12 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// Travels as an extension of the request from who owns the stream to the service, and brings back
-/// the session that waits for it.
+/// An extension of the request, from the owner of the stream to the service. It carries back the
+/// session that waits for the stream.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Handover(Arc<Mutex<Option<oneshot::Sender<Transport>>>>);
+pub(crate) struct UpgradeSlot(Arc<Mutex<Option<oneshot::Sender<Transport>>>>);
 
-impl Handover {
+impl UpgradeSlot {
     /// The service's side: a session waits for the stream.
     pub(crate) fn expect(&self, session: oneshot::Sender<Transport>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);

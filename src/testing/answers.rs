@@ -1,4 +1,4 @@
-//! What a handshake was answered, and what came instead of what a test waited for.
+//! The answer to a handshake, and the error of a test that waited for something else.
 
 use std::fmt;
 

@@ -55,7 +55,7 @@ impl Client {
 
     /// The next message; the connection's end is an error.
     ///
-    /// Cancel safe: what was read is kept.
+    /// Cancel safe: bytes that were read are kept.
     pub(super) async fn receive(&mut self) -> Result<Message, Unexpected> {
         loop {
             match self.decode()? {

@@ -19,7 +19,7 @@ use crate::handshake::{Peer, Reject};
 use crate::message::Message;
 use crate::scope::Scope;
 use crate::service::{Body, WebSocketService, endpoint};
-use crate::session::{Handover, Transport};
+use crate::session::{Transport, UpgradeSlot};
 use crate::websocket::{Extensions, OpCode};
 
 use super::answers::{Accepted, Rejected, Unexpected};
@@ -30,8 +30,8 @@ use super::client::Client;
 ///
 /// It answers pings and the server's close frame while it receives, and sends no `Origin` unless
 /// given one by [`header`](Self::header). It inflates what a server compresses, where a header
-/// offered that. Each wait is limited to [`timeout`](Self::timeout); what did not come in time can
-/// still be received later.
+/// offered that. Each wait is limited to [`timeout`](Self::timeout); a message that did not come in
+/// time can still be received later.
 #[derive(Debug)]
 pub struct Communicator {
     service: WebSocketService,
@@ -138,9 +138,9 @@ impl Communicator {
     ///
     /// Dropped before it is ready, the client has gone within the handshake.
     pub async fn connect(&mut self) -> Result<Accepted, Rejected> {
-        let (accepted, handover) = self.handshake().await?;
+        let (accepted, upgrade_slot) = self.handshake().await?;
         let (near, far) = duplex(self.pipe);
-        if let Some(session) = handover.take() {
+        if let Some(session) = upgrade_slot.take() {
             let _ = session.send(Transport::other(far, Bytes::new()));
         }
         self.client = Some(Client::new(near, extensions(&accepted)));
@@ -267,11 +267,11 @@ impl Communicator {
             .map_err(|error| Unexpected::Malformed(format!("{error}: {text}")))
     }
 
-    /// Waits a tenth of a second in which nothing must come. What comes all the same is taken.
+    /// Waits a tenth of a second in which nothing must come. A message that comes nevertheless is
+    /// consumed.
     ///
     /// # Errors
-    ///
-    /// What came.
+    /// The message that came.
     ///
     /// # Cancel safety
     ///
@@ -301,7 +301,8 @@ impl Communicator {
         }
     }
 
-    /// Closes with 1000 and waits for the server's answer; what it had sent before is dropped.
+    /// Closes with 1000 and waits for the server's answer. Messages that it had sent before are
+    /// dropped.
     ///
     /// # Errors
     ///
@@ -343,7 +344,7 @@ impl Communicator {
     }
 
     /// The client's end of the stream itself, to send what no client should, or to be gone by
-    /// dropping it. What was read ahead is lost.
+    /// dropping it. Bytes that were read ahead are lost.
     ///
     /// # Errors
     ///
@@ -354,11 +355,11 @@ impl Communicator {
             .ok_or(Unexpected::NotConnected)
     }
 
-    async fn handshake(&self) -> Result<(Accepted, Handover), Rejected> {
-        let handover = Handover::default();
+    async fn handshake(&self) -> Result<(Accepted, UpgradeSlot), Rejected> {
+        let upgrade_slot = UpgradeSlot::default();
         let request = self.request()?;
         let (mut parts, ()) = request.into_parts();
-        parts.extensions.insert(handover.clone());
+        parts.extensions.insert(upgrade_slot.clone());
         if let Some(address) = self.peer {
             parts.extensions.insert(Peer(address));
         }
@@ -378,7 +379,7 @@ impl Communicator {
                 .map(str::to_owned),
             headers,
         };
-        Ok((accepted, handover))
+        Ok((accepted, upgrade_slot))
     }
 
     /// The request; the builder cannot be cloned, so it is read piece by piece.
@@ -418,7 +419,7 @@ async fn rejected(response: Response<Body>) -> Rejected {
     }
 }
 
-/// What the server has agreed to do beyond the protocol.
+/// The extensions that the server has agreed to.
 #[cfg(feature = "deflate")]
 fn extensions(accepted: &Accepted) -> Extensions {
     let answer = accepted.headers.get(header::SEC_WEBSOCKET_EXTENSIONS);
@@ -435,7 +436,7 @@ fn extensions(_accepted: &Accepted) -> Extensions {
     Extensions::default()
 }
 
-/// What fits between the two ends: as much as a kernel's socket buffers would take, roughly.
+/// The capacity between the two ends, roughly that of a kernel's socket buffers.
 const PIPE: usize = 64 * 1024;
 /// How long nothing has to come to count as nothing.
 const QUIET: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! What `<int:id>` refers to: the five built-in converters and those an application registers.
+//! Converters, as in `<int:id>`: the five built-in ones and those that an application registers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,8 +21,8 @@ pub trait Converter: Send + Sync + 'static {
     /// The regular expression of one value. It is read once, when the converter is registered.
     fn regex(&self) -> &str;
 
-    /// Whether `value`, which matches [`regex`](Self::regex), is one after all. Where it is not,
-    /// routing goes on with the next route.
+    /// Whether `value`, which matches [`regex`](Self::regex), is one after all. If it is not,
+    /// routing continues with the next route.
     fn accepts(&self, value: &str) -> bool {
         let _ = value;
         true
@@ -135,7 +135,7 @@ impl Converter for BuiltIn {
     }
 }
 
-/// Whether a match of `regex` may contain `/`. Where that is hard to tell the answer is yes.
+/// Whether a match of `regex` may contain `/`. If that is hard to decide, the answer is yes.
 fn may_hold_slash(regex: &str) -> bool {
     let config = NFA::config().nfa_size_limit(Some(EXAMINED_BYTES));
     // Anchored, since otherwise the automaton begins by skipping text of any kind.

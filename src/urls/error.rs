@@ -71,11 +71,11 @@ impl Error for PatternError {}
 enum Subject {
     Pattern,
     Converter(String),
-    /// So many patterns together, of which none is quoted.
+    /// This many patterns together; none of them is quoted.
     Table(usize),
 }
 
-/// What is wrong with it.
+/// The fault.
 #[derive(Debug)]
 pub(super) enum Problem {
     /// `<name` without `>`, or `{name` without `}`.
@@ -86,7 +86,7 @@ pub(super) enum Problem {
     Identifier(String),
     /// One name for two parameters of a pattern.
     Duplicate(String),
-    /// The compiled expression needs more than so many bytes.
+    /// The compiled expression needs more than this many bytes.
     TooLarge(usize),
     /// The regex parser's refusal, in its words.
     Syntax(String),

@@ -1,6 +1,6 @@
 //! The syntax of `re_path()` and of converters: regular expressions as Django's users write them.
 //!
-//! An expression is read once and written anew with what this crate promises: `\d \w \s \b` are
+//! An expression is parsed once and rewritten to keep this crate's promises: `\d \w \s \b` are
 //! ASCII, Python's `\Z` is `\z`, and the beginning of the path need not be written. Whether it is
 //! well-formed is for the regex parser to say; refused here is only that for which we have a better
 //! sentence.
@@ -61,7 +61,7 @@ impl Expression {
     }
 }
 
-/// Reads a pattern from its beginning and writes it anew.
+/// Parses a pattern from its beginning and rewrites it.
 struct Writer<'a> {
     pattern: &'a str,
     /// The byte of `pattern` that is read next.
@@ -116,7 +116,7 @@ impl<'a> Writer<'a> {
             self.end_alternative(false)?;
         }
         let refuse = |message| PatternError::new(self.pattern, None, Problem::Syntax(message));
-        // What was written is parsed for the sake of the refusal, which quotes it.
+        // The original is parsed only for the error text, which quotes it.
         if let Err(error) = syntax::parse(&with_rust_end(self.pattern)) {
             return Err(refuse(error.to_string()));
         }

@@ -1,4 +1,4 @@
-//! What must hold of patterns and paths, whatever they are.
+//! The rules of patterns and paths, for any text.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ use crate::urls::{Converters, Pattern, Table};
 ///
 /// # Panics
 ///
-/// Where one of these does not hold.
+/// Panics if one of these rules is broken.
 pub fn urls(data: &[u8]) {
     let Some((&choice, text)) = data.split_first() else {
         return;
@@ -120,8 +120,8 @@ fn is_path(pattern: &Pattern) -> bool {
     parts.all(|part| !matches!(part, Part::Expression(_)))
 }
 
-/// What a `path()` finds in a whole path: a walk that takes as much as it can and goes back where
-/// the rest does not fit.
+/// The parameters that a `path()` finds in a whole path: a walk that takes as much as it can and
+/// backtracks if the rest does not fit.
 fn means(pattern: &Pattern, path: &str) -> Option<BTreeMap<String, String>> {
     let mut taken = Vec::new();
     if !walk(pattern.parts(), path, &mut taken) {

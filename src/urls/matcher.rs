@@ -57,7 +57,7 @@ impl Matcher {
     }
 }
 
-/// What a capture group of the compiled expression means.
+/// The meaning of a capture group of the compiled expression.
 #[derive(Debug)]
 pub(super) struct Group {
     index: usize,

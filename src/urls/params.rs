@@ -1,13 +1,12 @@
-//! What a match found: named parameters and positional arguments, kept as places in the matched
-//! path.
+//! The result of a match: named parameters and positional arguments, as ranges of the matched path.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The values of one match.
 ///
-/// Every value is a range of the path, which whoever keeps these keeps as well and brings along;
-/// names are shared with the pattern.
+/// Every value is a range of the path, so the owner of the parameters keeps the path as well; names
+/// are shared with the pattern.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params(Box<[Param]>);
 

@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What Django's check urls.W001 warns of: such a pattern would be taken literally and match
+    /// Django's check urls.W001 warns of this: such a pattern would be taken literally and match
     /// nothing, silently.
     fn refuse_expression(&self) -> Result<(), PatternError> {
         let end = self.pattern.len();

@@ -13,7 +13,7 @@ use crate::urls::path;
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     source: String,
-    /// What [`parameters`](Self::parameters) answers.
+    /// The result of [`parameters`](Self::parameters).
     names: Vec<Arc<str>>,
     parts: Vec<Part>,
     /// The parts as one regular expression for a whole path.

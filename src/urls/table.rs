@@ -7,9 +7,9 @@
 //!
 //! Every route is in one of them, and each leaves out only routes that cannot match: [`Shapes`]
 //! because a pattern's shape matches whatever the pattern does, [`Set`] because it runs the
-//! expression itself. What they name is put into the order of declaration and asked for the exact
-//! answer. So an index that names too many routes costs time, and the answer stays that of the
-//! loop.
+//! expression itself. The routes that they name are tried in the order of declaration, for the
+//! exact answer. So an index that names too many routes costs time, and the answer stays that of
+//! the loop.
 
 use crate::urls::error::PatternError;
 use crate::urls::matcher::Matcher;

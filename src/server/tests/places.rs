@@ -1,4 +1,4 @@
-//! Places: the limits, who makes room, and that each place is given back.
+//! Places: the limits, the connection that makes room, and that each place is given back.
 
 use std::sync::Arc;
 use std::time::Duration;

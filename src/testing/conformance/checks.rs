@@ -1,4 +1,4 @@
-//! What the cases say of what they see.
+//! The failures that the cases report.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -86,7 +86,7 @@ pub(super) async fn next(channel: &mut Channel) -> Outcome<u64> {
     Ok(received(channel).await??.n)
 }
 
-/// The next event, or what the channel is told instead of it.
+/// The next event, or the error that the channel returns instead of it.
 pub(super) async fn received(channel: &mut Channel) -> Outcome<Result<Note, Error>> {
     timeout(PATIENCE, channel.recv::<Note>())
         .await
@@ -127,7 +127,7 @@ pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> Outcome<bo
     Ok(())
 }
 
-/// Until nobody is counted as a receiver any more, where nodes or members are.
+/// Waits until no receiver is counted, if the backend counts nodes or members.
 pub(super) async fn until_nobody_listens(layer: &ChannelLayer, group: &str) -> Outcome {
     until("nobody listens", async || {
         let published = layer.group_send(group, &note(0)).await?;
@@ -141,5 +141,5 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to wait for what must not come. A server on this machine delivers in a millisecond.
 pub(super) const QUIET: Duration = Duration::from_millis(150);
 const PAUSE: Duration = Duration::from_millis(10);
-/// How much is shown of what was compared, in characters.
+/// How much of a compared text is shown, in characters.
 const EXCERPT: usize = 160;

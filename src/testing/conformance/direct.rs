@@ -67,7 +67,7 @@ pub(super) async fn a_full_channel_of_this_node_refuses(nodes: &Nodes<'_>) -> Ou
     same("told its sender, and not it", channel.dropped(), 0)
 }
 
-/// Whether its sender is told is open, since it may be far away.
+/// Its sender may get an error or not, since it may be far away.
 pub(super) async fn a_full_channel_of_another_node_harms_nobody_else(nodes: &Nodes<'_>) -> Outcome {
     let group = nodes.group("room");
     let mut other = member(nodes.there(), &group).await?;
@@ -84,7 +84,7 @@ pub(super) async fn a_full_channel_of_another_node_harms_nobody_else(nodes: &Nod
     nodes.here().group_send(group.as_str(), &note(7)).await?;
     same("a member of a group", next(&mut other).await?, 7)?;
     let got = take(&mut full, CAPACITY as usize).await?;
-    same("what it had room for", got, (0..CAPACITY).collect())?;
+    same("the events it had room for", got, (0..CAPACITY).collect())?;
     let told = refused + full.dropped();
     same("told to its sender, or to it", told, 100)?;
     nothing_more(from_mut(&mut full)).await?;
@@ -104,5 +104,5 @@ pub(super) async fn a_consumer_is_reached_by_its_name(nodes: &Nodes<'_>) -> Outc
     Ok(())
 }
 
-/// How many events wait for a channel at the most.
+/// How many events wait for a channel at most.
 const CAPACITY: u64 = 1024;

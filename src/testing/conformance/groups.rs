@@ -1,4 +1,4 @@
-//! Cases of publishing to groups: who gets it, and what the publisher is told.
+//! Cases of publishing to groups: the receivers, and the result for the publisher.
 
 use crate::layer::Receivers;
 

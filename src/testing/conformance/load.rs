@@ -38,7 +38,7 @@ pub(super) async fn a_burst_is_delivered_or_told_of(nodes: &Nodes<'_>) -> Outcom
             let told = got.received.len() as u64 + got.dropped >= BURST - refused;
             ensure(told || got.gap, || {
                 format!(
-                    "of {BURST} {name} events member {number} got {}, was told that {} were dropped and of no gap; {refused} were refused",
+                    "of {BURST} {name} events member {number} got {}, {} were reported as dropped, and no gap; {refused} were refused",
                     got.received.len(),
                     got.dropped
                 )
@@ -79,8 +79,8 @@ async fn collect(member: &mut Channel, count: u64) -> Outcome<Collected> {
     Ok(collected)
 }
 
-/// The model: from what is published first after a join returned on, a member sees every number, in
-/// order, until it leaves, and never one twice.
+/// The model: beginning with the first message published after its join returned, a member receives
+/// every number, in order, until it leaves, and none twice.
 pub(super) async fn members_that_come_and_go_see_no_holes(nodes: &Nodes<'_>) -> Outcome {
     let mut publishers = JoinSet::new();
     let mut members = JoinSet::new();

@@ -63,7 +63,11 @@ pub(super) async fn a_join_that_was_given_up_does_no_harm(nodes: &Nodes<'_>) -> 
         }
         let mut channel = member(nodes.there(), &group).await?;
         nodes.here().group_send(group.as_str(), &note(n)).await?;
-        same("who joined after it", next(&mut channel).await?, n)?;
+        same(
+            "a member that joined after it",
+            next(&mut channel).await?,
+            n,
+        )?;
     }
     Ok(())
 }
@@ -75,14 +79,14 @@ pub(super) async fn who_left_gets_nothing_and_the_others_do(nodes: &Nodes<'_>) -
     let mut alone = member(nodes.there(), &nodes.group("alone")).await?;
     for member in &mut leave {
         member.group_discard(group.as_str())?;
-        // It is no member any more, which is no error.
+        // It is no longer a member, which is not an error.
         member.group_discard(group.as_str())?;
     }
     for n in 0..3 {
         let published = nodes.here().group_send(group.as_str(), &note(n)).await?;
         addressed(nodes.here(), &published, stay.len(), nodes.all.len())?;
         for member in &mut stay {
-            same("who stayed", next(member).await?, n)?;
+            same("a member that stayed", next(member).await?, n)?;
         }
     }
     nothing_more(&mut stay).await?;
@@ -164,8 +168,8 @@ pub(super) async fn a_node_that_is_gone_is_forgotten_and_a_new_one_works(
         let mut channel = member(&gone, &group).await?;
         let name = channel.name().clone();
         gone.group_send(group.as_str(), &note(n)).await?;
-        same("who stays", next(&mut stays).await?, n)?;
-        same("who goes", next(&mut channel).await?, n)?;
+        same("a member that stays", next(&mut stays).await?, n)?;
+        same("a member that leaves", next(&mut channel).await?, n)?;
         drop(channel);
         drop(gone);
         until("only who stays is counted", async || {
@@ -185,8 +189,8 @@ pub(super) async fn a_node_that_is_gone_is_forgotten_and_a_new_one_works(
             .here()
             .group_send(group.as_str(), &note(n + 10))
             .await?;
-        same("who stays", next(&mut stays).await?, n + 10)?;
-        same("who is new", next(&mut channel).await?, n + 10)?;
+        same("a member that stays", next(&mut stays).await?, n + 10)?;
+        same("a new member", next(&mut channel).await?, n + 10)?;
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! What every backend must do: one suite, which memory, Redis, NATS and backends of others pass
+//! The requirements for a backend: one suite that memory, Redis, NATS and third-party backends pass
 //! alike.
 //!
-//! [`run`] makes nodes over one bus, publishes, joins, leaves, and compares what arrives with what
-//! the layer promises and with what the backend's [`Guarantees`](crate::layer::Guarantees) say:
-//! what they promise is asserted, and receivers are counted as they say. Nothing in it is about
-//! outages, since those need the other end to be broken: see [the book](crate::docs::backends),
-//! which has a backend that passes, too.
+//! [`run`] makes nodes over one bus, publishes, joins, leaves, and compares the arrivals with the
+//! promises of the layer and with the backend's [`Guarantees`](crate::layer::Guarantees):
+//! everything that they promise is asserted, and receivers are counted as they say. Nothing in it
+//! is about outages, since those need the other end to be broken: see [the
+//! book](crate::docs::backends), which has a backend that passes, too.
 //!
 //! ```
 //! use strait::ChannelLayer;

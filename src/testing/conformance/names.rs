@@ -22,7 +22,7 @@ pub(super) async fn every_name_is_a_group_of_its_own(nodes: &Nodes<'_>) -> Outco
         same(&format!("group {name:?}"), got, n)?;
     }
     nothing_more(&mut members).await?;
-    // What is left of one group is not the other's.
+    // Leaving one group does not affect the other.
     for (name, member) in names.iter().zip(&mut members).step_by(2) {
         member.group_discard(name.as_str())?;
     }

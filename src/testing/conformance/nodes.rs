@@ -1,4 +1,4 @@
-//! [`Nodes`]: what a case runs on, and its members: channels, and consumers behind sockets.
+//! [`Nodes`]: the nodes of a case and their members: channels, and consumers behind sockets.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -48,7 +48,7 @@ impl<'m> Nodes<'m> {
         format!("{}.{name}", self.prefix)
     }
 
-    /// Where there are several nodes, not [`there`](Self::there).
+    /// If there are several nodes, another one than [`there`](Self::there).
     pub(super) fn here(&self) -> &ChannelLayer {
         &self.all[0]
     }
@@ -57,7 +57,7 @@ impl<'m> Nodes<'m> {
         &self.all[self.all.len() - 1]
     }
 
-    /// So many channels on each node, which have joined; those of the first node first.
+    /// This many channels on each node that have joined; those of the first node first.
     pub(super) async fn members(&self, group: &str, each: usize) -> Outcome<Vec<Channel>> {
         let mut members = Vec::new();
         for layer in &self.all {

@@ -5,7 +5,7 @@ use futures::future::{try_join, try_join_all};
 use super::checks::{Outcome, ensure, note, same, take};
 use super::nodes::Nodes;
 
-/// Who awaits each publish before the next.
+/// A publisher that awaits each publish before the next.
 pub(super) async fn one_publisher_is_received_in_order(nodes: &Nodes<'_>) -> Outcome {
     let group = nodes.group("room");
     let mut members = nodes.members(&group, 2).await?;
@@ -26,7 +26,7 @@ pub(super) async fn one_publisher_is_received_in_order(nodes: &Nodes<'_>) -> Out
     Ok(())
 }
 
-/// Whatever is published at the same time: on one node always, on all where the guarantees say so.
+/// Concurrent publishes have one order: on one node always, on all nodes if the guarantees say so.
 pub(super) async fn all_members_see_one_order(nodes: &Nodes<'_>) -> Outcome {
     let group = nodes.group("room");
     let mut members = nodes.members(&group, 2).await?;

@@ -1,4 +1,4 @@
-//! Cases of what is carried.
+//! Cases of payloads.
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -78,7 +78,7 @@ pub(super) async fn large_payloads_arrive_or_are_refused(nodes: &Nodes<'_>) -> O
         }
         nodes.here().group_send(group.as_str(), &note(n)).await?;
         for member in &mut members {
-            same("what comes after it", next(member).await?, n)?;
+            same("the next event", next(member).await?, n)?;
         }
     }
     Ok(())

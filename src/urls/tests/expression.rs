@@ -1,4 +1,4 @@
-//! Writing an expression anew changes nothing on ASCII text.
+//! A rewritten expression matches the same ASCII text.
 
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any};

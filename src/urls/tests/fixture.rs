@@ -37,7 +37,7 @@ pub(super) fn converters() -> Converters {
 fn registered() -> Converters {
     let mut converters = Converters::new();
     let custom = [
-        // Refuses half of what it matches.
+        // Refuses half of the values that it matches.
         (
             "even",
             r"\d+",
@@ -70,8 +70,8 @@ pub(super) fn table(patterns: &[Pattern]) -> Table {
     Table::new(patterns.to_vec()).unwrap()
 }
 
-/// What `pattern`, alone in a table, finds in `path`: `"id=5 name=x"`, then `"[arg, -]"` where
-/// there are positional arguments.
+/// The parameters that `pattern`, alone in a table, finds in `path`: `"id=5 name=x"`, then
+/// `"[arg, -]"` if there are positional arguments.
 pub(super) fn matched(pattern: &Pattern, path: &str) -> Option<String> {
     let found = table(slice::from_ref(pattern)).find(path)?;
     assert_eq!(found.route, 0);

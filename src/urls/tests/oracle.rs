@@ -27,7 +27,7 @@ struct Route {
 enum Own {
     Path(Vec<Piece>),
     Expression {
-        /// What `re_path()` is given.
+        /// The expression for `re_path()`.
         written: String,
         /// The same for the oracle: without beginning and end, and with classes spelled out.
         plain: String,
@@ -132,7 +132,7 @@ fn uuid(text: &str) -> Vec<usize> {
     if fits { vec![36] } else { vec![] }
 }
 
-/// What a route is found to mean: named values and positional arguments.
+/// The result for a route: named values and positional arguments.
 type Values = (BTreeMap<String, String>, Vec<Option<String>>);
 
 impl Route {
@@ -174,7 +174,7 @@ impl Route {
         joined
     }
 
-    /// What the oracle says.
+    /// The oracle's result.
     fn means(&self, path: &str) -> Option<Values> {
         let pieces = self.pieces();
         let rest = match &self.own {

@@ -1,4 +1,4 @@
-//! `path()`: what is read, and what it matches.
+//! `path()`: its syntax and its matches.
 
 use crate::urls::tests::fixture::{matched, path};
 

@@ -1,4 +1,4 @@
-//! `re_path()`: what is promised of regular expressions.
+//! `re_path()`: the promises for regular expressions.
 
 use crate::urls::tests::fixture::{matched, re_path};
 

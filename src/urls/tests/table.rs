@@ -86,7 +86,7 @@ fn the_first_declared_wins_over_both_kinds() {
 }
 
 #[test]
-fn what_does_not_match_falls_through_every_kind() {
+fn a_path_without_a_match_falls_through_routes_of_every_kind() {
     let routes = table(&[
         path("x/<even:n>/"),
         re_path(r"x/(?P<n>1\d*)/"),

@@ -1,4 +1,4 @@
-//! [`Input`]: bytes that were read and are not decoded yet.
+//! [`ReadBuffer`]: bytes that were read and are not decoded yet.
 
 use std::cell::RefCell;
 
@@ -6,7 +6,7 @@ use std::cell::RefCell;
 /// before a session sleeps it gives it back, and what it holds still goes into a small one of its
 /// own.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(super) struct ReadBuffer {
     bytes: Vec<u8>,
     /// How much is decoded.
     pub(super) at: usize,
@@ -15,10 +15,10 @@ pub(super) struct Input {
     pooled: bool,
 }
 
-impl Input {
+impl ReadBuffer {
     /// The thread's buffer, empty.
     pub(super) fn pooled() -> Box<Self> {
-        // A thread that ends has no pool any more.
+        // A thread that ends has lost its pool already.
         let pooled = POOL.try_with(|pool| pool.borrow_mut().pop());
         pooled.ok().flatten().unwrap_or_else(|| {
             Box::new(Self {
@@ -55,7 +55,7 @@ impl Input {
         });
     }
 
-    /// The same bytes in a buffer that may be kept; `None` where there are none.
+    /// The same bytes in a buffer that may be kept; `None` if there are none.
     pub(super) fn park(self: Box<Self>) -> Option<Box<Self>> {
         if !self.pooled {
             return Some(self);
@@ -81,7 +81,7 @@ impl Input {
         &mut self.bytes
     }
 
-    /// So many bytes were read into the room.
+    /// Notes that this many bytes were read into the room.
     pub(super) fn fill(&mut self, read: usize) {
         self.at = 0;
         self.end = read;
@@ -90,7 +90,7 @@ impl Input {
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "it is the boxes that are passed on")]
-    static POOL: RefCell<Vec<Box<Input>>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Vec<Box<ReadBuffer>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// One read.

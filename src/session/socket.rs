@@ -1,4 +1,4 @@
-//! [`Wire`]: the byte stream of a connection, of whichever kind.
+//! [`Socket`]: the byte stream of a connection, of whichever kind.
 
 use std::io;
 use std::io::IoSlice;
@@ -18,12 +18,12 @@ use super::transport::{Duplex, Stream};
 
 /// A TCP stream, which is in the mailbox so that deliverers can write to it, or another stream of
 /// the session's own.
-pub(super) struct Wire {
+pub(super) struct Socket {
     mailbox: Arc<Mailbox>,
     other: Option<Box<dyn Duplex>>,
 }
 
-impl Wire {
+impl Socket {
     /// From here on frames go out.
     pub(super) fn new(mailbox: Arc<Mailbox>, stream: Stream) -> Self {
         let (tcp, other) = match stream {
@@ -71,7 +71,7 @@ impl Wire {
             let flushed = self
                 .mailbox
                 .poll_flush(|slices| stream.as_mut().poll_write_vectored(cx, slices));
-            // A stream with a buffer of its own has to be told.
+            // A stream with a buffer of its own must be flushed.
             return match stream.poll_flush(cx) {
                 Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
                 Poll::Ready(Ok(())) | Poll::Pending => flushed,
@@ -89,7 +89,8 @@ impl Wire {
     /// Ends the stream in good order.
     pub(super) fn shut_down(&mut self, cx: &mut Context<'_>) {
         if let Some(stream) = &mut self.other {
-            // What a stream with layers of its own has to say at its end; nobody waits for it.
+            // The last bytes of a stream with layers of its own, such as TLS. Nobody waits for
+            // them.
             let _ = Pin::new(stream).poll_shutdown(cx);
         } else if let Some(stream) = self.mailbox.stream() {
             let _ = shutdown(stream, Shutdown::Both);
@@ -106,7 +107,7 @@ impl Wire {
         }
     }
 
-    /// Gives the peer up: what the kernel still holds for it is dropped with the socket.
+    /// Gives the client up: bytes that the kernel still holds for it are dropped with the socket.
     pub(super) fn reset(&mut self) {
         if let Some(stream) = self.mailbox.stream() {
             let _ = set_socket_linger(stream, Some(Duration::ZERO));

@@ -16,15 +16,15 @@ pub(super) struct InboundRate {
 }
 
 impl InboundRate {
-    /// `None` where there is no limit, which is then one question per message.
+    /// `None` if there is no limit, which then costs one check per message.
     pub(super) fn of(config: &Config) -> Option<Box<Self>> {
         let rate = config.inbound_rate?;
         let bucket = Bucket::new(rate, Instant::now());
         Some(Box::new(Self { rate, bucket }))
     }
 
-    /// What was decoded, with the small fragments before it, or the limit in its place. A close
-    /// frame always gets through.
+    /// The decoded message, counted with the short fragments before it; an error if it exceeds the
+    /// limit. A close frame always gets through.
     pub(super) fn limit(
         &mut self,
         decoded: Result<Option<Incoming>, Violation>,
@@ -46,8 +46,8 @@ impl InboundRate {
         })
     }
 
-    /// Reading rests because a hook is behind. What the peer sends meanwhile is found later, in one
-    /// piece, and is not its fault.
+    /// Reading rests because a hook is behind. Messages that arrive meanwhile are read later, all
+    /// at once, which is not the client's fault.
     pub(super) fn rest(&mut self) {
         self.bucket.rest(Instant::now());
     }

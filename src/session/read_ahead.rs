@@ -1,4 +1,4 @@
-//! [`Backlog`]: messages that were read while a hook ran.
+//! [`ReadAhead`]: messages that were read while a hook ran.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::message::Message;
 
 /// Messages in order, until the hook takes them.
 #[derive(Debug, Default)]
-pub(super) struct Backlog {
+pub(super) struct ReadAhead {
     queue: VecDeque<Message>,
     bytes: usize,
     reservation: Reservation,
@@ -18,8 +18,9 @@ pub(super) struct Backlog {
     is_given_up: bool,
 }
 
-impl Backlog {
-    /// Appends a message. What this makes too much for the node is relieved at once.
+impl ReadAhead {
+    /// Appends a message. If the node's budget is exceeded by it, the largest queues are evicted at
+    /// once.
     pub(super) fn push(&mut self, message: Message, mailbox: &Arc<Mailbox>) {
         self.bytes += message.len();
         self.queue.push_back(message);
@@ -44,8 +45,9 @@ impl Backlog {
         self.is_given_up || bound.is_reached(self.queue.len(), self.bytes)
     }
 
-    /// Drops what waits, where it was the slowest of the node: then its connection is being closed.
-    pub(super) fn give_up_if_chosen(&mut self) {
+    /// Drops the messages if the budget has evicted this queue; its connection is then being
+    /// closed.
+    pub(super) fn drop_if_evicted(&mut self) {
         if self.reservation.is_evicted() {
             *self = Self {
                 is_given_up: true,
@@ -67,43 +69,43 @@ mod tests {
     use crate::message::Message;
     use crate::websocket::Extensions;
 
-    use super::Backlog;
+    use super::ReadAhead;
 
     #[test]
-    fn the_slowest_drops_what_waits_and_reads_no_more() {
+    fn an_evicted_read_ahead_drops_its_messages_and_stays_full() {
         let budget = Budget::new(40_000);
         let mailbox = Mailbox::connection(
             ConnectionSettings::new(Config::new(), budget.clone()),
             Extensions::default(),
         );
         let bound = Config::new().messages;
-        let mut backlog = Backlog::default();
+        let mut read_ahead = ReadAhead::default();
         let message = || Message::from("x".repeat(10_000));
         for n in 1..=7 {
-            backlog.give_up_if_chosen();
-            assert!(!backlog.is_full(bound), "{n}");
-            backlog.push(message(), &mailbox);
+            read_ahead.drop_if_evicted();
+            assert!(!read_ahead.is_full(bound), "{n}");
+            read_ahead.push(message(), &mailbox);
         }
         assert!(mailbox.flags().is_closed());
-        backlog.give_up_if_chosen();
-        assert!(backlog.is_full(bound));
-        assert_eq!(backlog.pop(), None);
+        read_ahead.drop_if_evicted();
+        assert!(read_ahead.is_full(bound));
+        assert_eq!(read_ahead.pop(), None);
         assert_eq!(budget.used(), 0);
     }
 
     #[test]
-    fn what_is_taken_is_given_back() {
+    fn taken_messages_are_given_back_to_the_budget() {
         let budget = Budget::new(usize::MAX);
         let mailbox = Mailbox::connection(
             ConnectionSettings::new(Config::new(), budget.clone()),
             Extensions::default(),
         );
-        let mut backlog = Backlog::default();
+        let mut read_ahead = ReadAhead::default();
         for n in 0..30 {
-            backlog.push(Message::from("x".repeat(n * 500)), &mailbox);
+            read_ahead.push(Message::from("x".repeat(n * 500)), &mailbox);
         }
         assert!(budget.used() > 150_000);
-        while backlog.pop().is_some() {}
+        while read_ahead.pop().is_some() {}
         assert_eq!(budget.used(), 0);
     }
 }

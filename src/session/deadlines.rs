@@ -1,4 +1,4 @@
-//! [`Clock`]: all deadlines of one connection on a single timer.
+//! [`Deadlines`]: all deadlines of one connection on a single timer.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -12,7 +12,7 @@ use crate::config::Config;
 pin_project_lite::pin_project! {
     /// The deadlines, and one timer for the nearest. It is moved forward only when it fires, so
     /// that traffic costs a note of the time and nothing more.
-    pub(super) struct Clock {
+    pub(super) struct Deadlines {
         #[pin]
         sleep: Sleep,
         // Whether the timer knows the task and fires no later than the nearest deadline.
@@ -25,7 +25,7 @@ pin_project_lite::pin_project! {
         paused: bool,
         // By how much this connection's pings differ from others'.
         spread: u32,
-        // What an idle connection has no deadline for.
+        // Deadlines that an idle connection does not have.
         rare: Option<Box<Rare>>,
     }
 }
@@ -35,7 +35,8 @@ pin_project_lite::pin_project! {
 struct Rare {
     /// Since when writing stands still.
     stalled: Option<Instant>,
-    /// When to give up closing in good order: what waits, then the peer's close frame.
+    /// The end of an orderly close: until the queued frames are written and the client's close
+    /// frame has come.
     close_by: Option<Instant>,
     /// When the running hook is dropped because its connection has ended.
     hook_by: Option<Instant>,
@@ -43,9 +44,9 @@ struct Rare {
     limit_by: Option<Instant>,
 }
 
-/// What is due.
+/// A deadline that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum Deadline {
     Ping,
     /// The ping was not answered.
     Silence,
@@ -59,7 +60,7 @@ pub(super) enum Due {
     Limit,
 }
 
-impl Clock {
+impl Deadlines {
     pub(super) fn new(config: &Config, id: u64) -> Pin<Box<Self>> {
         let now = Instant::now();
         // Neighbours in number are far from each other here.
@@ -168,7 +169,7 @@ impl Clock {
         mut self: Pin<&mut Self>,
         config: &Config,
         cx: &mut Context<'_>,
-    ) -> Poll<Due> {
+    ) -> Poll<Deadline> {
         // As nearly always, whenever something was read or written.
         if self.armed && !self.sleep.is_elapsed() {
             return Poll::Pending;
@@ -194,14 +195,14 @@ impl Clock {
     }
 
     /// The nearest deadline.
-    fn next(&self, config: &Config) -> Option<(Due, Instant)> {
+    fn next(&self, config: &Config) -> Option<(Deadline, Instant)> {
         let life = match (self.paused, self.asked) {
             // While reading rests, the peer is not asked either.
             (true, _) => None,
-            (false, true) => Some((Due::Silence, after(self.since, config.pong_timeout))),
+            (false, true) => Some((Deadline::Silence, after(self.since, config.pong_timeout))),
             (false, false) => {
                 let silence = vary(config.ping_interval, self.spread);
-                Some((Due::Ping, after(self.since, silence)))
+                Some((Deadline::Ping, after(self.since, silence)))
             }
         };
         let Some(rare) = &self.rare else {
@@ -209,10 +210,10 @@ impl Clock {
         };
         let stall = rare
             .stalled
-            .map(|since| (Due::Stall, after(since, config.write_timeout)));
-        let close = rare.close_by.map(|at| (Due::Close, at));
-        let hook = rare.hook_by.map(|at| (Due::Hook, at));
-        let limit = rare.limit_by.map(|at| (Due::Limit, at));
+            .map(|since| (Deadline::Stall, after(since, config.write_timeout)));
+        let close = rare.close_by.map(|at| (Deadline::Close, at));
+        let hook = rare.hook_by.map(|at| (Deadline::Hook, at));
+        let limit = rare.limit_by.map(|at| (Deadline::Limit, at));
         [life, stall, close, hook, limit]
             .into_iter()
             .flatten()
@@ -220,19 +221,19 @@ impl Clock {
     }
 
     /// A deadline counts once.
-    fn settle(self: Pin<&mut Self>, due: Due) {
+    fn settle(self: Pin<&mut Self>, due: Deadline) {
         let this = self.project();
         let rare = this.rare.get_or_insert_default();
         match due {
-            Due::Ping => {
+            Deadline::Ping => {
                 *this.since = Instant::now();
                 *this.asked = true;
             }
-            Due::Silence => *this.asked = false,
-            Due::Stall => rare.stalled = None,
-            Due::Close => rare.close_by = None,
-            Due::Hook => rare.hook_by = None,
-            Due::Limit => rare.limit_by = None,
+            Deadline::Silence => *this.asked = false,
+            Deadline::Stall => rare.stalled = None,
+            Deadline::Close => rare.close_by = None,
+            Deadline::Hook => rare.hook_by = None,
+            Deadline::Limit => rare.limit_by = None,
         }
         let deadlines = [rare.stalled, rare.close_by, rare.hook_by, rare.limit_by];
         if deadlines == [None; 4] {
@@ -247,7 +248,8 @@ fn vary(interval: Duration, spread: u32) -> Duration {
     (interval / 1000).saturating_mul(thousandths)
 }
 
-/// That much later; what no clock can tell, such as [`Duration::MAX`], is far in the future.
+/// The moment after this duration; a duration that no deadlines can represent, such as
+/// [`Duration::MAX`], ends far in the future.
 pub(super) fn after(start: Instant, time: Duration) -> Instant {
     start.checked_add(time).unwrap_or_else(|| start + FAR)
 }
