@@ -66,5 +66,5 @@ fn cut(text: &str, most: usize) -> &str {
 /// Stands for a close frame without a code; never on the wire (RFC 6455, 7.4.1).
 const NO_CODE: u16 = 1005;
 
-/// What a control frame leaves beside the code.
+/// The room that a control frame has besides the code.
 const MAX_REASON: usize = ControlPayload::MAX - 2;

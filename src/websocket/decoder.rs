@@ -31,7 +31,7 @@ pub(crate) struct Decoder {
     fragments: u16,
 }
 
-/// What began and has not ended.
+/// The message that has begun and not ended.
 #[derive(Debug, Default)]
 struct Partial {
     /// The fragmented message, or the one whose only frame is incomplete.
@@ -49,7 +49,7 @@ enum Unfinished {
     Header { bytes: [u8; MAX_HEADER], len: usize },
     /// Inside a payload.
     Payload(OpenFrame),
-    /// The peer broke the protocol: nothing is read any more.
+    /// The peer broke the protocol: nothing more is read.
     Refused(Violation),
 }
 

@@ -65,7 +65,7 @@ pub(super) fn compressed_header(opcode: OpCode, payload_len: usize) -> Header {
 pub(crate) fn encode_into(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
     out.reserve(10 + payload.len());
     let first = FIN | opcode.bits();
-    // Of lengths that the compiler knows, but for the longest.
+    // The lengths are constants, except that of the longest form.
     match payload.len() {
         len @ 0..=125 => out.extend_from_slice(&[first, len as u8]),
         len @ 126..=0xFFFF => {

@@ -1,4 +1,4 @@
-//! [`Extensions`]: what both ends agreed on in the handshake beyond RFC 6455.
+//! [`Extensions`]: the extensions of RFC 6455 that both ends agreed on in the handshake.
 
 #[cfg(feature = "deflate")]
 use crate::websocket::deflate::WindowBits;

@@ -1,4 +1,4 @@
-//! What must hold of the codec for any bytes at all.
+//! The rules of the codec, for any bytes.
 
 use crate::close::is_wire_code;
 use crate::websocket::{
@@ -12,13 +12,13 @@ use crate::websocket::{
 /// - The messages and the violation are the same for the whole, for single bytes, and for pieces of
 ///   any length.
 /// - No more is kept than has arrived, and never more than the limit and a constant.
-/// - Messages are within the limit, and what was accepted means the same when it is written and
-///   read anew.
+/// - Messages are within the limit, and an accepted message is the same after it is written and
+///   read again.
 /// - After a violation nothing is taken, and its code and reason fit a close frame.
 ///
 /// # Panics
 ///
-/// Where one of these does not hold.
+/// Panics if one of these rules is broken.
 pub fn codec(data: &[u8]) {
     let Some((&[choice, cuts], bytes)) = data.split_first_chunk::<2>() else {
         return;
@@ -40,11 +40,11 @@ pub fn codec(data: &[u8]) {
     }
     let again = write(role, choice, &whole.messages);
     let again = read(role, limit, &[&again]);
-    assert_eq!(again.messages, whole.messages, "written anew");
-    assert_eq!(again.violation, None, "written anew");
+    assert_eq!(again.messages, whole.messages, "written again");
+    assert_eq!(again.violation, None, "written again");
 }
 
-/// What came out of a stream.
+/// The result of a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Heard {
     messages: Vec<Incoming>,
@@ -172,5 +172,5 @@ fn write(role: Role, key: u8, messages: &[Incoming]) -> Vec<u8> {
 /// power of two.
 const LIMITS: [usize; 8] = [0, 1, 5, 125, 126, 2100, 70_000, usize::MAX];
 
-/// What a decoder may keep beside the message: its box, a control frame, a violation.
+/// The memory that a decoder may keep besides the message: its box, a control frame, a violation.
 const BESIDE: usize = 1024;

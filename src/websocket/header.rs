@@ -7,7 +7,7 @@ use crate::websocket::opcode::OpCode;
 use crate::websocket::role::Role;
 use crate::websocket::violation::Violation;
 
-/// A header that may stand where it was found.
+/// A header that is allowed at its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FrameHeader {
     pub(super) opcode: OpCode,
@@ -21,7 +21,7 @@ pub(super) struct FrameHeader {
     pub(super) len: usize,
 }
 
-/// What the place of a frame in the stream demands of its header.
+/// The requirements for a header that follow from its place in the stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
     pub(super) role: Role,
@@ -33,7 +33,7 @@ pub(super) struct Expected {
     pub(super) deflate: Deflate,
 }
 
-/// What permessage-deflate changes for the next frame.
+/// The difference that permessage-deflate makes for the next frame.
 #[cfg(feature = "deflate")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deflate {
@@ -46,8 +46,8 @@ pub(super) struct Deflate {
 /// The longest header: two bytes, eight of length, four of mask.
 pub(super) const MAX_HEADER: usize = 14;
 
-/// The header that nearly all messages have towards a server: a whole one, masked, its length in
-/// two bytes at the most. `None` for any other, and for one that is not right in any way: [`parse`]
+/// The header that nearly all messages have towards a server: a whole one, masked, with a length of
+/// at most two bytes. `None` for any other, and for one that is not right in any way: [`parse`]
 /// tells which.
 #[inline]
 pub(super) fn common(bytes: &[u8], expected: Expected) -> Option<(FrameHeader, usize)> {
@@ -263,8 +263,7 @@ mod tests {
     }
 
     proptest! {
-        /// What the short way reads, the long way reads likewise; and no header that could be
-        /// common goes the long way.
+        /// The fast path reads the same as the slow path, and no common header takes the slow path.
         #[test]
         fn the_common_header_is_what_it_is_for_all(
             first in prop_oneof![Just(0x81_u8), Just(0x82), any::<u8>()],

@@ -1,4 +1,4 @@
-//! What a decoder hands out: whole messages and control frames.
+//! The results of a decoder: whole messages and control frames.
 
 use std::str;
 

@@ -15,7 +15,7 @@ use crate::websocket::violation::Violation;
 #[derive(Debug)]
 pub(super) struct Message {
     body: Body,
-    /// What turns the bytes received into those of the message, where it is compressed.
+    /// Inflates the received bytes if the message is compressed.
     #[cfg(feature = "deflate")]
     inflater: Option<Inflater>,
 }
@@ -37,7 +37,7 @@ impl Message {
         }
     }
 
-    /// Bytes received so far: compressed ones, where it is compressed.
+    /// Bytes received so far; compressed ones if the message is compressed.
     pub(super) fn len(&self) -> usize {
         #[cfg(feature = "deflate")]
         if let Some(inflater) = &self.inflater {
@@ -58,8 +58,8 @@ impl Message {
     }
 
     /// Appends unmasked bytes. `still_to_come` is what follows them, if that is known: room beyond
-    /// it would be wasted. That they stay within `max_message` is seen to here where they are
-    /// compressed, and where they are not by who read their frame's header.
+    /// it would be wasted. Compressed bytes are checked against `max_message` here; for others, the
+    /// caller has checked the frame's header.
     pub(super) fn push(
         &mut self,
         piece: &[u8],

@@ -1,6 +1,6 @@
 //! The six opcodes of RFC 6455, 11.8.
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OpCode {
     /// A later part of a message begun by [`OpCode::Text`] or [`OpCode::Binary`].

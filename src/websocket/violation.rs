@@ -1,4 +1,4 @@
-//! What the peer did that RFC 6455 forbids, ready to be put into a close frame.
+//! A violation of RFC 6455 by the peer, ready for a close frame.
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::websocket::opcode::OpCode;
 pub(crate) struct Violation {
     /// 1002 (protocol error), 1007 (not UTF-8, not DEFLATE) or 1009 (message too big).
     pub(crate) code: u16,
-    /// What was wrong, in at most 123 bytes.
+    /// The fault, in at most 123 bytes.
     pub(crate) reason: String,
 }
 

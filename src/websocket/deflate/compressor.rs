@@ -12,8 +12,8 @@ use crate::websocket::opcode::OpCode;
 
 use super::window_bits::WindowBits;
 
-/// How the messages to one connection are compressed. What is alike for two connections is
-/// compressed once for both.
+/// How the messages to one connection are compressed. Two connections with equal values share one
+/// compressed form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Compression {
     pub(crate) window: WindowBits,

@@ -1,4 +1,4 @@
-//! What must hold of permessage-deflate for any bytes at all.
+//! The rules of permessage-deflate, for any bytes.
 
 use crate::websocket::{Decoder, Extensions, Incoming, OpCode, Role};
 
@@ -8,8 +8,8 @@ use super::{agree, compressed_frame};
 
 /// The first byte chooses what the others are, the second and third how.
 ///
-/// - A text to be compressed: what comes back is the text, within a limit of just its length, and
-///   one byte less is too little.
+/// - A compressed text inflates to itself within a limit of exactly its length; a limit of one byte
+///   less refuses it.
 /// - A compressed message, in fragments, or a stream of frames: the answer is the same for the
 ///   whole, for single bytes, and for the two halves; nothing beyond the limit is inflated.
 /// - Offers: the answer is one that the client may accept, and where the offers are plain, the one
@@ -17,7 +17,7 @@ use super::{agree, compressed_frame};
 ///
 /// # Panics
 ///
-/// Where one of these does not hold.
+/// Panics if one of these rules is broken.
 pub fn deflate(data: &[u8]) {
     let Some((&[choice, first, second], bytes)) = data.split_first_chunk::<3>() else {
         return;
@@ -219,5 +219,5 @@ const BITS: [&str; 8] = ["8", "9", "10", "11", "12", "13", "14", "15"];
 /// Limits of a message, around a buffer of the inflater and one far below it.
 const LIMITS: [usize; 6] = [0, 1, 100, 4095, 5000, 70_000];
 
-/// What a decoder may keep beside the message; the inflater is the thread's.
+/// The memory that a decoder may keep besides the message; the inflater belongs to the thread.
 const BESIDE: usize = 1024;

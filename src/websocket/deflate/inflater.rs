@@ -33,9 +33,9 @@ impl Inflater {
         self.taken
     }
 
-    /// Inflates a piece, cut anywhere, and hands what comes of it to `sink`, in order. No more than
-    /// `room` bytes are handed over, and hardly more inflated; what is beyond is
-    /// [too big](Self::push), for a message of `limit` bytes.
+    /// Inflates a piece, cut anywhere, and hands what comes of it to `sink`, in order. At most
+    /// `room` bytes are handed over, and hardly more are inflated. A longer result is [too
+    /// big](Self::push) for a message of `limit` bytes.
     pub(in crate::websocket) fn push<S>(
         &mut self,
         mut piece: &[u8],
@@ -58,7 +58,7 @@ impl Inflater {
             let space = &mut buffer[..room.saturating_add(1).min(BUFFER)];
             let (status, taken, made) = inflate(state, piece, space);
             piece = &piece[taken..];
-            // Whatever is wrong first is told, however the input was cut.
+            // The first fault is returned, however the input was cut.
             sink(&space[..made.min(room)])?;
             if made > room {
                 return Err(Violation::too_big(limit));
@@ -85,8 +85,8 @@ impl Inflater {
         }
     }
 
-    /// The end of the message. What was pushed must be whole blocks, of which the last was an empty
-    /// one without its last four bytes (7.2.1), or a final one.
+    /// The end of the message. The pushed bytes must be whole blocks. The last one is an empty one
+    /// without its last four bytes (7.2.1), or a final one.
     pub(in crate::websocket) fn finish(mut self) -> Result<(), Violation> {
         let mut state = self.state.take().unwrap_or_else(pooled);
         if !self.is_final {
@@ -122,7 +122,7 @@ fn inflate(
 }
 
 fn pooled() -> Decompress {
-    // A thread that ends has no pool any more.
+    // A thread that ends has lost its pool already.
     let pooled = POOL.try_with(|pool| pool.borrow_mut().pop());
     pooled
         .ok()

@@ -2,7 +2,7 @@
 //!
 //! Both ends are bound to forget a message before the next (`no_context_takeover`), so that
 //! compressors and inflaters belong to the thread: an idle connection owns neither, and one
-//! compressed form serves all who agreed on the same window.
+//! compressed form serves all connections with the same window.
 
 mod compressor;
 #[cfg(any(test, fuzzing))]

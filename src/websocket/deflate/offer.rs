@@ -1,4 +1,4 @@
-//! What a client offers, and the answer (RFC 7692, sections 5 and 7.1).
+//! The offers of a client, and the answer (RFC 7692, sections 5 and 7.1).
 
 use http::HeaderValue;
 
@@ -6,13 +6,12 @@ use super::syntax::{Extension, Malformed, Param, parse_all};
 use super::window_bits::WindowBits;
 
 /// The first acceptable offer of permessage-deflate among the lines of `Sec-WebSocket-Extensions`,
-/// as the window to compress with and the header that answers it; `None` where there is no such
-/// offer.
+/// as the window to compress with and the header that answers it; `None` if there is no such offer.
 ///
 /// Other extensions, and offers with a parameter that is unknown, doubled or has a value that it
-/// must not have, are passed over, as section 5.1 wants it. No window is answered for the client,
-/// whatever it offers: what it sends is inflated with the largest one by an inflater that the
-/// thread owns.
+/// must not have, are passed over, as section 5.1 wants it. The answer names no window for the
+/// client, whatever it offers: its messages are inflated with the largest window, by an inflater
+/// that the thread owns.
 ///
 /// # Errors
 ///
@@ -65,8 +64,8 @@ impl Offer {
         Some(())
     }
 
-    /// The window is named where the client asked for one, and where it is smaller than a client
-    /// must expect.
+    /// The window is named if the client asked for one, or if it is smaller than a client must
+    /// expect.
     fn accept(&self, largest: WindowBits) -> Option<(WindowBits, HeaderValue)> {
         let window = self.server_window.unwrap_or(WindowBits::MAX).min(largest);
         if self.server_window.is_none() && window == WindowBits::MAX {

@@ -21,7 +21,7 @@ pub(super) struct Param<'a> {
 /// The header is none by its grammar: the handshake must fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Malformed {
-    /// Where in its line, in bytes.
+    /// The place in its line, in bytes.
     at: usize,
     what: &'static str,
 }
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         self.token("no value behind '='").map(Cow::Borrowed)
     }
 
-    /// What stands within quotes, which must be a token as well once it is unescaped.
+    /// The text within quotes, which must be a token as well once it is unescaped.
     fn quoted(&mut self) -> Result<String, Malformed> {
         let mut value = String::new();
         loop {

@@ -9,7 +9,7 @@ use std::num::NonZeroU8;
 pub(crate) struct WindowBits(NonZeroU8);
 
 impl WindowBits {
-    /// What is meant where nothing is said.
+    /// The window if none is named.
     pub(crate) const MAX: Self = Self(NonZeroU8::new(15).unwrap());
 
     /// `None` for a window that cannot be compressed with.

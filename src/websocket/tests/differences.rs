@@ -1,4 +1,4 @@
-//! Where tungstenite 0.30 hears something else than we do, each with its reason and a test.
+//! The differences between tungstenite 0.30 and this codec, each with its reason and a test.
 //!
 //! The random streams of `oracle` keep clear of these, or compare only what both must agree on.
 //!

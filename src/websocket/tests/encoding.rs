@@ -1,4 +1,4 @@
-//! What we write tungstenite reads, and the other way round.
+//! tungstenite reads frames of this codec, and the other way round.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{mem, slice};

@@ -1,6 +1,6 @@
 //! Random streams of frames, good and bad, read by tungstenite and by us.
 //!
-//! What both must hear alike is everything but the list in `differences`.
+//! Both must decode everything alike, except the list in `differences`.
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any};
@@ -29,8 +29,8 @@ proptest! {
         prop_assert_eq!(ours, theirs);
     }
 
-    /// A stream that stops somewhere: what they refuse we refuse, and what we refuse already they
-    /// refuse when the rest has come.
+    /// A stream that stops somewhere: both refuse the same streams, but this codec may refuse
+    /// earlier.
     #[test]
     fn early_refusals_are_right(
         stream in stream(),

@@ -1,4 +1,4 @@
-//! What holds for any bytes at all, and for the parts of the decoder alone.
+//! Properties of the decoder and its parts, for any bytes.
 
 use std::str;
 

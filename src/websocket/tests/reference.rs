@@ -10,7 +10,7 @@ use tungstenite::{Error, Message};
 use crate::websocket::close::CloseBody;
 use crate::websocket::{ControlPayload, Decoder, Incoming, Role};
 
-/// What came out of a stream, up to its first close frame.
+/// The result of a stream, up to its first close frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Heard {
     pub(super) messages: Vec<Incoming>,

@@ -89,13 +89,13 @@ impl Frame {
         self
     }
 
-    /// The header has arrived and so many bytes of the payload.
+    /// The header has arrived and this many bytes of the payload.
     pub(super) fn payload_arrived(mut self, len: usize) -> Self {
         self.arrived = Arrived::Payload(len);
         self
     }
 
-    /// Only so many bytes of the header have arrived.
+    /// Only this many bytes of the header have arrived.
     pub(super) fn bytes_arrived(mut self, len: usize) -> Self {
         self.arrived = Arrived::Bytes(len);
         self

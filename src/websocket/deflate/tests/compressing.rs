@@ -68,7 +68,7 @@ fn a_message_after_noise_inflates_to_what_was_sent() {
 }
 
 #[test]
-fn what_would_not_be_shorter_is_left_as_it_is() {
+fn incompressible_messages_stay_as_they_are() {
     let noise = noise(5000, 1);
     for payload in [&b""[..], b"a", b"Hello", &noise] {
         let frame = compressed_frame(OpCode::Binary, payload, compression(15, 1));
@@ -110,7 +110,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever a thread compressed before, each message inflates to what was sent.
+    /// Each message inflates to itself, whatever the thread has compressed before.
     #[test]
     fn every_sequence_of_messages_inflates_to_what_was_sent(
         sequence in vec((any_payload(), 9_u8..=15, prop_oneof![4 => Just(1), 1 => 2_u8..=9]), 1..6),
@@ -123,9 +123,9 @@ proptest! {
         }
     }
 
-    /// Whatever is compressed inflates to the same, whole and in pieces, here and by flate2.
+    /// Any compressed bytes inflate to the original, whole and in pieces, here and by flate2.
     #[test]
-    fn what_is_compressed_inflates_to_the_same(
+    fn inflating_inverts_compressing(
         payload in payload(),
         bits in 9_u8..=15,
         level in 1_u8..=9,

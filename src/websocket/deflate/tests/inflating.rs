@@ -56,7 +56,7 @@ fn a_bomb_inflates_to_its_room_and_not_beyond() {
 }
 
 #[test]
-fn what_the_sink_refuses_ends_it() {
+fn a_refusal_of_the_sink_ends_inflating() {
     let mut pushed = 0;
     let end = Inflater::new().push(&compressed(&[0; 100_000]), 100_000, 100_000, |bytes| {
         pushed += bytes.len();
@@ -108,7 +108,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![vec(any::<u8>(), 0..40), message, damaged, cut, finals]
 }
 
-/// What came out, and the code of the refusal.
+/// The result, and the code of the refusal.
 fn inflate(bytes: &[u8], piece: usize, room: usize) -> (Vec<u8>, Result<(), u16>) {
     let mut inflater = Inflater::new();
     let mut made = Vec::new();

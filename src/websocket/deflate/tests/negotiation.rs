@@ -4,7 +4,7 @@
 
 use crate::websocket::deflate::{WindowBits, agree};
 
-/// What the lines come to.
+/// The result for the lines.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     /// Compressed with this window, which the answer does not name.
@@ -22,7 +22,7 @@ use Outcome::{Declined, Malformed, Named, Silent};
 /// The lines, and the outcome where 15 bits are the most.
 const ROWS: &[(&[&str], Outcome)] = &[
     (&[], Declined),
-    // What clients send.
+    // Offers of real clients.
     (&["permessage-deflate"], Silent(15)),
     (&["permessage-deflate; client_max_window_bits"], Silent(15)),
     (
@@ -205,7 +205,7 @@ const ROWS: &[(&[&str], Outcome)] = &[
     (&[" "], Declined),
     (&[", ,\t,"], Declined),
     (&["", ","], Declined),
-    // What is no list of extensions.
+    // Lines that are no list of extensions.
     (&[";"], Malformed),
     (&["permessage-deflate;"], Malformed),
     (&["permessage-deflate; ; client_max_window_bits"], Malformed),

@@ -67,7 +67,7 @@ fn compressed(message: &[u8]) -> Vec<u8> {
     frame[header..].to_vec()
 }
 
-/// So many times the same byte, a kilobyte of them in about a byte.
+/// The same byte repeated; a kilobyte compresses to about one byte.
 fn bomb(len: usize) -> Vec<u8> {
     compressed(&vec![b'a'; len])
 }
@@ -437,7 +437,7 @@ fn misplaced() -> Vec<Row> {
     rows
 }
 
-/// What is no DEFLATE is refused at the byte that shows it.
+/// Bytes that are no DEFLATE are refused at the first bad byte.
 fn broken() -> Vec<Row> {
     let at_once = |name: &str, bytes: &[u8]| {
         let frame = packed(binary(bytes)).len(bytes.len() + 50);
@@ -698,7 +698,7 @@ fn limits() -> Vec<Row> {
     ]
 }
 
-/// What inflates to much, or for ever to nothing.
+/// Input that inflates to much, or for ever to nothing.
 fn bombs() -> Vec<Row> {
     let most = 2 * 100 + 1024;
     let empty = [0, 0, 0, 0xFF, 0xFF].repeat(most / 5);

@@ -1,4 +1,4 @@
-//! Who masks, and the mask itself (5.1, 5.3).
+//! The end that masks, and the mask itself (5.1, 5.3).
 
 use crate::websocket::tests::cases::row::{
     Row, got_bare_close, got_binary, got_ping, got_pong, got_text, reads, refuses, waits,

@@ -1,4 +1,4 @@
-//! RFC 6455 as a table: what a peer sends, and what a decoder makes of it.
+//! RFC 6455 as a table: input from a peer, and the result of a decoder.
 
 mod closing;
 mod control;

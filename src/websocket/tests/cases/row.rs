@@ -6,7 +6,7 @@ use crate::websocket::close::CloseBody;
 use crate::websocket::tests::wire::{Frame, text};
 use crate::websocket::{ControlPayload, Decoder, Extensions, Incoming, Role, Violation};
 
-/// What arrives and what must come out, for each reader it is meant for.
+/// The input and the expected result, for each reader that the row is for.
 #[derive(Debug)]
 pub(super) struct Row {
     /// Of RFC 6455, or of RFC 7692 where its extension is agreed on.
@@ -23,7 +23,7 @@ pub(super) struct Row {
     extensions: Extensions,
 }
 
-/// What is the matter after the last byte.
+/// The state after the last byte.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     /// Nothing is under way.
@@ -68,7 +68,7 @@ pub(super) fn waits<const F: usize, const M: usize>(
     }
 }
 
-/// The peer is refused with `code`, after what is expected came out.
+/// The peer is refused with `code`, after the expected messages.
 pub(super) fn refuses<const F: usize, const M: usize>(
     section: &'static str,
     name: impl Into<String>,
@@ -194,7 +194,7 @@ fn stays_refused(decoder: &mut Decoder, reader: Role, violation: &Violation, pla
     }
 }
 
-/// Where to cut: everywhere, but of what is long only near the ends and here and there.
+/// The places to cut: all of them, but in a long input only some, most of them near the ends.
 fn cuts(len: usize) -> impl Iterator<Item = usize> {
     (0..=len).filter(move |&at| len <= 1024 || at < 20 || at + 8 > len || at % 9973 == 0)
 }
