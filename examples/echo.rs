@@ -4,7 +4,7 @@
 //! cargo run --release --example echo
 //! ```
 //!
-//! Then `python -m websockets ws://127.0.0.1:8000/ws/echo/` in a shell, or in a browser's console,
+//! Then `python3 -m websockets ws://127.0.0.1:8000/ws/echo/` in a shell, or in a browser's console,
 //! on an empty page,
 //!
 //! ```js
@@ -30,8 +30,8 @@ async fn main() -> Result<(), strait::Error> {
     tracing_subscriber::fmt::init();
     let router = Router::new()
         .path("ws/echo/", |_| Ok(Echo))
-        // This server has no page of its own. Where one has, leave this out: then only that page
-        // may connect.
+        // This server has no page of its own. If there is a page, leave this out: then only that
+        // page may connect.
         .origins(Origins::any());
     Server::bind("127.0.0.1:8000").router(router).serve().await
 }

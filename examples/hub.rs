@@ -1,5 +1,5 @@
-//! What the benchmarks measure: echo, and groups in each of the three ways an event reaches a
-//! socket.
+//! The server of the benchmarks: echo, and groups in each of the three ways in which an event
+//! reaches a socket.
 //!
 //! ```sh
 //! cargo run --release --example hub -- [--listen ADDR] [--max-message BYTES] [--outgoing BYTES] [--send-buffer BYTES] \
@@ -146,7 +146,7 @@ impl Consumer for Stats {
     }
 }
 
-/// How many `disconnect` hooks ran, by what each was told. Those of `/stats` are not among them.
+/// How many `disconnect` hooks ran, by cause. Those of `/stats` are not among them.
 #[derive(Clone, Default)]
 struct Ends(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -217,7 +217,7 @@ impl Options {
                 "--send-buffer" => options.send_buffer = Some(number(&flag, &value()?)?),
                 "--drain-window" => {
                     let window = Duration::from_secs(number(&flag, &value()?)?);
-                    // What is queued and what runs has its time after the last closing, too.
+                    // Queued frames and running hooks have their time after the last closing, too.
                     let deadline = window.saturating_add(DRAIN_REST);
                     options.drain = options.drain.window(window).deadline(deadline);
                 }

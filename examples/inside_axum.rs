@@ -5,7 +5,7 @@
 //! cargo run --release --example inside_axum -- [--listen 127.0.0.1:8000]
 //! ```
 //!
-//! What to try: open <http://127.0.0.1:8000/> and in that page's console
+//! Try it: open <http://127.0.0.1:8000/> and in that page's console
 //!
 //! ```js
 //! document.cookie = "session=ada-secret";
@@ -20,7 +20,8 @@
 //! curl -X POST http://127.0.0.1:8000/announce/lobby -H 'Authorization: Bearer grace-secret' -d 'Tea is ready'
 //! ```
 //!
-//! Who connects afterwards is shown the last announcement. Ctrl-C: the socket is closed with 1012.
+//! A client that connects afterwards receives the last announcement. Ctrl-C: the socket is closed
+//! with 1012.
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -41,7 +42,7 @@ use strait::service::Drain;
 use strait::{Accept, ChannelLayer, Consumer, Context, Error, Reject, Router, Scope};
 use tokio::net::TcpListener;
 
-/// What the application shares; axum's handlers and the consumers have the same one. Cheap to
+/// The state of the application, shared by axum's handlers and the consumers. Cheap to
 /// clone.
 #[derive(Clone)]
 struct App {
@@ -56,7 +57,7 @@ struct Board {
     count: u64,
 }
 
-/// What is published: written by an HTTP route, read by sockets.
+/// The published event: written by an HTTP route, read by sockets.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "room.announcement")]
 struct Announcement {
@@ -65,7 +66,8 @@ struct Announcement {
     text: String,
 }
 
-/// Who asks. The middleware puts it on the request, and there the routes find it, sockets or not.
+/// The authenticated user. The middleware puts it on the request, and there the routes find it,
+/// sockets or not.
 #[derive(Clone)]
 struct User {
     name: &'static str,
@@ -91,8 +93,8 @@ impl Room {
 
 impl Consumer<Announcement> for Room {
     async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
-        // First join, then look: what is announced between the two is met twice, and `event` knows
-        // it again. The other way round it would be met by nobody.
+        // Join first, then read: an announcement in between arrives twice, and `event` drops the
+        // second one. The other way round it would be met by nobody.
         ctx.group_add(&self.group).await?;
         if let Some(latest) = ctx.state::<App>().latest(&self.group) {
             ctx.send_json(&latest).await?;

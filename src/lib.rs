@@ -6,10 +6,10 @@
 //! - **`connect` and `disconnect` are a pair.** After a `connect` that accepted, `disconnect` runs
 //!   exactly once, however the connection ends, a panic and a shutdown included. Group memberships
 //!   end with the connection.
-//! - **Nothing is unbounded.** Every queue has a limit, and what happens at it is written down: see
-//!   [the table below](#what-happens-when).
-//! - **Events are typed.** They decode into your enum; one that does not is ignored and closes
-//!   nobody.
+//! - **No queue is unbounded.** Every queue has a limit, and [the table below](#what-happens-when)
+//!   says what happens at it.
+//! - **Events are typed.** They decode into your enum. An event that does not decode is ignored and
+//!   closes no connection.
 //! - **Tests need no socket.** A [`Communicator`](testing::Communicator) drives the same session in
 //!   memory.
 //!
@@ -26,7 +26,7 @@
 //! use strait::{Accept, ChannelLayer, Closed, Consumer, Context, Message};
 //! use strait::{Reject, Result, Router, Server};
 //!
-//! /// What is published about orders: `{"type": "order.updated", "order_id": 5, "status": "shipped"}`.
+//! /// An event of an order: `{"type": "order.updated", "order_id": 5, "status": "shipped"}`.
 //! #[derive(Serialize, Deserialize)]
 //! #[serde(tag = "type")]
 //! enum OrderEvent {
@@ -43,7 +43,7 @@
 //!         self.0.lock().unwrap().insert(order_id, status.to_owned());
 //!     }
 //!
-//!     /// The order as it is now, or `None` where there is no such order.
+//!     /// The order as it is now; `None` if there is no such order.
 //!     fn find(&self, order_id: u64) -> Option<OrderEvent> {
 //!         let status = self.0.lock().unwrap().get(&order_id)?.clone();
 //!         Some(OrderEvent::Updated { order_id, status })
@@ -57,7 +57,7 @@
 //!
 //! impl Consumer<OrderEvent> for OrderConsumer {
 //!     async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
-//!         // First join, then look: a change in between is seen twice instead of never.
+//!         // Join first, then read: a change in between arrives twice. In the other order it would be lost.
 //!         ctx.group_add(format!("order_{}", self.order_id)).await?;
 //!         let Some(order) = ctx.state::<Orders>().find(self.order_id) else {
 //!             return Err(Reject::not_found());
@@ -116,25 +116,26 @@
 //! # Consumers
 //!
 //! A consumer implements up to six hooks: `connect` lets a client in or refuses it, `receive` gets
-//! its messages, `event` gets what groups and channels send, `gap` hears that a group may have
-//! missed something, `error` decides about a hook that failed, `disconnect` is the end. Each has a
+//! its messages, `event` gets the events of groups and channels, `gap` runs if a group may have
+//! missed something, `error` decides about a hook that failed, `disconnect` runs last. Each has a
 //! default, so `impl Consumer for Echo {}` is a consumer that accepts and ignores. The hooks of one
 //! connection never run at the same time; messages keep their order, events keep theirs. While a
-//! hook waits, the connection goes on writing, answering pings and noticing a close. → [`Consumer`]
+//! hook waits, the connection still writes, answers pings and notices a close. → [`Consumer`]
 //!
 //! # Context
 //!
 //! Every hook is given the connection: `ctx.send(…)`, `send_json`, `forward`, `close`, `group_add`,
 //! `state`, `scope`. A verb that can wait, such as sending or joining, does nothing until it is
-//! awaited, and the compiler warns where the `.await` is missing; `close` and `group_discard` take
+//! awaited, and the compiler warns if the `.await` is missing; `close` and `group_discard` take
 //! effect at the call. → [`Context`]
 //!
 //! # Scope
 //!
-//! What is known of a connection before it is one: path, query, headers, offered subprotocols, the
-//! route's parameters, and typed extensions that a check or the middleware in front added.
-//! `scope.param("order_id")?` parses; a value that does not fit the type answers 404.
-//! [`optional_param`](Scope::optional_param) is for a group that may be absent. → [`Scope`]
+//! The request of a connection: path, query, headers (cookies too: `scope.header("cookie")`),
+//! offered subprotocols, the route's parameters, and typed extensions that a check or the
+//! middleware in front has added. `scope.param("order_id")?` parses; a value that does not fit the
+//! type answers 404. [`optional_param`](Scope::optional_param) is for a group that may be absent. →
+//! [`Scope`]
 //!
 //! # Router
 //!
@@ -148,31 +149,32 @@
 //!
 //! A group is a name that many sockets join. An event sent to it reaches them in one of three ways:
 //!
-//! | by | for members that | what runs | and so |
+//! | verb | for members that | hook | result |
 //! | --- | --- | --- | --- |
 //! | [`group_send`](ChannelLayer::group_send) | joined with `ctx.group_add(g)` | their `event` hook | decides per connection what to send |
 //! | [`group_send`](ChannelLayer::group_send) | joined with `ctx.group_add(g).relay()` | nothing | the event's JSON goes to the socket |
 //! | [`group_broadcast`](ChannelLayer::group_broadcast) | joined in either way | nothing | the given message goes to the socket |
 //!
 //! The last two are encoded once and share their bytes. Within one of the three ways the order is
-//! the same for every member; between hooks and ready frames none is promised, so use one kind per
-//! group where order matters. An event is a JSON object with a string `"type"`: an enum with
+//! the same for every member; between hooks and ready frames no order is promised, so use one kind
+//! per group if order matters. An event is a JSON object with a string `"type"`: an enum with
 //! `#[serde(tag = "type")]`, or the untyped [`Event`]. Each consumer also has a channel of its own,
-//! [`Context::channel_name`], and [`ChannelLayer::new_channel`] makes one without a socket. Who is
-//! online is a list of yours: see [how to keep it](Consumer#keeping-your-own-list). →
+//! [`Context::channel_name`], and [`ChannelLayer::new_channel`] makes one without a socket. strait
+//! does not track who is online; [keep your own list](Consumer#keeping-your-own-list). →
 //! [`ChannelLayer`], [`layer`]
 //!
 //! # Closing and errors
 //!
-//! A hook returns [`Result`], so `?` takes any error. What `receive` or `event` fails with goes to
-//! the `error` hook; what remains closes the connection and is logged once, its text never sent to
-//! the client. [`Error::close`] closes with a code and reason of your choice. `disconnect` is told
-//! [how it ended](Closed). → [`close`], [the close codes](docs::close_codes)
+//! A hook returns [`Result`], so `?` takes any error. An error from `receive` or `event` goes to
+//! the `error` hook. If that returns an error too, the connection is closed and the error is logged
+//! once; its text is never sent to the client. [`Error::close`] closes with a code and reason of
+//! your choice. `disconnect` receives [the cause of the end](Closed). → [`close`], [the close
+//! codes](docs::close_codes)
 //!
 //! # Limits and back-pressure
 //!
-//! A slow peer or a slow hook costs its own connection, never another's, and never a publisher. →
-//! [`Config`](config::Config), [the reason for every default](docs::defaults)
+//! A slow client or a slow hook affects its own connection, never another one, and never a
+//! publisher. → [`Config`](config::Config), [the reason for every default](docs::defaults)
 //!
 //! | what | limit | at the limit |
 //! | --- | --- | --- |
@@ -183,10 +185,10 @@
 //! | frames that wait to be written | 1,024 or 1 MiB | a group's frame: closed with 4008, or [dropped](config::Overflow::Drop); the consumer's own: waits |
 //! | events that wait for the hook | 1,024 or 1 MiB | a group's: closed with 1013, or dropped; a direct one: the sender gets [`Error::is_full`] |
 //! | messages that wait for the hook | 64 or 256 KiB | the socket is not read until there is room |
-//! | what is published to a group and not delivered yet | 256 or 256 KiB | the publisher waits for delivery, never for a reader |
+//! | messages of a group that are not delivered yet | 256 or 256 KiB in memory; 1,024 or 1 MiB over a network | in memory the publisher waits for delivery, never for a reader; over a network they are dropped, and [`gap`](Consumer::gap) runs |
 //! | groups of a connection | 128 | `group_add` fails |
-//! | silence of the peer | 25 s, then 10 s after a ping | taken for gone |
-//! | a standstill in writing | 10 s | taken for gone |
+//! | silence of the client | 25 s, then 10 s after a ping | presumed gone |
+//! | a standstill in writing | 10 s | presumed gone |
 //! | `connect` | 10 s | 503 |
 //! | a hook that still runs when the connection ends | 10 s | dropped |
 //! | `disconnect` | 5 s | dropped |
@@ -194,16 +196,17 @@
 //! # Serving
 //!
 //! [`Server`] binds, serves and stops in good order at SIGTERM or Ctrl-C, with an axum router as
-//! [`fallback`](Server::fallback) for plain HTTP on the same port. In a program that has a server
-//! already, [`Router::into_service`] makes a `tower` service, with a handle that counts and drains
+//! [`fallback`](Server::fallback) for plain HTTP on the same port. In a program that already has a
+//! server, [`Router::into_service`] makes a `tower` service, with a handle that counts and drains
 //! its sockets; there, wait for [`shutdown_signal`](server::shutdown_signal) and drain. →
 //! [`service`], [`server`]
 //!
 //! strait logs through `tracing`: errors at ERROR, refused origins at WARN, other refusals at
 //! DEBUG. Lines that clients can cause are [sampled](docs::metrics#what-the-log-samples). Without a
-//! subscriber nothing is logged: begin `main` with `tracing_subscriber::fmt::init()`, and look with
-//! `RUST_LOG=strait=debug` when something does not arrive. With `tracing-subscriber`'s feature
-//! `env-filter`, start with `RUST_LOG=info`, since the default there is errors only.
+//! subscriber nothing is logged: begin `main` with `tracing_subscriber::fmt::init()`, and set
+//! `RUST_LOG=strait=debug` if something does not arrive: it shows refusals and the end of every
+//! connection. With `tracing-subscriber`'s feature `env-filter`, start with `RUST_LOG=info`, since
+//! the default there is errors only.
 //!
 //! # Testing
 //!
@@ -213,7 +216,7 @@
 //!
 //! # What happens when
 //!
-//! | when | then | `disconnect` is told |
+//! | when | then | `disconnect` receives |
 //! | --- | --- | --- |
 //! | no route matches the path | 404 | it does not run |
 //! | a plain HTTP request comes to a route | 426 (405, 400 for a broken handshake) | it does not run |
@@ -225,41 +228,41 @@
 //! | `connect` accepts with a subprotocol that was not offered | 500, and an error in the log | [`Error`](close::Cause::Error): it had accepted |
 //! | the client leaves during `connect` | the hook has 10 s more; if it accepts after all → | [`AbandonedHandshake`](close::Cause::AbandonedHandshake) |
 //! | the client closes | its code is answered | [`Client`](close::Cause::Client), with code and reason |
-//! | the client vanishes | what it sent before is still heard | [`Lost`](close::Cause::Lost), 1006 |
+//! | the client vanishes | messages that it sent before are still handled | [`Lost`](close::Cause::Lost), 1006 |
 //! | the client is silent, or takes no bytes | the connection is reset | [`TimeOut`](close::Cause::TimeOut) |
 //! | the client breaks the protocol | closed with 1002, 1007 or 1009 | [`Protocol`](close::Cause::Protocol) |
 //! | the client sends faster than [it may](config::Config::inbound_rate) | closed with 1008 | [`RateLimit`](close::Cause::RateLimit) |
-//! | the hook calls `ctx.close` | what is queued goes out, then the close frame | [`Server`](close::Cause::Server) |
+//! | the hook calls `ctx.close` | the queued frames are written, then the close frame | [`Server`](close::Cause::Server) |
 //! | a hook fails | closed with 1011, or as the error says | [`Error`](close::Cause::Error) |
 //! | a hook panics | closed with 1011; no other connection is touched | [`Panic`](close::Cause::Panic) |
 //! | the client reads too slowly for its groups | closed with 4008 | [`SlowReader`](close::Cause::SlowReader) |
 //! | the `event` hook is too slow for its groups | closed with 1013 | [`SlowHook`](close::Cause::SlowHook) |
 //! | the server stops | closed with 1012, a time to come back in the reason | [`Drain`](close::Cause::Drain) |
-//! | [the backend](docs::backends) is away | sockets stay; publishing and joining fail: in `connect` 503 with `Retry-After`, in other hooks 1013 if they do not handle it | [`Error`](close::Cause::Error), if it was closed |
+//! | [the backend](docs::backends) is disconnected | sockets stay open; publishing and joining fail: in `connect` 503 with `Retry-After`, in other hooks 1013 if they do not handle it | [`Error`](close::Cause::Error), if it was closed |
 //! | the backend is back | groups are joined again, and [`gap`](Consumer::gap) runs for each member and group | – |
 //! | an event does not decode | it is ignored, and logged at debug level | – |
 //!
-//! # What is promised, and what is not
+//! # Promises
 //!
-//! - Delivery is **at most once**. A member gets what is published after its `group_add` returned,
-//!   once and in the order of the group, or is closed, or is told by [`Context::dropped`]: nothing
-//!   goes missing in silence. What was published while a client was away is gone; let `connect`
-//!   send the state as it is, as above.
-//! - `Published::receivers` says how many were addressed, not how many read it.
+//! - Delivery is **at most once**. A member receives everything published after its `group_add`
+//!   returned, once and in the order of the group. If a message is lost, the connection is closed,
+//!   [`Context::dropped`] counts it, or [`gap`](Consumer::gap) runs; a consumer that keeps the
+//!   default `gap` does not notice the last. Messages published while a client was away are gone:
+//!   let `connect` send the current state, as above.
+//! - `Published::receivers` counts the members that were addressed, not those that read it.
 //! - After a panic, or a hook cut off by its time limit, `self` may be half-changed when
 //!   `disconnect` runs. A program built with `panic = "abort"` has no isolation between
 //!   connections.
 //! - The wording of errors and log lines is no promise, and a default may change with a minor
 //!   version.
 //! - Several processes need a backend: Redis, also beside a Django on the same Redis, or NATS: see
-//!   [the chapter](docs::backends). The [`Backend`](layer::Backend) trait still grows. Not there
-//!   yet: history and resume, presence, TLS, the client's address behind a proxy.
+//!   [the chapter](docs::backends). The [`Backend`](layer::Backend) trait still grows. Missing so
+//!   far: history and resume, presence, TLS, the client's address behind a proxy.
 //!
 //! # Cargo features
 //!
 //! - `deflate` (off by default): [compression](docs::deflate), permessage-deflate.
-//! - `metrics` (off by default): what happens to connections is [counted](docs::metrics) through
-//!   the `metrics` facade.
+//! - `metrics` (off by default): [counters](docs::metrics) through the `metrics` facade.
 //! - `nats` (off by default): the [backend](docs::backends) over NATS.
 //! - `redis` (off by default): the [backends](docs::backends) over Redis, those beside Django, too.
 //!
@@ -267,20 +270,20 @@
 //!
 //! - [From Django Channels](docs::from_channels): the same consumer in both, a table of names,
 //!   every difference.
-//! - [Backends](docs::backends): which one for several processes, what happens while it is away,
-//!   how to write another.
+//! - [Backends](docs::backends): how to choose one for several processes, the behaviour during an
+//!   outage, how to write another.
 //! - [Beside Django](docs::django): Django keeps its pages, strait holds the sockets, on the same
 //!   Redis.
-//! - [Close codes](docs::close_codes): when each is sent, and what a client should do.
-//! - [Compression](docs::deflate): whether it pays, what it costs.
-//! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, what to look at
-//!   before you go live, and what meets all clients after a restart.
-//! - [Metrics](docs::metrics): what is counted, and by which names.
-//! - [Architecture](docs::architecture): the floors of the source, the way of a message, who owns
-//!   what.
+//! - [Close codes](docs::close_codes): the cause of each, and the reaction of a client.
+//! - [Compression](docs::deflate): when it pays, and its cost.
+//! - [Defaults](docs::defaults): the reason for each, the memory a limit implies, a list for the
+//!   day you go live, and the mechanisms after a restart.
+//! - [Metrics](docs::metrics): the names and meanings of all counters.
+//! - [Architecture](docs::architecture): the layers of the source, the way of a message, owners and
+//!   invariants.
 //!
-//! The examples: `echo`, `chat`, `order_tracking`, `beside_django`, `inside_axum`, and `hub`, which
-//! the benchmarks measure.
+//! The examples: `echo`, `chat`, `order_tracking`, `beside_django`, `inside_axum`, and `hub`, the
+//! server of the benchmarks.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -17,7 +17,7 @@
 //! cargo run --release --features redis --example beside_django -- [--listen 127.0.0.1:9000] [--backend URL] [--origin ORIGIN]…
 //! ```
 //!
-//! What to try: place an order on <http://127.0.0.1:8000/>, open its page in a second window, and
+//! Try it: place an order on <http://127.0.0.1:8000/>, open its page in a second window, and
 //! move it along in the first, or by
 //! `target/django/bin/python examples/beside_django/manage.py move_order 1 shipped`. Stop Redis,
 //! move it, start Redis again: the page comes to know. `SOCKETS_ORIGIN= … manage.py runserver` has
@@ -55,7 +55,7 @@ struct OrderConsumer {
 }
 
 impl OrderConsumer {
-    /// Who may watch is decided by Django, which hands out the tickets.
+    /// Django decides which users may watch, and issues the tickets.
     fn new(scope: &Scope) -> Result<Self, Reject> {
         let order_id = scope.param("order_id")?;
         let ticket = scope.query("ticket").unwrap_or_default();
@@ -136,7 +136,7 @@ async fn serve(options: Options) -> Result<(), Error> {
 struct Options {
     listen: String,
     backend: String,
-    /// Where the pages are.
+    /// The origin of the pages.
     origins: Origins,
     /// Signs the tickets.
     key: String,
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_a_ticket_and_comes_from_a_page_of_django_hears_what_is_sent() -> Result {
+    async fn a_page_of_django_with_a_ticket_receives_events() -> Result {
         let (layer, tickets) = (ChannelLayer::memory(), Tickets::new("key"));
         let ticket = tickets.sign(42, SystemTime::now()).unwrap_or_default();
         let page = "http://127.0.0.1:8000";

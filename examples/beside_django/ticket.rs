@@ -1,4 +1,4 @@
-//! [`Tickets`]: what Django's `TimestampSigner` signed in `orders/tickets.py`, verified here.
+//! [`Tickets`]: verifies tickets that Django's `TimestampSigner` has signed in `orders/tickets.py`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +24,7 @@ impl Tickets {
         }
     }
 
-    /// Whether it was signed for this order, and a minute ago at the most. Clocks of two machines
+    /// Whether it was signed for this order, at most a minute ago. Clocks of two machines
     /// differ, so it may also be of a moment that is still to come.
     pub(crate) fn opens(&self, ticket: &str, order_id: u64, now: SystemTime) -> bool {
         self.signed(ticket).is_some_and(|(order, at)| {
@@ -33,7 +33,7 @@ impl Tickets {
         })
     }
 
-    /// What Django does.
+    /// Signs as Django does.
     #[cfg(test)]
     pub(crate) fn sign(&self, order_id: u64, at: SystemTime) -> Option<String> {
         let mut seconds = at.duration_since(UNIX_EPOCH).ok()?.as_secs();
@@ -48,7 +48,7 @@ impl Tickets {
         Some(format!("{signed}:{}", BASE64URL_NOPAD.encode(&signature)))
     }
 
-    /// What stands in a ticket whose signature is right: the order, and when it was signed.
+    /// The content of a ticket with a valid signature: the order, and the time of signing.
     fn signed<'a>(&self, ticket: &'a str) -> Option<(&'a str, Duration)> {
         let (signed, signature) = ticket.rsplit_once(':')?;
         let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).ok()?;

@@ -4,11 +4,11 @@
 //! cargo run --release --example chat -- [--listen 127.0.0.1:8000]
 //! ```
 //!
-//! What to try:
+//! Try it:
 //! - Open <http://127.0.0.1:8000/> in two windows and talk to yourself. Change a name, go to
 //!   another room.
 //! - Stop the server with Ctrl-C and start it again: both windows come back by themselves.
-//! - Talk to it without a page, `python -m websockets ws://127.0.0.1:8000/ws/chat/lobby/`, and say
+//! - Talk to it without a page, `python3 -m websockets ws://127.0.0.1:8000/ws/chat/lobby/`, and say
 //!   `{"type": "say", "text": "hello"}`; then say something that is no JSON.
 //! - `cargo test --example chat`: its tests, in memory, without a socket.
 //!
@@ -50,7 +50,7 @@ async fn main() -> ExitCode {
 async fn serve(address: &str) -> Result<(), strait::Error> {
     let server = Server::bind(address)
         .router(room::router())
-        // What is no route of a socket goes to axum, on the same port.
+        // A path without a socket route goes to axum, on the same port.
         .fallback(page::router())
         .listen()
         .await?;

@@ -24,14 +24,14 @@ pub(crate) struct Room {
     me: Person,
 }
 
-/// Who somebody is to the others. Names may be equal, ids are not.
+/// A person as the others see it. Names may be equal, ids are not.
 #[derive(Serialize)]
 struct Person {
     id: String,
     name: String,
 }
 
-/// What the page sends.
+/// A message from the page.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Request {
@@ -39,7 +39,7 @@ enum Request {
     Rename { name: String },
 }
 
-/// What everybody in a room gets. It borrows, since events are encoded in the moment they are
+/// An event for everybody in a room. It borrows, since events are encoded in the moment they are
 /// published.
 #[derive(Serialize)]
 #[serde(tag = "type")]
@@ -54,7 +54,7 @@ enum RoomEvent<'a> {
     Left { who: &'a Person },
 }
 
-/// What one socket alone gets.
+/// A message for one socket alone.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Answer<'a> {
@@ -62,14 +62,14 @@ enum Answer<'a> {
     Error { message: &'a str },
 }
 
-/// The page counts along, so that nobody writes a long text in vain.
+/// The page counts along, so that nobody writes a text that is too long.
 #[derive(Serialize)]
 struct Longest {
     name: usize,
     text: usize,
 }
 
-/// What a person asked for and cannot have, in words for that person.
+/// A refusal, in words for the person who asked.
 #[derive(Debug, Error)]
 enum Refusal {
     #[error("Nothing was said: write some text first.")]
@@ -117,7 +117,7 @@ impl Consumer for Room {
             Some(Err(refusal)) => Some(refusal.to_string()),
             None => None,
         };
-        // Before the room's own lines: what is sent here goes out after the handshake, in this
+        // Sent before the room's own lines: these messages go out after the handshake, in this
         // order.
         ctx.send_json(&Answer::welcome(&self.me)).await?;
         if let Some(message) = &refusal {
@@ -148,8 +148,8 @@ impl Consumer for Room {
         }
     }
 
-    /// Every `?` in `receive` ends here. What the other side can mend is answered in words and the
-    /// connection stays; the rest closes it.
+    /// Every `?` in `receive` ends here. A mistake that the client can correct is answered in words
+    /// and the connection stays open; other errors close it.
     async fn error(&mut self, ctx: &Context, error: BoxError) -> strait::Result {
         let message = if let Some(refusal) = error.downcast_ref::<Refusal>() {
             refusal.to_string()
@@ -227,7 +227,7 @@ mod tests {
     use super::MESSAGES_AT_ONCE;
 
     #[tokio::test(start_paused = true)]
-    async fn what_one_says_everybody_in_the_room_hears_and_nobody_else() {
+    async fn a_message_reaches_everybody_in_the_room_and_nobody_else() {
         let rooms = rooms();
         let mut ada = enter(&rooms, "/ws/chat/lobby/?name=Ada").await;
         let mut grace = enter(&rooms, "/ws/chat/lobby/?name=Grace").await;
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_renamed_speaks_under_the_new_name() {
+    async fn a_renamed_person_speaks_under_the_new_name() {
         let rooms = rooms();
         let mut client = enter(&rooms, "/ws/chat/lobby/?name=Ada").await;
         client
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_cannot_be_is_answered_in_words_and_the_connection_stays() {
+    async fn mistakes_are_answered_in_words_and_the_connection_stays() {
         let long = "é".repeat(501);
         let rows = [
             ("hello".to_owned(), "Not understood"),

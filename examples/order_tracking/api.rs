@@ -24,7 +24,7 @@ use crate::secret::Staff;
 use crate::store::Store;
 use crate::{order, secret};
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Clone, Debug)]
 struct App {
     store: Store,
@@ -90,7 +90,7 @@ struct Access {
     token: String,
 }
 
-/// One order, for whoever holds its token and for the staff.
+/// One order, for the holder of its token and for the staff.
 async fn show(
     State(app): State<App>,
     order_id: Result<Path<u64>, PathRejection>,
@@ -145,7 +145,7 @@ async fn locate(
     ))
 }
 
-/// What the board shows.
+/// The data of the board.
 async fn list(_staff: ByStaff, State(app): State<App>) -> Result<Json<Vec<LinkedOrder>>, Refusal> {
     Ok(linked(app.store.board().await?))
 }
@@ -342,7 +342,7 @@ impl From<QueryRejection> for Refusal {
     }
 }
 
-/// What is at the bottom of an error, without the words that axum puts before it.
+/// The root cause of an error, without the words that axum puts before it.
 fn cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), cause)
 }

@@ -11,7 +11,7 @@ use crate::secret;
 use crate::secret::Staff;
 use crate::store::Store;
 
-/// Follows one order for whoever holds its token: first the order, then what happens to it.
+/// Follows one order for the holder of its token: first the order, then its events.
 pub(crate) struct TrackingConsumer {
     order_id: u64,
     token: String,
@@ -37,8 +37,8 @@ impl TrackingConsumer {
 }
 
 impl Consumer<OrderEvent> for TrackingConsumer {
-    /// Joins before it reads: what is committed after the snapshot was read is sure to arrive, and
-    /// what arrives although the snapshot has it already is known by its number.
+    /// Joins before it reads: an event committed after the snapshot is sure to arrive, and one that
+    /// the snapshot contains already is recognized by its number.
     async fn connect(&mut self, ctx: &Context) -> Result<Accept, Reject> {
         let store = ctx.state::<Store>();
         let opened = store.order_opened_by(self.order_id, &self.token).await;
@@ -67,7 +67,7 @@ impl Consumer<OrderEvent> for TrackingConsumer {
         Ok(())
     }
 
-    /// What came while the backend was away is in the order, so it is read again.
+    /// Events that were missed during the outage are in the order, so it is read again.
     async fn gap(&mut self, ctx: &Context, _group: GroupName) -> Result {
         self.send_snapshot(ctx).await
     }
@@ -113,14 +113,14 @@ impl Consumer<OrderEvent> for BoardConsumer {
     }
 }
 
-/// What a client may ask.
+/// A request of a client.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Question {
     Status,
 }
 
-/// What a client is told beside the events.
+/// A message to a client, besides the events.
 #[derive(Serialize)]
 #[serde(tag = "type")]
 enum Answer {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_understands_is_answered_and_the_connection_lives() -> Result {
+    async fn unknown_messages_are_answered_and_the_connection_stays() -> Result {
         let kitchen = Kitchen::open().await?;
         let mut client = kitchen.customer().await?;
         for text in [

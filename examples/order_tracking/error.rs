@@ -1,4 +1,4 @@
-//! What the store could not or would not do.
+//! Errors and refusals of the store.
 
 use std::io;
 

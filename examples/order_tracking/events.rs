@@ -1,5 +1,4 @@
-//! What is told to those who watch: the events of an order, the groups that hear them, and who
-//! announces.
+//! The events of an order, the groups that receive them, and the task that announces them.
 
 use std::collections::HashMap;
 use std::mem;
@@ -17,9 +16,9 @@ use crate::store::Store;
 
 /// Something that happened to an order. It is committed before anybody hears of it.
 ///
-/// `seq` numbers the events of one order: 1, 2, 3, … without a gap. By it whoever has read an order
-/// knows whether an event is older than what was read (ignore it), the next one (apply it) or
-/// further on (something was missed, read again).
+/// `seq` numbers the events of one order: 1, 2, 3, … without a gap. A client that has read an order
+/// sees by it whether an event is older (ignore it), the next one (apply it), or further on
+/// (something was missed: read again).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub(crate) enum OrderEvent {
@@ -92,8 +91,8 @@ impl Announcer {
     /// Announces what this process commits, until the store is gone.
     ///
     /// One task for all orders: two requests whose answers race would else announce in the wrong
-    /// order what was committed in the right one. Between processes that can happen all the same,
-    /// and who follows sees it by the numbers.
+    /// order what was committed in the right one. Between processes this can still happen, and a
+    /// follower sees it by the numbers.
     pub(crate) async fn announce(self, mut committed: mpsc::Receiver<OrderEvent>) {
         while let Some(event) = committed.recv().await {
             self.tell(&event).await;
@@ -109,7 +108,7 @@ impl Announcer {
             let announced = mem::take(&mut self.told().announced);
             match store.settle(announced).await {
                 Ok(left) => self.tell_all(&left).await,
-                // What was announced is announced once more later.
+                // The announced events are announced once more later.
                 Err(error) => tracing::warn!(%error, "cannot look for what was not announced"),
             }
         }
@@ -129,7 +128,7 @@ impl Announcer {
         for group in [order_group(order_id), BOARD_GROUP.to_owned()] {
             if let Err(error) = self.layer.group_send(group, event).await {
                 if !mem::replace(&mut self.told().is_failing, true) {
-                    tracing::warn!(order_id, seq, %error, "not announced; what is left is announced later");
+                    tracing::warn!(order_id, seq, %error, "not announced; the events that are left are announced later");
                 }
                 return false;
             }

@@ -1,8 +1,8 @@
 //! Orders and their events in SQLite: every statement of the example is here. Blocking; the store
 //! owns the thread it runs on.
 //!
-//! Other processes may have the same file open. What is read to decide about a change is read
-//! within its transaction.
+//! Other processes may have the same file open. Values that a change depends on are read within its
+//! transaction.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -147,7 +147,7 @@ impl Ledger {
         self.with_events(order)
     }
 
-    /// What the staff works on: the newest that are under way, and the newest that are finished.
+    /// The orders on the board: the newest that are under way, and the newest that are finished.
     /// The oldest comes first.
     pub(crate) fn board(&self) -> Result<Vec<Order>, StoreError> {
         self.orders(SELECT_BOARD, [])
@@ -163,8 +163,8 @@ impl Ledger {
         under_way(&self.connection)
     }
 
-    /// An order, and how long nothing has happened to it. The clock is that of all who have the
-    /// file open.
+    /// An order, and how long nothing has happened to it. The clock is shared by all processes that
+    /// have the file open.
     pub(crate) fn rested(&self, order_id: u64) -> Result<(Order, Duration), StoreError> {
         let order = self.order(order_id)?;
         let seconds = self

@@ -8,14 +8,14 @@ use thiserror::Error;
 
 use crate::secret::Secret;
 
-/// What was asked for on the command line; what was not, has a default.
+/// The options of the command line, with defaults.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Where to listen. Default: `127.0.0.1:8000`.
+    /// The address to listen on. Default: `127.0.0.1:8000`.
     pub(crate) listen: String,
-    /// Where the orders are kept. Default: a file beside the program.
+    /// The database file. Default: a file beside the program.
     pub(crate) database: Option<PathBuf>,
-    /// What carries events between processes: a URL for
+    /// The backend that carries events between processes: a URL for
     /// [`ChannelLayer::from_url`](strait::ChannelLayer::from_url). Default: `memory:`.
     pub(crate) backend: String,
     /// How many simulated orders are under way at a time. Default: 5.
@@ -113,7 +113,7 @@ fn staff_token(source: &str, token: &str) -> Result<Secret, Usage> {
     }
 }
 
-/// What stands in a URL as it is.
+/// Characters that a URL contains unescaped.
 fn is_unreserved(sign: char) -> bool {
     sign.is_ascii_alphanumeric() || matches!(sign, '-' | '.' | '_' | '~')
 }

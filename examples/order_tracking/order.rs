@@ -1,4 +1,4 @@
-//! An order as the kitchen knows it: what was ordered, the way it goes, and where its courier is.
+//! An order: its items, its steps, and the position of its courier.
 //! Pure: no I/O.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::position::Position;
 use crate::secret::Secret;
 use crate::town::Route;
 
-/// An order, whole: what a snapshot shows.
+/// A whole order, as a snapshot shows it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Order {
     pub(crate) order_id: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Step {
     pub(crate) at: String,
 }
 
-/// Where the courier was, and when.
+/// A position of the courier and its time.
 #[derive(Debug, Serialize)]
 pub(crate) struct Location {
     #[serde(flatten)]
@@ -115,14 +115,14 @@ impl Item {
     }
 }
 
-/// What may happen to an order: a step, with what the staff says to it, or word from its courier.
+/// A change of an order: a step, with a note of the staff, or a position of its courier.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Change {
     Step(Status, Option<String>),
     Ride(Position),
 }
 
-/// Where an order stands.
+/// The status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Status {
@@ -206,7 +206,7 @@ impl Status {
     pub(crate) fn carry(self) -> Result<(), Illegal> {
         if self.is_finished() {
             return Err(Illegal(format!(
-                "An order that is “{self}” has no courier on the way any more."
+                "An order that is “{self}” no longer has a courier on the way."
             )));
         }
         Ok(())
@@ -224,12 +224,12 @@ impl fmt::Display for Status {
 #[error("{0}")]
 pub(crate) struct Invalid(String);
 
-/// What the order's status does not allow, as a sentence that names both.
+/// A change that the order's status does not allow, as a sentence that names both.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Illegal(String);
 
-/// What the staff wrote beside a step. Blank is none.
+/// The note of the staff beside a step. Blank is none.
 pub(crate) fn note(text_of_note: Option<&str>) -> Result<Option<String>, Invalid> {
     match text_of_note.map(str::trim) {
         None | Some("") => Ok(None),
@@ -237,7 +237,7 @@ pub(crate) fn note(text_of_note: Option<&str>) -> Result<Option<String>, Invalid
     }
 }
 
-/// The page that follows an order, for whoever holds its token.
+/// The page that follows an order, for the holder of its token.
 pub(crate) fn tracking_url(order_id: u64, token: &Secret) -> String {
     format!("/orders/{order_id}?token={}", token.reveal())
 }
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_ordered_is_named() {
+    fn items_that_cannot_be_ordered_are_named() {
         struct Row {
             customer: &'static str,
             items: &'static [(&'static str, u32)],

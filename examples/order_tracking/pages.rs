@@ -21,8 +21,8 @@ pub(crate) fn router() -> Router {
         })
 }
 
-/// What a browser may do with anything that comes from here: load from here alone, tell nobody the
-/// address it was on (there is a token in it), keep nothing.
+/// The rules for a browser: load from this origin alone, send no referrer (the address contains a
+/// token), store nothing.
 pub(crate) async fn protect(mut response: Response) -> Response {
     for (name, value) in PROTECTION {
         response

@@ -1,9 +1,9 @@
 //! Simulated orders that move along by themselves, so that there is always something to watch.
 //!
-//! What an order does next, and when, follows from what the store says of it and from nothing else:
-//! after a restart they go on from where they were, and the staff may meddle with them on the
-//! board. Several processes may carry the same orders: whoever comes first makes a move, and the
-//! others see that it was made. When one is killed, the others do not even notice.
+//! The next step of an order, and its time, follow from the store alone: after a restart the orders
+//! continue, and the staff may change them on the board. Several processes may carry the same
+//! orders: the first one makes a move, and the others see that it was made. When one is killed, the
+//! others do not even notice.
 
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ struct Ride {
     due: Option<Instant>,
 }
 
-/// What a simulated order does next: `None` for one that is finished.
+/// The next step of a simulated order; `None` if it is finished.
 fn next(order: &Order) -> Option<Change> {
     let to = order.status.next()?;
     let step = Change::Step(to, remark(to));
@@ -156,7 +156,7 @@ async fn move_on(store: &Store, order: &Order) -> Result<Option<Duration>, Store
     }
 }
 
-/// How long an order rests where it is.
+/// The pause before an order's next step.
 fn pause(order: &Order) -> Duration {
     match order.location {
         Some(_) if order.status == Status::OutForDelivery => RIDE,

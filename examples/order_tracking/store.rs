@@ -95,8 +95,8 @@ impl Store {
             .await
     }
 
-    /// Takes note of what was announced, each order with the number of its event, and answers what
-    /// nobody has announced.
+    /// Records the announced events, each order with the number of its event, and returns those
+    /// that nobody has announced.
     pub(crate) async fn settle(
         &self,
         announced: HashMap<u64, u64>,
@@ -151,8 +151,8 @@ impl Store {
         self.run(move |ledger, _| query(ledger)).await
     }
 
-    /// Runs a change. When it returns, the event is committed and stands in the line of those to be
-    /// announced, even if whoever asked has gone away.
+    /// Runs a change. When it returns, the event is committed and queued to be announced, even if
+    /// the caller has gone.
     async fn write(
         &self,
         change: impl FnOnce(&mut Ledger) -> Result<OrderEvent, StoreError> + Send + 'static,
@@ -174,7 +174,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |ledger, announce| {
-            // Whoever asked may have gone; the work is done all the same.
+            // The caller may have gone; the work is done nevertheless.
             let _ = answer.send(job(ledger, announce));
         });
         self.jobs.send(job).await.map_err(|_| StoreError::Stopped)?;
@@ -200,7 +200,7 @@ mod tests {
     use super::Store;
 
     #[tokio::test]
-    async fn what_was_answered_is_there_after_a_restart() -> Result<(), StoreError> {
+    async fn acknowledged_changes_survive_a_restart() -> Result<(), StoreError> {
         let path = env::temp_dir().join(format!("order_tracking-{}.sqlite", process::id()));
         let (store, committed) = Store::open(&path)?;
         let (order_id, token) = store.place(chowder()?).await?;

@@ -20,7 +20,7 @@ use crate::simulate::Simulation;
 use crate::store::Store;
 
 #[tokio::test]
-async fn what_one_changes_the_others_socket_hears() -> Result {
+async fn a_change_at_one_instance_reaches_the_sockets_of_the_other() -> Result {
     let (file, memory) = (File::new("change"), Memory::new());
     let (one, other) = (
         Instance::start(&file, &memory).await?,
@@ -38,7 +38,7 @@ async fn what_one_changes_the_others_socket_hears() -> Result {
 
 /// The process that committed it was killed, or the backend was away.
 #[tokio::test]
-async fn what_one_could_not_announce_the_other_does() -> Result {
+async fn one_instance_announces_events_that_the_other_could_not() -> Result {
     let (file, memory) = (File::new("left"), Memory::new());
     let (mute, _committed) = Store::open(&file.0)?;
     let other = Instance::start(&file, &memory).await?;
@@ -52,7 +52,7 @@ async fn what_one_could_not_announce_the_other_does() -> Result {
 }
 
 #[tokio::test]
-async fn what_was_announced_is_not_announced_again() -> Result {
+async fn an_announced_event_is_not_announced_again() -> Result {
     let (file, memory) = (File::new("settled"), Memory::new());
     let one = Instance::start(&file, &memory).await?;
     let (order_id, token) = one.store.place(chowder()?).await?;
@@ -150,7 +150,7 @@ impl Instance {
         let staff = Staff::new(Secret::new("boss".to_owned()));
         let router = crate::websockets(&self.store, &staff, &self.layer);
         let path = format!("/ws/order-tracking/{order_id}/?token={}", token.reveal());
-        // What was left is looked for once a second.
+        // Events that were left are looked for once a second.
         let mut client = Communicator::new(router, &path).timeout(Duration::from_secs(10));
         client.connect().await?;
         let snapshot: Value = client.receive_json().await?;

@@ -21,7 +21,8 @@ impl Route {
         &ROUTES[(order_id % ROUTES.len() as u64) as usize]
     }
 
-    /// Where the courier is after `stride` more of the way (1 is all of it), or `None` at the door.
+    /// The position of the courier after `stride` more of the way (1 is all of it); `None` at the
+    /// door.
     pub(crate) fn ahead(&self, from: Option<Position>, stride: f64) -> Option<Position> {
         let done = from.map_or(0.0, |position| self.progress(position));
         let goal = done + stride;

@@ -1,12 +1,12 @@
-//! The book: what belongs to no single type.
+//! The book: chapters on subjects that belong to no single type.
 //!
-//! - [`from_channels`]: for who knows Django Channels.
+//! - [`from_channels`]: for developers who know Django Channels.
 //! - [`backends`]: which one to choose, what happens while it is away, and how to write another.
 //! - [`django`]: strait holds the sockets of a Django project, which stays as it is.
 //! - [`close_codes`]: when each code is sent, and what a client should do.
 //! - [`deflate`]: whether compression pays, what it costs, how it is switched on.
 //! - [`defaults`]: the reason for every default, and the memory a limit implies.
-//! - [`metrics`]: what is counted, and by which names.
+//! - [`metrics`]: the names and meanings of all counters.
 //! - [`architecture`]: how the source is laid out, and what must hold in it.
 
 #[doc = include_str!("architecture.md")]
