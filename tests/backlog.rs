@@ -28,7 +28,7 @@ async fn clients_that_come_at_once_need_not_try_again() {
     // It listens and does not accept.
     let listening = Server::bind("127.0.0.1:0").listen().await.unwrap();
     let address = listening.local_addr();
-    // Where there is no room, the kernel tries again after a second.
+    // If there is no room, the kernel tries again after a second.
     let at_once = Duration::from_millis(900);
     let connect = |_| TcpStream::connect_timeout(&address, at_once);
     let streams: Result<Vec<_>, _> = (0..clients).map(connect).collect();

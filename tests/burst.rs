@@ -1,9 +1,8 @@
 //! A burst to many sockets: every delivery counted, each publisher's order kept, and one order for
 //! all members.
 //!
-//! The thousand are in memory, so that no limit of file descriptors stands in the way; fewer are
-//! over TCP, where whoever delivers writes to the socket itself. Readers drain while the burst goes
-//! on.
+//! The thousand are in memory, so that no limit of file descriptors is in the way; fewer are over
+//! TCP, where the fan-out writes to the socket itself. Readers drain while the burst goes on.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -61,8 +60,8 @@ async fn sockets_over_tcp_get_all_of_a_burst_in_one_order() {
     server.stop().await;
 }
 
-/// Published at one node, read at another. Nobody waits there: what was too much would be a gap,
-/// and missing in the count.
+/// Published at one node, read at another. Nobody waits there: messages beyond the bound would be a
+/// gap, and missing in the count.
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis"]
@@ -117,7 +116,7 @@ async fn hooks_run_for_all_of_a_burst_with_one_order_for_each_kind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_joins_and_leaves_during_a_burst_gets_no_duplicate_and_no_gap_within_its_stay() {
+async fn a_member_that_joins_and_leaves_during_a_burst_gets_no_duplicate_and_no_gap() {
     const STEADY: usize = 300;
     const ROAMING: usize = 60;
     let layer = ChannelLayer::memory();
@@ -169,7 +168,7 @@ async fn who_joins_and_leaves_during_a_burst_gets_no_duplicate_and_no_gap_within
     assert!(got > marks, "nobody roamed while the burst went on");
 }
 
-/// What a burst's message says of itself.
+/// The content of a burst's message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Sent {
     Event(usize, usize),

@@ -114,7 +114,7 @@ async fn a_malformed_offer_is_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn what_is_sent_comes_back_compressed_from_256_bytes_on() {
+async fn echoes_of_256_bytes_and_more_are_compressed() {
     let service = service(deflating());
     for offer in [OFFER, "permessage-deflate; server_max_window_bits=9"] {
         let mut client = Client::in_memory(&service, "/", Some(offer)).await;
@@ -137,7 +137,7 @@ async fn what_is_sent_comes_back_compressed_from_256_bytes_on() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_compressed_is_sent_as_it_is() {
+async fn incompressible_messages_are_sent_as_they_are() {
     let mut client = Client::in_memory(&service(deflating()), "/", Some(OFFER)).await;
     let noise = noise(65_536);
     client.send_compressed(BINARY, &noise, 1).await;
@@ -158,7 +158,7 @@ async fn the_options_are_the_routes() {
 }
 
 #[tokio::test]
-async fn what_breaks_the_rules_is_closed_with_the_right_code() {
+async fn violations_of_compression_close_with_their_code() {
     let hello = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
     let bad_text = compressed(b"\xFF\xFE");
     let too_long = compressed(&[b'a'; 65_537]);
@@ -317,7 +317,7 @@ impl Frame {
         self.opcode & RSV1 != 0
     }
 
-    /// The payload, inflated where it is compressed.
+    /// The payload, inflated if it is compressed.
     fn message(&self) -> Vec<u8> {
         if !self.is_compressed() {
             return self.payload.clone();
@@ -342,7 +342,7 @@ impl Client<DuplexStream> {
         Self::over(client.into_stream().unwrap())
     }
 
-    /// A compressed message in so many frames.
+    /// A compressed message in this many frames.
     async fn send_compressed(&mut self, opcode: u8, message: &[u8], fragments: usize) {
         let payload = compressed(message);
         let size = payload.len().div_ceil(fragments).max(1);

@@ -142,7 +142,7 @@ fn out_of_descriptors_clients_wait_and_are_served_when_others_have_left() {
     let (mut open, waiting) = until_full(waiting);
     assert!(waiting.len() >= 30, "{} wait", waiting.len());
     let (before, start) = (server.cpu(), Instant::now());
-    // Who is in notices nothing, and nothing spins.
+    // Connected clients notice nothing, and no task spins.
     while start.elapsed() < Duration::from_secs(1) {
         for socket in &mut open {
             socket.send(Frame::text("still here")).unwrap();
@@ -164,7 +164,7 @@ fn out_of_descriptors_clients_wait_and_are_served_when_others_have_left() {
 
 type Socket = WebSocket<TcpStream>;
 
-/// Who has been let in, once nobody else is, and who waits.
+/// The clients that were let in, once nobody else is, and those that wait.
 fn until_full(mut waiting: Vec<JoinHandle<Socket>>) -> (Vec<Socket>, Vec<JoinHandle<Socket>>) {
     let mut open = Vec::new();
     let mut last = Instant::now();
@@ -187,7 +187,7 @@ fn too_few_descriptors_are_told_at_the_start_with_numbers_and_a_remedy() {
         ("", "ulimit -n 4096"),
         ("1000", "LimitNOFILE=1096"),
         ("1000", "Limits::connections(1000)"),
-        // What there is would do for these, but not for the rest of the process.
+        // The descriptors suffice for these, but not for the rest of the process.
         ("20", "ulimit -n 116"),
     ];
     for (connections, remedy) in rows {
@@ -200,7 +200,7 @@ fn too_few_descriptors_are_told_at_the_start_with_numbers_and_a_remedy() {
     }
 }
 
-/// What the kernel has made room for stays when the descriptor that asked for it is closed.
+/// The kernel keeps the grown table when the descriptor that caused it is closed.
 #[tokio::test]
 async fn the_table_of_descriptors_is_large_before_the_first_client() {
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);

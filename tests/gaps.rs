@@ -1,5 +1,5 @@
-//! What a layer does about the outages of its backend: it subscribes again, and tells each member
-//! what it may have missed.
+//! A layer after an outage of its backend: it subscribes again and runs the `gap` hook of each
+//! member.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -29,7 +29,7 @@ struct Note {
     n: u64,
 }
 
-// ---- who is told ----
+// ---- which members ----
 
 #[tokio::test(start_paused = true)]
 async fn every_member_is_told_once_for_each_of_its_groups_and_receives_again() {
@@ -76,7 +76,7 @@ async fn every_member_is_told_once_for_each_of_its_groups_and_receives_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_left_or_is_gone_meanwhile_is_not_told() {
+async fn members_that_have_left_get_no_gap() {
     let bus = Bus::default();
     let layer = bus.layer().await.unwrap();
     let mut stays = member(&layer, "a").await;
@@ -97,7 +97,7 @@ async fn who_left_or_is_gone_meanwhile_is_not_told() {
     assert_eq!(bus.asked(), [1], "of two groups one is empty");
 }
 
-/// A second gap of a group that has not been told of the first is the same to the member.
+/// A second gap of a group whose first one is not delivered yet is the same to the member.
 #[tokio::test(start_paused = true)]
 async fn a_member_that_is_behind_is_told_once_of_two_outages() {
     let bus = Bus::default();
@@ -156,7 +156,7 @@ async fn publishing_and_joining_fail_during_an_outage_and_work_afterwards() {
         layer.group_send(group, &Note { n: 3 }).await.unwrap();
         next_note(&mut channel, 3).await;
     }
-    // What is published afterwards may come before the word of the gap.
+    // Messages published afterwards may arrive before the gap.
     let mut told = Vec::new();
     for _ in 0..2 {
         told.push(old.recv::<Note>().await.map_err(|error| error.is_gap()));
@@ -167,7 +167,8 @@ async fn publishing_and_joining_fail_during_an_outage_and_work_afterwards() {
     );
 }
 
-/// The connection is back, and the layer has not subscribed again yet: who joins then does it.
+/// The connection is back, and the layer has not subscribed again yet: a member that joins then
+/// does it.
 #[tokio::test(start_paused = true)]
 async fn a_join_does_not_trust_a_subscription_from_before_the_outage() {
     let bus = Bus::default();
@@ -308,7 +309,7 @@ async fn a_layer_that_is_dropped_during_an_outage_ends_its_recovery() {
     assert!(bus.asked().is_empty());
 }
 
-// ---- when they are told ----
+// ---- when ----
 
 #[tokio::test(start_paused = true)]
 async fn many_members_are_told_evenly_over_the_window_and_not_in_their_order() {
@@ -334,7 +335,7 @@ async fn many_members_are_told_evenly_over_the_window_and_not_in_their_order() {
         bus.up();
         let mut told = told.join_all().await;
         told.sort();
-        // Up to 1,000 a second are told in any case.
+        // At least 1,000 hooks a second run in any case.
         let expected = Duration::from_millis(expected.min(MEMBERS as u64));
         let last = told[MEMBERS - 1].0;
         assert!(
@@ -455,7 +456,7 @@ async fn channels_take_no_turn() {
 
 /// Of one group, while nobody delivers: the runtime of this test does nothing else.
 #[tokio::test(start_paused = true)]
-async fn what_finds_no_room_is_dropped_told_to_the_backend_and_to_the_members() {
+async fn a_message_without_room_is_an_error_for_the_backend_and_a_gap_for_the_members() {
     for (what, bytes, fit) in [("1,024 messages", 40, 1_024), ("1 MiB", 10_000, 105)] {
         let bus = Bus::default();
         let layer = bus.layer().await.unwrap();
@@ -482,7 +483,7 @@ async fn what_finds_no_room_is_dropped_told_to_the_backend_and_to_the_members() 
             );
         }
         assert_eq!(sink.try_deliver(&envelope("other")).unwrap(), 1, "{what}");
-        // The gap is told before what waits, and once.
+        // The gap comes before the events that wait, and once.
         sleep(LONG).await;
         gap(&mut full).await;
         let mut received = 0;
@@ -497,7 +498,7 @@ async fn what_finds_no_room_is_dropped_told_to_the_backend_and_to_the_members() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_full_channel_of_another_node_does_not_take_is_told_to_its_owner() {
+async fn events_that_a_full_channel_refuses_are_counted_for_its_owner() {
     let bus = Bus::default();
     let here = bus.layer().await.unwrap();
     let there = bus.layer().await.unwrap();
@@ -506,7 +507,7 @@ async fn what_a_full_channel_of_another_node_does_not_take_is_told_to_its_owner(
         here.send(channel.name(), &Note { n }).await.unwrap();
     }
     assert_eq!(channel.dropped(), 6);
-    // A sender here is told itself.
+    // A sender on this node gets the error itself.
     let error = there
         .send(channel.name(), &Note { n: 0 })
         .await
@@ -517,7 +518,7 @@ async fn what_a_full_channel_of_another_node_does_not_take_is_told_to_its_owner(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_event_is_skipped_without_a_gap() {
+async fn malformed_events_are_skipped_without_a_gap() {
     let bus = Bus::default();
     let layer = bus.layer().await.unwrap();
     let mut channel = member(&layer, "a").await;
@@ -628,7 +629,7 @@ async fn an_outage_is_told_once_and_not_for_each_that_it_concerns() {
     bus.up();
     sleep(Duration::from_secs(10)).await;
     assert_eq!(log.lines("WARN"), 1, "{}", log.text());
-    assert_eq!(log.lines("is away"), 1, "{}", log.text());
+    assert_eq!(log.lines("disconnected"), 1, "{}", log.text());
     assert_eq!(log.lines("ERROR"), 0, "{}", log.text());
 }
 
@@ -669,7 +670,7 @@ async fn member(layer: &ChannelLayer, group: &str) -> Channel {
     channel
 }
 
-/// What the channel is told next, which is a gap.
+/// The next item of the channel, which is a gap.
 async fn gap(channel: &mut Channel) -> String {
     let told = timeout(PATIENCE, channel.recv::<Note>()).await;
     let error = told.expect("nothing came").unwrap_err();

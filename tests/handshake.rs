@@ -174,7 +174,7 @@ const ROWS: &[Row] = &[
     row(GET, &["Upgrade:"], 426),
     row(GET, &["-Upgrade"], 426),
     row(GET, &["-Upgrade", "-Connection"], 426),
-    // Connection: likewise.
+    // Connection: the same.
     row(GET, &["Connection: upgrade"], 101),
     row(GET, &["Connection: keep-alive, Upgrade"], 101),
     row(GET, &["Connection: ,, Upgrade , ,"], 101),
@@ -336,7 +336,7 @@ async fn the_101_has_the_accept_key_of_the_rfcs_example_and_no_body() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_400_and_a_head_that_is_too_large_431() {
+async fn bytes_that_are_no_http_are_400_and_a_head_that_is_too_large_431() {
     let server = serve(Router::new().path("ws/", echo)).await;
     let many = (0..200).fold(String::new(), |many, n| many + &format!("X-{n}: x\r\n"));
     let many = format!("GET /ws/ HTTP/1.1\r\n{many}\r\n");
@@ -664,7 +664,7 @@ async fn frames_sent_while_connect_runs_are_received() {
 }
 
 #[tokio::test]
-async fn what_is_pipelined_behind_a_handshake_is_frames_or_garbage() {
+async fn bytes_pipelined_behind_a_handshake_are_frames_or_garbage() {
     let server = serve(Router::new().path("ws/", echo)).await;
     let second = handshake(&[]);
     let rows: [(&str, &[u8]); 3] = [
@@ -796,7 +796,7 @@ async fn impatient(router: Router) -> TestServer {
 }
 
 #[tokio::test]
-async fn who_sends_its_request_too_slowly_or_not_at_all_is_closed() {
+async fn a_client_that_sends_its_request_too_slowly_or_not_at_all_is_closed() {
     let server = impatient(Router::new().path("ws/", echo)).await;
     let mut silent = connect(&server).await;
     let mut half = connect(&server).await;

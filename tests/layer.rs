@@ -1,10 +1,9 @@
-//! Groups and channels: what a layer promises to publishers and members, on one node and on two.
+//! Groups and channels: the promises of a layer to publishers and members, on one node and on two.
 //!
-//! The rows are those that Django Channels' own tests assert of its layers. What differs here:
-//! there is no expiry and no cache of layers, so nothing of either is tested; names are types,
-//! refused when they are made; a full channel is an error that is asked for by `is_full`; the
-//! capacity is 1,024 events or 1 MiB instead of 100 messages; publishing says how many it
-//! addressed.
+//! The rows are those that Django Channels' own tests assert of its layers. The differences: there
+//! is no expiry and no cache of layers, so neither is tested; names are types, refused when they
+//! are made; a full channel is an error with `is_full`; the capacity is 1,024 events or 1 MiB
+//! instead of 100 messages; publishing returns how many it addressed.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -38,7 +37,7 @@ struct Note {
     n: u64,
 }
 
-/// Who publishes and where the members are: the same node, or two that share a backend.
+/// The nodes of the publisher and of the members: the same one, or two that share a backend.
 struct Nodes {
     kind: &'static str,
     publisher: ChannelLayer,
@@ -65,7 +64,7 @@ async fn one_node_and_two() -> [Nodes; 2] {
 // ---- direct channels ----
 
 #[tokio::test]
-async fn what_is_sent_to_a_channel_is_received() {
+async fn an_event_sent_to_a_channel_is_received() {
     for nodes in one_node_and_two().await {
         let mut channel = nodes.members.new_channel();
         let sent = nodes.publisher.send(channel.name(), &Note { n: 1 }).await;
@@ -177,7 +176,7 @@ async fn a_full_channel_refuses_and_has_room_after_a_receive() {
             assert_eq!(
                 channel.dropped(),
                 0,
-                "{row_of}: the sender was told, not the channel"
+                "{row_of}: the sender got the error, not the channel"
             );
         }
     }
@@ -217,7 +216,7 @@ async fn a_full_consumer_refuses_and_stays_open() {
 }
 
 #[tokio::test]
-async fn what_is_sent_to_a_channel_that_is_gone_or_unknown_reaches_nobody() {
+async fn an_event_sent_to_a_channel_that_is_gone_or_unknown_reaches_nobody() {
     for nodes in one_node_and_two().await {
         let channel = nodes.members.new_channel();
         let gone = channel.name().to_string();
@@ -300,7 +299,7 @@ async fn an_event_that_does_not_decode_is_an_error_and_gone() {
 // ---- groups ----
 
 #[tokio::test]
-async fn who_left_a_group_gets_nothing_and_the_others_do() {
+async fn a_member_that_left_gets_nothing_and_the_others_do() {
     for nodes in one_node_and_two().await {
         let mut channels = members(&nodes.members, "room", 3).await;
         channels[1].group_discard("room").unwrap();
@@ -435,7 +434,7 @@ async fn leaving_a_group_that_one_is_not_in_is_silent() {
 }
 
 #[tokio::test]
-async fn who_joins_after_a_publish_does_not_get_it() {
+async fn a_member_that_joins_after_a_publish_does_not_get_it() {
     for nodes in one_node_and_two().await {
         let mut early = members(&nodes.members, "room", 1).await;
         // Nothing yields in between on this one thread: the first is published and not delivered
@@ -488,8 +487,7 @@ async fn leaving_and_rejoining_during_a_delivery_neither_skips_nor_doubles() {
                 continue;
             }
             let got = take_until(channel, 19).await;
-            // What was published while it was out, or before it came back, may be missing as a
-            // whole; nothing else.
+            // Messages published while it was away may be missing as a whole; nothing else may.
             let whole: Vec<u64> = (0..19).collect();
             let since_then: Vec<u64> = (10..19).collect();
             let may_miss = rejoining.contains(&place) && got == since_then;
@@ -801,8 +799,8 @@ async fn the_first_pattern_that_matches_a_group_decides_what_overflow_does() {
             layer.group_send(row.group, &Note { n }).await.unwrap();
         }
         if row.drops {
-            // The gate stays shut until the last was handed over: the fence of who joined later has
-            // come.
+            // The gate stays shut until the last message was delivered: the fence of the member
+            // that joined later has come.
             let mut fence = members(&layer, row.group, 1).await;
             layer
                 .group_send(row.group, &Note { n: 1501 })
@@ -953,7 +951,7 @@ async fn two_nodes_subscribe_each_for_itself() {
 }
 
 #[tokio::test]
-async fn who_joins_while_the_last_leave_is_under_way_is_subscribed_when_it_returns() {
+async fn a_join_while_the_last_leave_is_under_way_is_subscribed_when_it_returns() {
     let backend = Recording::default();
     let layer = ChannelLayer::new(backend.clone()).await.unwrap();
     let leaving = members(&layer, "room", 1).await;
@@ -1159,7 +1157,7 @@ async fn a_backend_that_does_not_start_makes_no_layer() {
 
 /// As text it would break every connection that relays.
 #[tokio::test]
-async fn what_a_backend_brings_and_is_not_utf_8_is_delivered_to_nobody() {
+async fn an_event_from_a_backend_that_is_not_utf_8_is_delivered_to_nobody() {
     let backend = Recording::default();
     let layer = ChannelLayer::new(backend.clone()).await.unwrap();
     let _channels = members(&layer, "room", 1).await;
@@ -1172,7 +1170,7 @@ async fn what_a_backend_brings_and_is_not_utf_8_is_delivered_to_nobody() {
 }
 
 #[tokio::test]
-async fn what_a_backend_guarantees_can_be_asked() {
+async fn the_guarantees_of_a_backend_are_reported() {
     assert!(ChannelLayer::memory().guarantees().ordered);
     let layer = ChannelLayer::new(Recording::default()).await.unwrap();
     assert_eq!(layer.guarantees(), Guarantees::new());
@@ -1444,7 +1442,7 @@ async fn connect(service: &WebSocketService, path: &str) -> Communicator {
     socket
 }
 
-/// Sends a command and receives its answer; what groups brought before is passed over.
+/// Sends a command and receives its answer. Events of groups before it are skipped.
 async fn ask(socket: &mut Communicator, command: &str) -> String {
     socket.send_text(command).await.unwrap();
     loop {
@@ -1500,7 +1498,7 @@ async fn take(channel: &mut Channel, count: usize) -> Vec<u64> {
     taken
 }
 
-/// What comes before `last`.
+/// The events before `last`.
 async fn take_until(channel: &mut Channel, last: u64) -> Vec<u64> {
     let mut taken = Vec::new();
     loop {
@@ -1511,7 +1509,7 @@ async fn take_until(channel: &mut Channel, last: u64) -> Vec<u64> {
     }
 }
 
-/// What is sent to the channel now is the next that it gets.
+/// An event sent to the channel now is the next one that it receives.
 async fn nothing_waits(nodes: &Nodes, channel: &mut Channel) {
     let fence = Note { n: 1_000_000 };
     nodes.publisher.send(channel.name(), &fence).await.unwrap();

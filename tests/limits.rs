@@ -284,7 +284,7 @@ async fn a_refusal_comes_before_checks_and_what_is_no_handshake_needs_no_place()
 /// One way for a handshake or a connection to end.
 struct End {
     query: &'static str,
-    /// What the client does once it is connected, or does not get so far.
+    /// The client's next step once it is connected; or it does not get that far.
     then: Then,
 }
 
@@ -467,7 +467,7 @@ async fn handshake(address: SocketAddr) -> (String, Client) {
     (client.head().await, client)
 }
 
-/// Axum hands the address on only where it is told to, and in a type of its own.
+/// axum passes the address on only if it is configured to, and in a type of its own.
 #[tokio::test]
 async fn inside_axum_a_missing_address_is_told_once_and_a_middleware_mends_it() {
     let (log, _guard) = Log::start();

@@ -1,4 +1,4 @@
-//! What is counted, seen by a recorder of the test's own.
+//! The counters, seen by a recorder of the test's own.
 
 #![cfg(feature = "metrics")]
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
@@ -373,7 +373,7 @@ async fn an_event_that_does_not_decode_and_a_drain_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_backend_loses_is_counted() {
+async fn losses_of_a_backend_are_counted() {
     let sums = Sums::default();
     let _guard = sums.install();
     let bus = Bus::default();

@@ -1,5 +1,5 @@
-//! Where a router can stand: inside axum, as a service for one consumer, and behind [`Server`] with
-//! other HTTP beside it on the same port.
+//! The ways to mount a router: inside axum, as a service for one consumer, and behind [`Server`]
+//! with other HTTP on the same port.
 //!
 //! The client is tungstenite's, over a real port.
 
@@ -151,7 +151,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Waits until so many connections are open.
+/// Waits until this many connections are open.
 async fn count(sockets: &Sockets, wanted: usize) {
     within(async {
         while sockets.count() != wanted {
@@ -254,7 +254,7 @@ async fn identify(
 }
 
 #[tokio::test]
-async fn what_axums_middleware_puts_on_the_request_reaches_the_scope() {
+async fn extensions_of_axums_middleware_reach_the_scope() {
     let (service, _) = Router::new()
         .path("ws/", |scope| {
             let User(name) = scope.extension().ok_or_else(Reject::unauthorized)?;
@@ -537,7 +537,8 @@ async fn an_answer_given_early_reaches_a_client_that_is_still_sending() {
     within(server.stop()).await;
 }
 
-/// A program may drop what it awaits: the server accepts no more, and who is connected stays so.
+/// A program may drop the future of the server: it accepts no more, and connected clients stay
+/// connected.
 #[tokio::test]
 async fn a_server_that_is_dropped_stops_accepting_and_keeps_its_sockets() {
     let router = Router::new().path("ws/", echo(place));

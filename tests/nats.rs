@@ -93,8 +93,8 @@ async fn a_server_that_is_killed_and_comes_back_costs_a_gap_and_nothing_twice() 
             sorted.is_sorted() && sorted.len() == seen.numbers.len(),
             "twice, or out of order"
         );
-        // What was taken is there, but for what was on its way when the server was killed, and what
-        // was taken while this node was not subscribed again: both are what the gap tells of.
+        // Accepted messages arrive, except those under way when the server was killed and those
+        // accepted before this node had subscribed again: the gap stands for both.
         let before: Vec<_> = published
             .iter()
             .filter(|taken| taken.at + ON_THE_WAY < killed)
@@ -120,7 +120,7 @@ async fn a_server_that_is_killed_and_comes_back_costs_a_gap_and_nothing_twice() 
     );
 }
 
-/// From a publish to its arrival at all members, at the most.
+/// The longest time from a publish to its arrival at all members.
 const ON_THE_WAY: Duration = Duration::from_millis(200);
 
 struct Taken {
@@ -254,7 +254,7 @@ async fn a_server_that_has_become_silent_is_given_up() {
 
 #[tokio::test]
 #[ignore = "needs nats"]
-async fn what_is_wrong_is_said_at_the_start_in_one_sentence() {
+async fn faults_at_the_start_are_named_in_one_sentence() {
     let open = Nats::start().await;
     let user = NatsOptions::new().user("me", "p@ss").start().await;
     let token = NatsOptions::new().token("t0ken").start().await;
@@ -553,7 +553,7 @@ async fn a_subscription_and_a_login_that_a_reload_takes_away_are_outages() {
 
 #[tokio::test]
 #[ignore = "needs nats"]
-async fn what_is_larger_than_the_server_takes_is_refused_with_the_limit() {
+async fn a_payload_larger_than_the_server_takes_is_refused_with_the_limit() {
     let server = NatsOptions::new().line("max_payload: 2000").start().await;
     let layer = ChannelLayer::from_url(&server.url()).await.unwrap();
     let error = layer
@@ -790,7 +790,7 @@ async fn a_burst_to_a_member_that_receives_is_delivered() {
             numbers
         };
         let (published, mut numbers) = tokio::join!(publishing, receiving);
-        // Who does not wait for one publish before the next has no order.
+        // A publisher that does not await one publish before the next has no order.
         numbers.sort_unstable();
         assert!(published.iter().all(Result::is_ok));
         assert_eq!(numbers, (first..first + 1_000).collect::<Vec<_>>());
@@ -871,7 +871,7 @@ async fn two(server: &Nats) -> (ChannelLayer, ChannelLayer) {
     (quick(here.unwrap()), quick(there.unwrap()))
 }
 
-/// For tests that wait until all are told.
+/// For tests that wait until all hooks have run.
 fn quick(layer: ChannelLayer) -> ChannelLayer {
     layer.gap_window(Duration::from_millis(500))
 }

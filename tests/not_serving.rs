@@ -5,7 +5,7 @@
 //! published meanwhile, and come back with a gap.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
-#![allow(clippy::print_stdout, reason = "what was measured is shown")]
+#![allow(clippy::print_stdout, reason = "measurements are printed")]
 #![cfg(feature = "redis")]
 
 mod log;
@@ -131,7 +131,7 @@ async fn demote(kind: Layer, demotion: Demotion, is_proxied: bool) {
     let (log, guard) = Log::start();
     demotion.hand_over(&old, &new).await;
     let demoted = Instant::now();
-    // It is not silent meanwhile: what is published there comes back.
+    // It is not silent meanwhile: messages published there come back.
     while here.is_available() {
         let _ = send(&here, 2).await;
         assert!(
@@ -434,5 +434,5 @@ async fn until_ok<T, F: Future<Output = Result<T, Error>>>(attempt: impl Fn() ->
     panic!("it does not come back: {last:?}");
 }
 
-/// On top of what is promised, for a machine that has other work.
+/// Added to the promised time, for a machine that has other work.
 const SLOW_MACHINE: Duration = Duration::from_secs(2);

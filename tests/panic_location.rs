@@ -27,7 +27,7 @@ impl Converter for Regex {
     }
 }
 
-/// Where a panic was, and what it said.
+/// The location and the message of a panic.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Panicked {
     file: String,

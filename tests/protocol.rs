@@ -104,7 +104,7 @@ fn close(code: u16, reason: &str) -> Vec<u8> {
     frame(CLOSE, close_payload(code, reason))
 }
 
-/// What is sent, and what must come back.
+/// The bytes to send, and the expected answer.
 struct Row {
     name: &'static str,
     sends: Vec<u8>,
@@ -279,7 +279,7 @@ async fn a_thousand_frames_in_one_write_keep_their_order() {
     }
 }
 
-/// What breaks the protocol, and the code that says so. What stands before it is `good`.
+/// A violation of the protocol, and its code. The message before it is `good`.
 fn bad_rows() -> Vec<(&'static str, Vec<u8>, u16)> {
     let many = [b'x'; 126];
     vec![
@@ -372,8 +372,8 @@ fn bad_rows() -> Vec<(&'static str, Vec<u8>, u16)> {
 }
 
 #[tokio::test]
-async fn what_breaks_the_protocol_is_closed_with_its_code_and_the_stream_ends() {
-    // Who waited for it would fail the test.
+async fn violations_of_the_protocol_close_with_their_code_and_end_the_stream() {
+    // A server that waited for it would fail the test.
     let mut tested = BlackBox::new(Config::new().close_timeout(Duration::from_secs(60))).await;
     for (name, bad, code) in bad_rows() {
         let mut client = tested.client().await;
@@ -394,7 +394,7 @@ async fn what_breaks_the_protocol_is_closed_with_its_code_and_the_stream_ends() 
 }
 
 #[tokio::test]
-async fn what_cannot_become_right_is_refused_before_it_is_whole() {
+async fn a_message_that_cannot_become_valid_is_refused_before_it_is_whole() {
     let tested = BlackBox::new(Config::new()).await;
     let begun = |first: u8, payload: &[u8]| {
         let mut bytes = header(first, 1000);
@@ -487,7 +487,7 @@ async fn a_close_is_answered_with_its_code_and_the_stream_ends() {
 }
 
 #[tokio::test]
-async fn what_is_sent_before_a_close_is_answered_and_what_comes_after_is_not() {
+async fn messages_before_a_close_are_answered_and_later_ones_are_not() {
     let mut tested = BlackBox::new(Config::new()).await;
     let before = frame(TEXT, "before");
     let after = [frame(TEXT, "after"), frame(PING, "?"), vec![0xff; 20]].concat();
@@ -512,14 +512,14 @@ async fn what_is_sent_before_a_close_is_answered_and_what_comes_after_is_not() {
 
 #[tokio::test]
 async fn a_close_of_the_server_waits_for_the_answer_and_ends_the_stream() {
-    // Who waited for it would fail the test.
+    // A server that waited for it would fail the test.
     let mut tested = BlackBox::new(Config::new().close_timeout(Duration::from_secs(60))).await;
     for answer in [close(4001, ""), close(1000, "other"), frame(CLOSE, "")] {
         let mut client = tested.client().await;
         client.write(frame(TEXT, "close 4001 enough")).await;
         let expected = Frame::new(CLOSE, close_payload(4001, "enough"));
         assert_eq!(client.frame().await.unwrap(), expected);
-        // What was under way is not answered any more.
+        // A message under way is no longer answered.
         client
             .write([frame(TEXT, "late"), frame(PING, "late")].concat())
             .await;
@@ -535,7 +535,7 @@ async fn a_close_of_the_server_waits_for_the_answer_and_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_a_close_is_given_up() {
+async fn a_client_that_does_not_answer_a_close_is_given_up() {
     let mut tested = BlackBox::new(Config::new().close_timeout(Duration::from_millis(100))).await;
     let mut client = tested.client().await;
     client.write(frame(TEXT, "close 1000 bye")).await;

@@ -1,7 +1,7 @@
-//! The Redis backend with servers of its own: what it carries and costs, outages, what it refuses.
+//! The Redis backend with servers of its own: payloads, costs, outages and refusals.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
-#![allow(clippy::print_stdout, reason = "what was measured is shown")]
+#![allow(clippy::print_stdout, reason = "measurements are printed")]
 #![cfg(feature = "redis")]
 
 mod servers;
@@ -109,7 +109,7 @@ async fn a_restart_is_survived_and_told() {
     redis.kill();
     let error = until_err(|| send(&layer, 0)).await;
     assert!(error.is_unavailable(), "{error}");
-    // At once from now on, and for who joins, too.
+    // At once from now on, also for members that join.
     let began = Instant::now();
     let error = send(&layer, 0).await.unwrap_err().to_string();
     assert!(error.contains("there is no connection to redis"), "{error}");
@@ -126,8 +126,7 @@ async fn a_restart_is_survived_and_told() {
     until_ok(|| send(&layer, 0)).await;
     println!("published {:?} after the restart", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(2));
-    // What was published as soon as the group was subscribed to again may come before the word of
-    // the gap.
+    // Messages published as soon as the group was subscribed to again may arrive before the gap.
     let error = loop {
         if let Err(error) = next(&mut channel).await {
             break error;
@@ -137,7 +136,7 @@ async fn a_restart_is_survived_and_told() {
     assert_eq!(send(&layer, 2).await.unwrap().receivers, 1);
     while number(&mut channel).await != 2 {}
     late.group_add("late").await.unwrap();
-    // The gap was told once.
+    // The gap came once.
     send(&layer, 3).await.unwrap();
     assert_eq!(number(&mut channel).await, 3);
 }
@@ -181,7 +180,7 @@ async fn a_connection_that_has_gone_silent_is_found_by_the_probe() {
 
 #[tokio::test]
 #[ignore = "needs redis"]
-async fn who_publishes_into_silence_is_told_that_it_may_have_arrived() {
+async fn a_publish_into_silence_fails_and_says_that_it_may_have_arrived() {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.address()).await;
     let url = format!("redis://{}?timeout=0.5", proxy.address());
@@ -205,7 +204,7 @@ async fn who_publishes_into_silence_is_told_that_it_may_have_arrived() {
 
 #[tokio::test]
 #[ignore = "needs redis"]
-async fn what_is_no_envelope_is_skipped() {
+async fn malformed_envelopes_are_skipped() {
     let redis = Redis::start().await;
     let layer = layer(&redis.url()).await;
     let mut channel = layer.new_channel();
@@ -546,7 +545,7 @@ async fn a_slot_that_moves_takes_its_groups_with_it() {
     assert_eq!(number(&mut channel).await, 7);
 }
 
-/// What holds between two nodes, whatever is between them.
+/// The rules between two nodes over any kind of server.
 async fn shares(here: &ChannelLayer, there: &ChannelLayer) {
     assert!(here.guarantees().ordered);
     assert_eq!(here.guarantees().receivers, Receivers::Nodes);

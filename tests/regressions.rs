@@ -1,8 +1,8 @@
-//! Faults that were there once, one test for each: what a session must do when a hook fails, a
-//! deadline has no end, a peer floods or is gone, a waker polls at once, and a server stops.
+//! Faults of the past, one test for each: a hook fails, a deadline has no end, a client floods or
+//! is gone, a waker polls at once, a server stops.
 //!
-//! In memory and with the clock paused wherever the fault can be seen there; over TCP where it was
-//! one of the socket's.
+//! In memory and with the clock paused if the fault can be seen there; over TCP if it was one of
+//! the socket's.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -32,8 +32,8 @@ use tokio::time::{Instant, advance, sleep, timeout};
 use client::{CLOSE, Client, PATIENCE, TEXT, frame, request};
 
 /// Six messages came in one write, events wait, and the second message's hook fails or closes: at
-/// once, or after a wait in which the rest was read ahead. The third message and the events are
-/// nobody's business any more.
+/// once, or after a wait in which the rest was read ahead. The third message and the events are no
+/// longer handled.
 #[tokio::test(start_paused = true)]
 async fn after_a_hook_that_fails_or_closes_no_other_runs_but_disconnect() {
     let rows = [
@@ -188,8 +188,8 @@ async fn no_deadline_is_too_long() {
 
 /// A drain whose window or deadline is "never" still tells everybody whom it can, and ends when
 /// they have gone; so does one that has to cut a hook of a consumer whose `disconnect` may take for
-/// ever. Where the window is "never", clients are not told for ages; these say nothing, are found
-/// by the heartbeat at the latest, and with that the drain is over.
+/// ever. With a window of "never", clients are not closed for ages. These are silent, the heartbeat
+/// finds them at the latest, and with that the drain is over.
 #[tokio::test(start_paused = true)]
 async fn no_drain_is_too_long() {
     const NEVER: Duration = Duration::MAX;
@@ -272,7 +272,7 @@ async fn disconnect_runs_once_whatever_else_panics() {
     }
 }
 
-/// What panics is a local of `disconnect`, which is dropped at its limit. The close frame is out,
+/// A local of `disconnect` panics when it is dropped at the limit. The close frame is out,
 /// and its answer is still waited for.
 #[tokio::test(start_paused = true)]
 async fn the_closing_handshake_goes_on_although_disconnect_panics_when_it_is_dropped() {
@@ -295,7 +295,7 @@ async fn the_closing_handshake_goes_on_although_disconnect_panics_when_it_is_dro
 /// A hook makes a `Sending` and hands it to a task of its own, which awaits it when the session
 /// sleeps: nothing else would wake the session before the next ping.
 #[tokio::test(start_paused = true)]
-async fn what_a_spawned_task_sends_is_written_at_once() {
+async fn messages_of_a_spawned_task_are_written_at_once() {
     let stage = Stage::new(Config::new());
     let mut client = stage.client().await;
     client.send_text("later").await.unwrap();
@@ -309,7 +309,7 @@ async fn what_a_spawned_task_sends_is_written_at_once() {
 /// A client that never reads while frames wait for it, and whose messages never cease, so that the
 /// session always has a next hook and never waits. Its write timeout passes all the same.
 #[tokio::test(start_paused = true)]
-async fn who_floods_and_never_reads_is_ended_by_the_write_timeout() {
+async fn a_client_that_floods_and_never_reads_is_ended_by_the_write_timeout() {
     let config = Config::new().write_timeout(Duration::from_millis(500));
     let stage = Stage::quiet(config);
     let mut stream = stage.stream().await;
@@ -378,8 +378,7 @@ fn zero_is_no_trap() {
     });
 }
 
-/// A limit of nothing on what a client may do is one that every client exceeds: it is told so, and
-/// that is all.
+/// Every client exceeds a limit of zero: it is closed with the reason, and nothing else happens.
 #[tokio::test(start_paused = true)]
 async fn a_limit_of_zero_is_exceeded_by_everybody() {
     let stage = Stage::new(Config::new().max_message(0));
@@ -454,7 +453,7 @@ async fn a_broken_peer_is_noticed_under_a_hanging_hook() {
     assert_eq!(
         stage.log.lines(),
         ["receive hang", "disconnect 1006 Lost"],
-        "what it sent before is not looked at after a hook that was dropped"
+        "earlier messages are ignored after a hook that was dropped"
     );
     server.stop().await;
 }
@@ -483,10 +482,10 @@ async fn one_failed_write_is_enough_to_notice_a_broken_peer() {
     assert_eq!(stage.log.lines(), ["receive hang", "disconnect 1006 Lost"]);
 }
 
-/// A task of the hook's, with a waker that polls where it is woken (as executors with an inline
-/// scheduler have), waits for room to send, and the session makes room or ends, in each way there
-/// is. The waker would run into the mailbox's lock if it were woken under it. Nor does it wait for
-/// the connection's end, once nothing more will be sent.
+/// A task of the hook waits for room to send, with a waker that polls at once (as executors with an
+/// inline scheduler have). The session makes room or ends, in every way there is. The waker would
+/// run into the mailbox's lock if it were woken under it. Nor does it wait for the connection's
+/// end, once nothing more will be sent.
 #[test]
 fn a_waker_that_polls_at_once_does_not_deadlock() {
     for how in [
@@ -548,8 +547,8 @@ fn a_waker_that_polls_at_once_does_not_deadlock() {
     }
 }
 
-/// Clients stand in line when the server is told to stop: the stop goes first. Where they never
-/// cease to come, it would have no turn otherwise.
+/// Clients wait to be accepted when the server is asked to stop: the stop goes first. If clients
+/// never stop arriving, it would not be reached otherwise.
 #[tokio::test]
 async fn a_stop_goes_before_clients_that_keep_connecting() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -604,7 +603,7 @@ async fn a_drain_with_a_long_window_ends_when_nobody_is_left() {
     assert!(passed < Duration::from_secs(2), "after {passed:?}");
 }
 
-/// A service of consumers that do what they are told, its layer, and what happened.
+/// A service of scripted consumers, its layer, and a record of the hooks.
 struct Stage {
     service: WebSocketService,
     sockets: Sockets,
@@ -648,8 +647,8 @@ impl Stage {
         client
     }
 
-    /// A client that answers nothing by itself. What it writes before it waits, the session finds
-    /// when it begins.
+    /// A client that answers nothing by itself. The session finds the frames that it wrote before
+    /// it waited.
     async fn stream(&self) -> DuplexStream {
         self.client().await.into_stream().unwrap()
     }
@@ -845,7 +844,7 @@ impl fmt::Display for BadDrop {
 
 impl std::error::Error for BadDrop {}
 
-/// A task whose waker polls it at once, on the stack of who wakes it.
+/// A task whose waker polls it at once, on the stack of the caller.
 struct Inline(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl Inline {

@@ -1,7 +1,7 @@
 //! Routing as an application sees it: which consumer a path leads to, with which parameters, behind
 //! which checks, with which state, layer and limits.
 //!
-//! The rows follow what Django Channels' own tests ask of `URLRouter`. What differs from Django,
+//! The rows follow what Django Channels' own tests ask of `URLRouter`. The differences from Django,
 //! each with a row below:
 //!
 //! - There is no router by connection kind: a [`Router`] routes WebSockets only, other HTTP is the
@@ -13,7 +13,7 @@
 //! - Constants (`kwargs` of a route) are the factory's: a closure has them. `include()` is not
 //!   needed, since `nest` takes a router and nothing else.
 //! - A path that leads nowhere is answered 404, where Channels raises and the client sees 500.
-//! - What a factory or `connect` refuses stays refused; Channels takes a "not found" of the
+//! - A refusal of a factory or of `connect` is final; Channels takes a "not found" of the
 //!   application's for a miss and tries the next route.
 //!
 //! That the table of routes answers as a loop over them would is tested beside it, against such a
@@ -84,7 +84,7 @@ where
     move |_| Ok(Tell(look.clone()))
 }
 
-/// What a client gets on a path: the greeting, or the status of the refusal.
+/// The result of a client on a path: the greeting, or the status of the refusal.
 async fn visit(service: &WebSocketService, path: &str) -> Result<String, u16> {
     let mut client = Communicator::new(service, path);
     client
@@ -139,7 +139,7 @@ async fn check(router: Router, rows: &[Row]) {
 }
 
 #[tokio::test]
-async fn what_channels_tests_of_its_router_holds_here() {
+async fn the_cases_of_channels_own_router_tests_hold() {
     let router = Router::new()
         .path("", probe("root"))
         .path("foo/", probe("literal"))
@@ -191,7 +191,7 @@ async fn what_channels_tests_of_its_router_holds_here() {
 }
 
 #[tokio::test]
-async fn what_differs_from_django_is_as_documented() {
+async fn differences_from_django_are_as_documented() {
     let router = Router::new()
         .re_path("bar", probe("bar"))
         .re_path(r"digits/(?P<n>\d+)/$", probe("digits"))
@@ -610,7 +610,7 @@ fn an_origin_that_any_page_can_send_is_listed_with_a_warning() {
     }
 }
 
-/// Who ran, in order.
+/// The functions that ran, in order.
 #[derive(Clone, Default)]
 struct Steps(Arc<Mutex<Vec<&'static str>>>);
 
@@ -727,7 +727,7 @@ async fn a_check_that_fails_or_panics_refuses_with_500() {
 struct User(String);
 
 #[tokio::test]
-async fn what_a_check_finds_out_reaches_later_checks_the_factory_and_the_hooks() {
+async fn the_result_of_a_check_reaches_later_checks_the_factory_and_the_hooks() {
     struct Greeter {
         made_for: User,
     }

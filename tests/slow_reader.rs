@@ -2,8 +2,8 @@
 //! are not held up by it; and a publisher that outruns delivery waits for delivery.
 //!
 //! The kernel's buffers are made small on both sides, so that little fits beside the queue whose
-//! bound is looked at. All runs on one thread: what was published is delivered when this side waits
-//! for its own sockets.
+//! bound is looked at. Everything runs on one thread: published messages are delivered while this
+//! side waits for its own sockets.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 
@@ -84,8 +84,8 @@ async fn a_slow_reader_is_bounded_and_closed_with_4008_and_the_others_get_everyt
         let after = slow.try_frame().await;
         assert!(!matches!(after, Ok(Some(_))), "{after:?} after the close");
 
-        // What was held for it at the most: what the kernel had taken, the queue, the one that
-        // found it full; then a few that were published before its end was noticed here.
+        // The most that was held for it: the kernel's buffer, the queue, the message that found it
+        // full, and a few that were published before its end was noticed here.
         let frame = row.payload + if row.payload < 126 { 2 } else { 4 };
         assert!(written * frame <= 6 * KERNEL, "{written} of {frame} bytes");
         let held = sent - written;
@@ -122,7 +122,7 @@ async fn a_slow_reader_that_never_reads_again_is_reset_when_the_time_of_a_close_
     );
     stage.publish_and_read(sent, 8188, &mut readers).await;
     assert_eq!(stage.closed.recv().await.unwrap().code(), 4008);
-    // Too late: what the kernel had is all there is, and the end is no orderly one.
+    // Too late: only the bytes in the kernel's buffer are left, and the end is not orderly.
     let error = loop {
         match slow.try_frame().await {
             Ok(Some(frame)) => assert_eq!(frame.opcode, TEXT, "although it did not read"),
@@ -173,7 +173,7 @@ async fn with_drop_a_slow_reader_lives_and_received_and_dropped_make_what_was_se
         let mut slow = stage.slow_client().await;
         let mut readers = stage.readers().await;
         let mut sent = 0;
-        // Twice, so that the count is seen to begin anew.
+        // Twice, to see that the count begins again.
         for round in ["first", "second"] {
             let what = format!("{} bytes, {round} round", row.payload);
             let (begin, size) = (sent, row.payload);
@@ -211,7 +211,7 @@ async fn with_drop_a_slow_reader_lives_and_received_and_dropped_make_what_was_se
 
 #[tokio::test]
 async fn a_publisher_that_outruns_delivery_waits_and_everything_arrives() {
-    // 256 messages or 256 KiB are pending at the most.
+    // At most 256 messages or 256 KiB are pending.
     for (payload, pending) in [(100, 256), (8188, 32)] {
         let stage = Stage::new(ChannelLayer::memory(), Config::new()).await;
         let mut readers = stage.readers().await;
@@ -292,7 +292,7 @@ impl Stage {
         readers
     }
 
-    /// The number of receivers. Returns when all readers have the message; the slow client, who
+    /// The number of receivers. Returns when all readers have the message; the slow client, which
     /// joined before them, was then served too.
     async fn publish_and_read(&self, n: usize, payload: usize, readers: &mut [Client]) -> usize {
         let publish = self.layer.group_broadcast("room", numbered(n, payload));

@@ -1,7 +1,7 @@
 //! Django's order-tracking tutorial in Rust: its consumer (accept, parse JSON, send a response) and
 //! its route, verbatim.
 //!
-//! What stands between the two `[tutorial]` lines corresponds line by line to the tutorial's
+//! The code between the two `[tutorial]` lines corresponds line by line to the tutorial's
 //! `consumers.py` and `routing.py`.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
@@ -71,7 +71,7 @@ async fn it_answers_in_memory() {
 }
 
 #[tokio::test]
-async fn what_is_not_json_closes_with_1007_and_binary_with_1003() {
+async fn invalid_json_closes_with_1007_and_binary_with_1003() {
     let (service, _) = websocket_urlpatterns().into_service();
     for (message, code) in [
         (Message::from("{\"status\":"), 1007),

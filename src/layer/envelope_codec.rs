@@ -191,7 +191,7 @@ mod tests {
             }
         }
         let bytes = Envelope::new(room(), event()).encode();
-        assert_eq!(bytes.len(), 31 + 2, "what it costs");
+        assert_eq!(bytes.len(), 31 + 2, "its length");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(crate) struct Answer {
     /// The headers of the 101, or the refusal. Dropped, it tells the session that the client has
     /// gone.
     pub(crate) answer: oneshot::Receiver<Result<HeaderMap, Refusal>>,
-    /// Takes the stream after the 101. Dropped, likewise.
+    /// Takes the stream after the 101. Dropping it tells the session the same.
     pub(crate) stream: oneshot::Sender<Transport>,
 }
 

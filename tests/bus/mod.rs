@@ -17,7 +17,7 @@ use strait::{ChannelLayer, Error, Message};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// What its nodes share. Deliveries never wait, as over a network.
+/// The state that its nodes share. Deliveries never wait, as over a network.
 #[derive(Clone, Default)]
 pub(crate) struct Bus(Arc<Shared>);
 
@@ -35,7 +35,7 @@ struct Shared {
 struct Outage {
     is_down: bool,
     is_held: bool,
-    /// So many subscribes fail.
+    /// This many subscribes fail.
     failing: usize,
     /// Subscribes that ask for this group are refused.
     refused: Option<GroupName>,
@@ -87,7 +87,7 @@ impl Bus {
         ChannelLayer::new(OnBus { bus, node }).await
     }
 
-    /// Nothing works any more, and what was subscribed is forgotten.
+    /// Nothing works any longer, and all subscriptions are forgotten.
     pub(crate) fn down(&self) {
         self.outage().is_down = true;
         for node in self.nodes() {

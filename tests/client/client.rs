@@ -14,7 +14,7 @@ use super::frame::{CLOSE, Frame, TEXT, close_payload, frame};
 
 pub(crate) struct Client<S = TcpStream> {
     pub(crate) stream: S,
-    /// What was read and not taken yet.
+    /// Bytes that were read and not consumed yet.
     pub(crate) unread: BytesMut,
     /// How long a read or a write may take; for ever where time may be paused.
     pub(crate) patience: Option<Duration>,
@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// The next frame; `None` at the stream's end, which must be an orderly one.
     ///
-    /// Cancel safe: what was read is kept.
+    /// Cancel safe: bytes that were read are kept.
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
         self.try_frame().await.unwrap()
     }

@@ -1,4 +1,4 @@
-//! [`Frame`]: what a server sends, RFC 6455, section 5.2; and the frames of a client, as bytes.
+//! [`Frame`]: a frame of a server (RFC 6455, section 5.2); and the frames of a client, as bytes.
 
 use bytes::{Buf, BytesMut};
 
@@ -61,7 +61,7 @@ pub(crate) fn fragment(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     bytes
 }
 
-/// What stands before a client's payload of this length, in its shortest form.
+/// The header of a client's frame with a payload of this length, in its shortest form.
 pub(crate) fn header(first: u8, length: u64) -> Vec<u8> {
     let mut bytes = vec![first];
     match length {

@@ -9,10 +9,10 @@ use tokio::net::TcpSocket;
 
 use super::client::{Client, request};
 
-/// What it sends waits in its queues.
+/// Its messages wait in its queues.
 pub(crate) async fn serve(router: Router) -> TestServer {
     let listener = TcpSocket::new_v4().unwrap();
-    // What it accepts takes this over.
+    // Accepted connections inherit this.
     listener.set_send_buffer_size(KERNEL as u32).unwrap();
     listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let server = Server::from_listener(listener.listen(1024).unwrap()).router(router);
@@ -29,5 +29,5 @@ impl Client {
     }
 }
 
-/// What the kernel's buffers are asked to be; they may be a few times larger, on both sides.
+/// The requested size of the kernel's buffers; they may be a few times larger, on both sides.
 pub(crate) const KERNEL: usize = 16 * 1024;

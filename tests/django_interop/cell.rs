@@ -110,7 +110,7 @@ pub(crate) async fn next(channel: &mut Channel) -> Event {
     }
 }
 
-/// What comes within a time in which everything would have come; nothing is `None`.
+/// The events within a time that is long enough for all of them; `None` for none.
 pub(crate) async fn soon(channel: &mut Channel) -> Option<Result<Event, Error>> {
     timeout(A_WHILE, channel.recv()).await.ok()
 }

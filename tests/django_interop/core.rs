@@ -1,5 +1,5 @@
-//! What only the core layer has: queues that are bounded, memberships that expire, and nodes that
-//! end without a word.
+//! Features of the core layer alone: bounded queues, memberships that expire, and nodes that end
+//! without notice.
 
 use std::thread;
 use std::time::Duration;
@@ -55,7 +55,7 @@ async fn a_full_queue_of_djangos_is_told() {
 
 #[tokio::test]
 #[ignore = "needs redis"]
-async fn what_django_dropped_at_a_full_queue_of_ours_is_a_gap() {
+async fn a_message_that_django_dropped_at_our_full_queue_is_a_gap() {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.address()).await;
     let url = format!(
@@ -175,7 +175,7 @@ async fn a_membership_is_renewed_before_it_expires() {
 
 #[tokio::test]
 #[ignore = "needs redis"]
-async fn what_django_flushes_is_a_gap() {
+async fn a_flush_by_django_is_a_gap() {
     let world = core().start().await;
     let mut ours = socket(&world.layer, "room").await;
     world.peer.flush().await;
@@ -198,7 +198,7 @@ async fn a_group_that_is_deleted_is_joined_again_and_told_of_a_gap() {
     let mut ours = socket(&world.layer, "room").await;
     let mut other = socket(&world.layer, "other").await;
     let event = json!({"type": "order.updated"});
-    // The membership has been renewed once before, which is nothing to be told of.
+    // The membership has been renewed once before, which is no gap.
     for _ in 0..2 {
         sleep(Duration::from_secs(5)).await;
         world.redis[0].command(&["DEL", "shop:group:room"]).await;
@@ -214,7 +214,7 @@ async fn a_group_that_is_deleted_is_joined_again_and_told_of_a_gap() {
 
 #[tokio::test]
 #[ignore = "needs redis"]
-async fn what_nobody_takes_expires() {
+async fn messages_that_nobody_takes_expire() {
     let peer = |peer: PeerConfig| peer.expiry(1);
     let world = core().start_with(peer, "&expiry=1&capacity=1").await;
     let theirs = world.peer.new_channel().await;

@@ -1,5 +1,5 @@
-//! A writer on the same Redis that means harm, or has a bug: what it puts there is passed over,
-//! bounded or replaced.
+//! A writer on the same Redis that means harm, or has a bug: its data is skipped, bounded or
+//! replaced.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -80,7 +80,7 @@ async fn a_key_of_another_type_is_passed_over_or_replaced() {
     for key in &keys {
         eprintln!("{key}");
         world.redis[0].command(&["SET", key, "x"]).await;
-        // What Django cannot be sent is no reason not to reach the nodes.
+        // An event that Django cannot receive still reaches the nodes.
         world.layer.group_send("room", &event()).await.unwrap();
         hears(&mut ours).await;
         let mut channel = world.layer.new_channel();

@@ -1,5 +1,5 @@
-//! Redis goes and comes back: sockets stay, publishing fails loudly, members are told once, and
-//! Django is there again.
+//! Redis goes and comes back: sockets stay open, publishing fails loudly, `gap` runs once for each
+//! member, and Django is reached again.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn kill_and_start(mut world: World) {
     world.redis[0].restart().await;
     let back = Instant::now();
     for (socket, group) in sockets.iter_mut().zip(&groups) {
-        // What went through the other host was delivered.
+        // Messages through the other host were delivered.
         while socket.receive_text().await.unwrap() != "gap" {}
         let event = json!({"type": "order.updated", "group": group});
         // Django's own connections have to come back, too.
@@ -59,7 +59,7 @@ async fn kill_and_start(mut world: World) {
     eprintln!("all is well again after {:?}", back.elapsed());
 }
 
-/// The connection looks alive, and nothing comes any more.
+/// The connection looks alive, but nothing arrives any longer.
 #[tokio::test]
 #[ignore = "needs redis"]
 async fn a_silent_connection_is_found() {

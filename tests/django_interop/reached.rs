@@ -25,7 +25,7 @@ async fn over_tls() {
     for layer in LAYERS {
         let config = layer.config(&hosts).prefix("shop");
         let peer = Peer::start(&config.of_hosts("ssl_ca_certs", &json!(ca))).await;
-        // What holds for the first host holds for the others.
+        // The rules for the first host hold for the others.
         let url = format!(
             "channels-rediss-{}://{first}/0?host={second}&prefix=shop&ca={ca}",
             layer.name()
@@ -37,7 +37,7 @@ async fn over_tls() {
 
 #[tokio::test]
 #[ignore = "needs redis"]
-async fn who_is_not_trusted_is_told_at_the_start() {
+async fn an_untrusted_authority_is_an_error_at_the_start() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let port = free_port();
     let redis = authority.server(port).start().await;
@@ -147,14 +147,14 @@ async fn fails_over(layer: Layer) {
     }
 }
 
-/// Django's own connections have to come back, too; what it was waiting on has failed.
+/// Django's own connections have to come back, too; the call that it was waiting on has failed.
 async fn hears_again(ours: &ChannelLayer, peer: &Peer, theirs: &str, socket: &mut Communicator) {
     let began = Instant::now();
     for number in 0.. {
         let event = json!({"type": "order.updated", "number": number});
         ours.group_send("order_0", &event).await.unwrap();
         assert_eq!(socket.receive_json::<Value>().await.unwrap(), event);
-        // What it was sent before this it may take now.
+        // It may now take the messages sent before this.
         let mut got = Ok(Some(Value::Null));
         while matches!(&got, Ok(Some(got)) if *got != event) {
             got = peer.try_receive(theirs, Duration::from_millis(500)).await;
@@ -192,7 +192,7 @@ async fn as_a_user_who_may_do_no_more_than_needed() {
             let others: Vec<_> = rights.split(' ').filter(|other| *other != right).collect();
             let words = ["ACL", "SETUSER", "strait", "reset", "on", ">s3cret"];
             redis.command(&[&words, &*others].concat()).await;
-            // As a server that was started anew: it knows no script.
+            // As a server that was restarted: it knows no script.
             redis.command(&["SCRIPT", "FLUSH"]).await;
             let Err(error) = ChannelLayer::from_url(&url).await else {
                 panic!("{layer:?} does not need {right}");

@@ -1,4 +1,4 @@
-//! What a URL may say, and how one that makes no sense is answered.
+//! The options of a URL, and the errors for one that makes no sense.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use strait::{ChannelLayer, Event};
 use crate::servers::{Redis, RedisOptions};
 
 #[tokio::test]
-async fn what_makes_no_sense_is_one_sentence() {
+async fn a_senseless_url_is_one_sentence() {
     let rows = [
         ("channels-redis-pubsub:", "needs a host"),
         ("channels-redis-pubsub://", "no host"),

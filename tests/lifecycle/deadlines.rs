@@ -1,5 +1,5 @@
-//! What has a time limit: hooks of a connection that has ended, the close handshake, a silent peer,
-//! one that does not read.
+//! Time limits: hooks of a connection that has ended, the closing handshake, a silent client, one
+//! that does not read.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ struct Row {
     name: &'static str,
     query: &'static str,
     orders: &'static str,
-    /// What the client does once the hook runs.
+    /// The action of the client once the hook runs.
     end: Ending,
     /// How many seconds later everything is over.
     over: u64,
@@ -30,7 +30,7 @@ enum Ending {
     Closes,
     /// Nothing: it is the hook that closes. The client answers the close frame.
     Answers,
-    /// Likewise, but it does not even answer.
+    /// The same, but it does not even answer.
     Ignores,
 }
 
@@ -344,7 +344,7 @@ async fn a_send_waits_for_room_while_the_peer_reads_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_hook_sends_before_it_waits_arrives_while_it_waits() {
+async fn messages_that_a_hook_sends_before_it_waits_arrive_while_it_waits() {
     let stage = Stage::new();
     let mut client = stage.enter("").await;
     let start = Instant::now();

@@ -19,7 +19,7 @@ use super::stage::{Stage, seconds};
 struct Row {
     name: &'static str,
     query: &'static str,
-    /// What its hook runs at that time.
+    /// The hook that runs at that time.
     orders: &'static str,
     /// Events that wait behind it.
     events: &'static [&'static str],
@@ -152,7 +152,7 @@ async fn play(row: Row) {
     let expected = usize::from(row.orders.contains("send"));
     assert_eq!(
         texts, expected,
-        "{}: what the hook sent comes first",
+        "{}: the hook's message comes first",
         row.name
     );
     stage
@@ -350,7 +350,7 @@ impl Consumer for Member {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_closed_first_has_what_was_published_before() {
+async fn a_connection_that_is_closed_first_has_all_earlier_messages() {
     let layer = ChannelLayer::memory();
     let router = Router::new()
         .path("", |_| Ok(Member))

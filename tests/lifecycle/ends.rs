@@ -25,7 +25,7 @@ struct Row {
     seen: Seen,
 }
 
-/// What the client does, or what is done to it.
+/// The event that ends the connection.
 enum Step {
     Text(&'static str),
     Binary(&'static [u8]),
@@ -38,7 +38,7 @@ enum Step {
     Expect(&'static str),
 }
 
-/// What the client sees at the end.
+/// The end as the client sees it.
 enum Seen {
     Close(u16, &'static str),
     /// A close frame without a code.
@@ -271,7 +271,7 @@ fn server_ends() -> Vec<Row> {
             seen: Seen::Close(4002, "first"),
         },
         Row {
-            name: "ctx.close; what the client sent before it knew is not received",
+            name: "ctx.close; messages that the client sent before it knew are not received",
             query: "",
             steps: vec![Bytes(
                 [frame(TEXT, b"sleep 1;close 4002"), frame(TEXT, b"waiting")].concat(),

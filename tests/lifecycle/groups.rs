@@ -1,5 +1,5 @@
-//! Groups and channels as a session has them: what is ignored, who is left out, how many there may
-//! be, and a runtime that is gone.
+//! Groups and channels of a session: ignored events, members that are left out, the limit of
+//! groups, and a runtime that has ended.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -109,7 +109,7 @@ async fn an_event_whose_decoding_panics_is_a_panic_as_any_other() {
     assert_eq!(*ends.lock().unwrap(), [Cause::Panic]);
 }
 
-/// Tells the others what it is told, by the way that the message names.
+/// Publishes its message in the way that the message names.
 struct Talker {
     forwarded: Arc<Mutex<Vec<bool>>>,
 }

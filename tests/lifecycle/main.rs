@@ -1,5 +1,5 @@
 //! The session's promises: every way for a connection to end, which hooks run in which order, what
-//! `disconnect` and the client are told, and that nothing is left behind.
+//! `disconnect` and the client receive, and that nothing is left behind.
 //!
 //! Time is paused wherever a test waits: nothing sleeps on the wall clock.
 

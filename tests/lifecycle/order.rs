@@ -206,7 +206,7 @@ async fn all_that_was_sent_before_the_close_is_received_in_order() {
 /// the server.
 #[tokio::test(start_paused = true)]
 async fn while_a_hook_hangs_64_messages_or_256_kib_are_read_ahead() {
-    // What the pipe holds, and one read.
+    // The capacity of the pipe, and one read.
     let slack = 64 * 1024 + 32 * 1024;
     let rows = [
         (1000, 64 * 1008, 64),
@@ -285,7 +285,7 @@ async fn a_client_that_left_while_reading_rests_is_found_when_something_is_writt
     );
 }
 
-/// Sends itself an event from each event, until it is told to stop.
+/// Sends itself an event from each event, until a message stops it.
 struct Restless;
 
 impl Consumer for Restless {

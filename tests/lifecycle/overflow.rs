@@ -1,4 +1,4 @@
-//! Full queues: who is closed, who is told, and what is dropped.
+//! Full queues: the connections that are closed, the errors, and the messages that are dropped.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -144,7 +144,7 @@ async fn a_reader_that_is_too_far_behind_is_closed_with_4008_and_reset_if_it_tak
                 assert_eq!(text, format!("{number:01000}"));
                 number += 1;
             };
-            // What was in the pipe, and not the queue.
+            // The frames in the pipe, without the queue.
             assert!((60..100).contains(&number), "{number}");
             let told = last.close();
             assert_eq!(told, Some((4008, SLOW_READER.to_owned())));
@@ -206,7 +206,7 @@ async fn events_that_do_not_fit_during_connect_let_it_finish_and_close_with_1013
     assert_eq!(stage.log.lines(), ["connect", "disconnect"]);
 }
 
-/// While a handshake waits in its `connect`: so many frames for its group.
+/// While a handshake waits in its `connect`: this many frames for its group.
 trait Meanwhile: Future<Output = super::raw::Raw> + Sized {
     async fn now_or_later(self, stage: &Stage, frames: usize) -> super::raw::Raw {
         let publish = async {

@@ -1,4 +1,5 @@
-//! The inbound rate: what counts, what does not, and what a peer over it is told.
+//! The inbound rate: messages that count, messages that do not, and the close of a client that
+//! exceeds it.
 
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ async fn messages_pings_and_pongs_over_the_rate_close_with_1008() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_keeps_to_the_rate_stays_and_a_pause_is_worth_a_burst() {
+async fn a_client_within_the_rate_stays_and_a_pause_allows_a_burst() {
     let stage = stage(10, 5);
     let mut client = stage.enter("").await;
     for _ in 0..200 {
@@ -111,8 +112,8 @@ async fn a_flood_is_over_soon() {
     assert_eq!(seconds(start), 2);
 }
 
-/// A hook that is behind stops the reading; what the peer sent meanwhile at the agreed rate is then
-/// found all at once.
+/// A slow hook stops the reading; messages that the client sent meanwhile at the agreed rate are
+/// then found all at once.
 #[tokio::test(start_paused = true)]
 async fn a_peer_is_not_blamed_for_a_slow_hook() {
     let stage = stage(10, 5);

@@ -1,6 +1,5 @@
-//! [`Recorder`]: a consumer that notes which hooks run and does what it is told: by the query of
-//! its URL in `connect`, `error` and `disconnect`, by the message in `receive`, by the event in
-//! `event`.
+//! [`Recorder`]: a scripted consumer that records its hooks. The script is the query of its URL in
+//! `connect`, `error` and `disconnect`, by the message in `receive`, by the event in `event`.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -14,7 +13,7 @@ use strait::{
     Accept, BoxError, ChannelLayer, Closed, Consumer, Context, Error, Event, Message, Reject,
 };
 
-/// What happened, shared by the test and the consumers of one stage.
+/// The record, shared by the test and the consumers of one stage.
 #[derive(Clone)]
 pub(crate) struct Log(Arc<Inner>);
 
@@ -25,7 +24,7 @@ struct Inner {
     gate: Semaphore,
 }
 
-/// What `disconnect` was told and found.
+/// The argument of `disconnect`, and the state that it found.
 #[derive(Clone, Debug)]
 pub(crate) struct Farewell {
     pub(crate) closed: Closed,
@@ -156,7 +155,7 @@ impl Consumer for Recorder {
             groups,
             receivers,
         });
-        ctx.send_text("nobody is there any more").await.unwrap();
+        ctx.send_text("nobody is there any longer").await.unwrap();
         ctx.group_add("late").await.unwrap();
         if let Some(orders) = ctx.scope().query("disconnect") {
             self.obey(ctx, &orders).await.unwrap();

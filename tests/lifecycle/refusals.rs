@@ -1,4 +1,4 @@
-//! A table of the ways to keep a client out, and the handshakes that nobody waits for any more.
+//! A table of the ways to refuse a client, and handshakes that nobody waits for any longer.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const ROW: Row = Row {
 
 #[tokio::test(start_paused = true)]
 #[expect(clippy::too_many_lines, reason = "a table")]
-async fn who_is_refused_gets_a_status_and_no_disconnect_runs() {
+async fn a_refused_client_gets_a_status_and_no_disconnect_runs() {
     let rows = [
         Row {
             name: "connect rejects",
@@ -215,7 +215,7 @@ async fn nothing_that_was_queued_goes_to_who_is_refused_after_acceptance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_refused_after_acceptance_and_does_not_answer_is_let_go() {
+async fn a_client_refused_after_acceptance_that_does_not_answer_is_given_up() {
     let stage = Stage::new();
     let start = Instant::now();
     let mut client = stage.enter("refuse=4401").await;

@@ -78,7 +78,7 @@ impl Stage {
         assert!(waited.is_ok(), "a session goes on: {:?}", self.log.lines());
     }
 
-    /// Whatever the end: nobody is a member any more, and nobody is behind the names.
+    /// After any end nobody is a member, and no name reaches anybody.
     pub(crate) async fn assert_nothing_left(&self, row: &str) {
         self.over().await;
         let receivers = reached(&self.layer, &self.log.names()).await;
@@ -88,7 +88,7 @@ impl Stage {
         );
     }
 
-    /// `disconnect` ran once, was told this, and found its memberships released but listed.
+    /// `disconnect` ran once with this value, and found its memberships released but listed.
     pub(crate) async fn assert_disconnected(&self, row: &str, (code, reason, cause): End<'_>) {
         self.assert_nothing_left(row).await;
         let farewells = self.log.farewells();
@@ -127,7 +127,7 @@ pub(crate) fn seconds(since: Instant) -> u64 {
     (since.elapsed() + Duration::from_millis(100)).as_secs()
 }
 
-/// Code, reason and cause, as `disconnect` is told.
+/// Code, reason and cause, as `disconnect` receives them.
 pub(crate) type End<'a> = (u16, &'a str, Cause);
 
 fn recorders(log: Log) -> impl Fn(&Scope) -> Result<Recorder, Reject> {
@@ -137,7 +137,7 @@ fn recorders(log: Log) -> impl Fn(&Scope) -> Result<Recorder, Reject> {
     }
 }
 
-/// What a check and the factory are told to do.
+/// The script of a check and of the factory.
 fn order(scope: &Scope, who: &str) -> Result<(), Reject> {
     match scope.query(who).as_deref() {
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! [`Log`]: what is told through `tracing`, as a test sees it.
+//! [`Log`]: the lines logged through `tracing`, for tests.
 
 #![allow(dead_code, reason = "each test target uses some of it")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 
-/// What is logged on this thread, from level INFO on.
+/// The lines of this thread, from level INFO on.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -38,7 +38,7 @@ async fn a_node_killed_beside_django_costs_the_others_nothing() {
         scene.django.crowd(group, DJANGO_MEMBERS).await;
     }
 
-    // What is slow the first time.
+    // Work that is slow the first time.
     scene.round().await;
     let before = scene.rounds().await;
     scene.nodes.pop().unwrap().kill().await;
@@ -69,7 +69,7 @@ async fn a_node_killed_beside_django_costs_the_others_nothing() {
 
     for (when, times) in [("right after", after), ("20 s after", later)] {
         let [hit, other] = [0, 1].map(|group| times[group].div_duration_f64(before[group]));
-        // What makes the other slower, too, is none of the dead node's.
+        // A cause that slows the other one, too, is not the dead node.
         let slower = hit / other.max(1.0);
         assert!(
             slower < SLOWER,
@@ -238,12 +238,12 @@ const MEMBERS: usize = 100;
 const DJANGO_MEMBERS: usize = 5;
 const ROUNDS: usize = 15;
 const SENDS: usize = 10;
-/// What a send may take, as a multiple of what it took before.
+/// The allowed time of a send, as a multiple of the time before.
 const SLOWER: f64 = 1.5;
 const CLEANED: Duration = Duration::from_secs(20);
 /// Only a failing test waits that long.
 const SOON: Duration = Duration::from_secs(30);
 const URL: &str = "STRAIT_TESTS_NODE_URL";
 const JOINS: &str = "STRAIT_TESTS_NODE_GROUPS";
-/// What a node's own lines begin with, among those of the test's.
+/// The prefix of a node's lines, among those of the test.
 const MARK: &str = "node: ";

@@ -2,10 +2,10 @@
 //! connection that goes silent.
 //!
 //! In each, no socket may be closed, the `gap` hook must run once for each member and group that
-//! could not receive, and for no other; what is published meanwhile must fail loudly and at once;
-//! deliveries must go on within two seconds of the end. Nothing may arrive twice or out of order,
-//! and whatever was accepted and did not arrive must have been published before its member was told
-//! of a gap. [`stage`] makes it happen, [`verdict`] counts, prints and judges.
+//! could not receive, and for no other; publishes meanwhile must fail loudly and at once;
+//! deliveries must continue within two seconds of the end. Nothing may arrive twice or out of
+//! order, and an accepted message that did not arrive must have been published before its member's
+//! `gap` hook ran. [`stage`] makes it happen, [`verdict`] counts, prints and judges.
 
 #![cfg(all(feature = "redis", feature = "nats"))]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
@@ -206,8 +206,8 @@ async fn a_connection_of_each_node_to_redis_goes_silent() {
     outage.judge(&stage.close(outage.gaps()).await);
 }
 
-/// Only the members' node is behind the proxy. What is published meanwhile is accepted, and its
-/// members are told that they missed it.
+/// Only the members' node is behind the proxy. Messages published meanwhile are accepted, and their
+/// members get a gap.
 async fn goes_silent(what: &'static str, url: &str, through: &str, proxy: &Proxy) {
     let members = ChannelLayer::from_url(through).await.unwrap();
     let publisher = ChannelLayer::from_url(url).await.unwrap();
@@ -230,7 +230,7 @@ async fn goes_silent(what: &'static str, url: &str, through: &str, proxy: &Proxy
     outage.judge(&stage.close(outage.gaps()).await);
 }
 
-/// A node that knows that nothing passes connects anew.
+/// A node that finds that nothing passes connects again.
 async fn until_found(proxy: &Proxy, opened: usize, down: Instant) {
     while proxy.opened() <= opened {
         assert!(down.elapsed() < PROBE, "not found");

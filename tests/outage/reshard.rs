@@ -63,14 +63,14 @@ async fn slots_move_one_after_the_other() {
     drop((members, publishing));
 }
 
-/// What was published: its number within the group, from 0.
+/// A published message: its number within the group, from 0.
 struct Sent {
     begun: Instant,
     ended: Instant,
     result: Result<usize, String>,
 }
 
-/// What a member got.
+/// The messages of a member.
 #[derive(Default)]
 struct Heard {
     numbers: Vec<usize>,
@@ -124,7 +124,7 @@ async fn end((group, reader): (String, JoinHandle<Heard>)) -> (String, Heard) {
     (group, reader.await.unwrap())
 }
 
-/// One after the other, until it is told to stop.
+/// One after the other, until the test stops it.
 async fn publish(layer: ChannelLayer, group: String, stop: Arc<AtomicBool>) -> (String, Vec<Sent>) {
     let mut sent = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -143,7 +143,7 @@ async fn publish(layer: ChannelLayer, group: String, stop: Arc<AtomicBool>) -> (
     (group, sent)
 }
 
-/// Prints the counts, and fails where they are not as promised.
+/// Prints the counts, and fails if they are not as promised.
 fn judge(moving: &BTreeSet<String>, sent: &BTreeMap<String, Vec<Sent>>, heard: &[(String, Heard)]) {
     let published = sent.values().flatten();
     let failed: Vec<_> = published
@@ -177,7 +177,7 @@ fn judge(moving: &BTreeSet<String>, sent: &BTreeMap<String, Vec<Sent>>, heard: &
         }
     }
     println!(
-        "  published: {}, failed: {}, the slowest took {:.1?}; members: {}, of them by whether their group moved and how often they were told: {gaps:?}",
+        "  published: {}, failed: {}, the slowest took {:.1?}; members: {}, by whether their group moved and how many gaps they had: {gaps:?}",
         published.count(),
         failed.len(),
         slowest.unwrap_or_default(),

@@ -47,7 +47,7 @@ impl Socket {
     }
 }
 
-/// Until nobody can ask any more.
+/// Until nobody can ask any longer.
 async fn listen(mut client: Client, mut asked: mpsc::Receiver<oneshot::Sender<String>>) -> Heard {
     let mut heard = Heard::default();
     let mut asking = None;

@@ -18,7 +18,7 @@ use strait::{Accept, ChannelLayer, Consumer, Context, Message, Reject, Router};
 
 use crate::socket::{Heard, Socket};
 
-/// What is published: its number within the group, from 0.
+/// A published message: its number within the group, from 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "tick")]
 pub(crate) struct Tick {
@@ -37,7 +37,7 @@ pub(crate) struct Stage {
     stop: Arc<AtomicBool>,
 }
 
-/// What the consumers saw.
+/// The events of the consumers.
 #[derive(Default)]
 pub(crate) struct Record {
     /// Of each member and group, when its `gap` hook ran.
@@ -135,13 +135,13 @@ impl Stage {
         }
     }
 
-    /// What a consumer is told that joins another group now.
+    /// The result for a consumer that joins another group now.
     pub(crate) async fn join_now(&self) -> String {
         self.sockets[0].ask().await
     }
 
-    /// Waits until the hook of so many members and groups has run and everybody hears everything
-    /// again; ends all.
+    /// Waits until the hooks of this many members and groups have run and everybody receives
+    /// everything again; ends all.
     pub(crate) async fn close(self, gaps: usize) -> Story {
         for _ in 0..1_000 {
             if self.record.gaps.lock().unwrap().len() >= gaps {
@@ -181,7 +181,7 @@ fn router(layer: &ChannelLayer, record: &Arc<Record>) -> Router {
         .channel_layer(layer.clone())
 }
 
-/// To one group after the other, a publish each [`PACE`], until it is told to stop.
+/// To one group after the other, a publish each [`PACE`], until the test stops it.
 async fn publish(layer: ChannelLayer, stop: Arc<AtomicBool>) -> Vec<Sent> {
     let mut sent = Vec::new();
     let mut pace = interval(PACE);

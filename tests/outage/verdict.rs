@@ -1,4 +1,4 @@
-//! [`Outage`]: what must hold of a [`Story`], and the counts that are printed.
+//! [`Outage`]: the rules for a [`Story`], and the counts that are printed.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ pub(crate) struct Outage {
     /// Before the blow fell; until `down` a publish may succeed or fail.
     pub(crate) struck: Instant,
     pub(crate) down: Instant,
-    /// What is published so soon after it may be accepted: an engine that confirms no publish knows
-    /// of its loss with the next look only.
+    /// A publish so soon after it may be accepted: an engine that confirms no publish finds the
+    /// loss with the next look only.
     pub(crate) notice: Duration,
-    /// How long a publish takes at the most that fails.
+    /// The longest time of a publish that fails.
     pub(crate) patience: Duration,
     /// Until then it surely was away.
     pub(crate) away: Instant,
@@ -62,7 +62,7 @@ impl Outage {
         (0..SOCKETS).map(of_one).sum()
     }
 
-    /// Prints the counts, and fails where they are not as promised.
+    /// Prints the counts, and fails if they are not as promised.
     pub(crate) fn judge(&self, story: &Story) {
         let mut counts = Counts {
             closed: story.disconnects + SOCKETS.abs_diff(story.open),

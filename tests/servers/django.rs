@@ -1,5 +1,5 @@
-//! [`Peer`]: a Django process with an unmodified channels_redis, and a method for each thing that
-//! its layer can be told to do.
+//! [`Peer`]: a Django process with an unmodified channels_redis, and a method for each function of
+//! its layer.
 //!
 //! `peer.py` beside this file is that process. It needs a Python that has what
 //! `tests/requirements.txt` lists: `tests/run-all.sh` makes one and names it in `STRAIT_PYTHON`; by
@@ -38,7 +38,7 @@ impl PeerConfig {
     }
 
     fn new(backend: &'static str, hosts: &[String]) -> Self {
-        // redis-py 8 reads for 5 s at the most by default, which is as long as the core layer's
+        // redis-py 8 reads for at most 5 s by default, which is as long as the core layer's
         // BZPOPMIN waits.
         let host = |url: &String| json!({"address": url, "socket_timeout": null});
         let hosts: Vec<_> = hosts.iter().map(host).collect();
@@ -163,8 +163,8 @@ impl Peer {
         self.must("group_discard", words).await;
     }
 
-    /// What JSON has no form for is as `peer.py` says: `{"$bytes": base64}`, `{"$int": decimal}`,
-    /// `{"$float": "nan"}`.
+    /// Values that JSON has no form for are as `peer.py` says: `{"$bytes": base64}`,
+    /// `{"$int": decimal}`, `{"$float": "nan"}`.
     pub(crate) async fn send(&self, channel: &str, message: &Value) -> Result<(), Exception> {
         let words = json!({"channel": channel, "message": message});
         self.call("send", words).await.map(drop)
@@ -206,18 +206,18 @@ impl Peer {
         Ok(answer.get_mut("message").map(Value::take))
     }
 
-    /// What the end of a consumer is to the layer.
+    /// The calls of a consumer's end to the layer.
     pub(crate) async fn leave(&self, channel: &str) {
         self.must("leave", json!({ "channel": channel })).await;
     }
 
-    /// Makes so many channels that read all the time and are in the group; returns their names.
+    /// Makes this many channels that read all the time and are in the group; returns their names.
     pub(crate) async fn crowd(&self, group: &str, members: usize) -> Vec<String> {
         let words = json!({"group": group, "members": members});
         serde_json::from_value(self.must("crowd", words).await).unwrap()
     }
 
-    /// What each member of the crowd has received, once it is so much in all, or the time is over.
+    /// The events of each member of the crowd, once they are this many in all or the time is over.
     pub(crate) async fn crowd_received(
         &self,
         group: &str,
@@ -233,7 +233,7 @@ impl Peer {
         self.must("flush", json!({})).await;
     }
 
-    /// What channels_redis has logged since this was last asked for.
+    /// The lines that channels_redis has logged since the last call.
     pub(crate) async fn logs(&self) -> Vec<String> {
         serde_json::from_value(self.must("logs", json!({})).await).unwrap()
     }
@@ -284,7 +284,7 @@ async fn answers(output: ChildStdout, waiting: Waiting) {
         // A caller may have been dropped.
         let _ = caller.map(|caller| caller.send(answer));
     }
-    // Whoever still waits is told that nothing comes.
+    // Calls that still wait fail.
     waiting
         .lock()
         .unwrap_or_else(PoisonError::into_inner)

@@ -208,7 +208,7 @@ async fn a_full_django_channel_is_an_exception_and_a_full_group_a_line_in_the_lo
     assert_eq!(peer.receive(&channel, SOON).await, Some(message));
 }
 
-/// What a killed test leaves: this target, run as a child that is killed with -9.
+/// The remains of a killed test: this target, run as a child that is killed with -9.
 #[tokio::test]
 #[ignore = "needs redis"]
 async fn a_killed_test_leaves_no_server_and_no_folder() {

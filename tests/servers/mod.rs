@@ -2,9 +2,9 @@
 //! the value that stands for it.
 //!
 //! A test target takes them with `mod servers;`, or with a `#[path]` from a folder of its own.
-//! Starting waits until the server answers; what cannot be started panics with the server's last
-//! words. [`process`] says how nothing is left behind, not even by a test that was killed. Needed
-//! are Debian's `redis-server` and `nats-server`, and for [`Peer`] a Python with Django:
+//! Starting waits until the server answers; a failure panics with the server's last output.
+//! [`process`] says how nothing is left behind, not even by a test that was killed. Needed are
+//! Debian's `redis-server` and `nats-server`, and for [`Peer`] a Python with Django:
 //! `tests/run-all.sh` installs them.
 
 #![allow(

@@ -11,7 +11,7 @@ use super::server::{Options, Server};
 
 pub(crate) type Nats = Server<NatsOptions>;
 
-/// What differs from a server that lets everybody in.
+/// The differences from a server that lets everybody in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NatsOptions {
     userinfo: String,

@@ -55,7 +55,7 @@ impl Process {
         self.shell.wait().unwrap();
     }
 
-    /// Stops the server where it is (`SIGSTOP`): its connections stay open, and nothing is
+    /// Stops the server (`SIGSTOP`): its connections stay open, and nothing is
     /// answered.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
@@ -141,7 +141,7 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
         asked = asks;
         assert!(
             started.elapsed() < PATIENCE,
-            "waited {PATIENCE:?} in vain: {what}"
+            "did not happen within {PATIENCE:?}: {what}"
         );
         sleep(Duration::from_millis(10)).await;
     }

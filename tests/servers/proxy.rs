@@ -62,13 +62,13 @@ impl Proxy {
         self.address.port()
     }
 
-    /// Passes nothing any more, in either direction; connections stay open, and new ones are
+    /// Passes nothing any longer, in either direction; connections stay open, and new ones are
     /// accepted and are silent, too.
     pub(crate) fn stall(&self) {
         self.gate.send_modify(|(_, stalled)| *stalled = true);
     }
 
-    /// What was held back is passed on, and everything after it.
+    /// The bytes that were held back are passed on, and everything after them.
     pub(crate) fn resume(&self) {
         self.gate.send_modify(|(_, stalled)| *stalled = false);
     }

@@ -8,7 +8,7 @@ use super::server::{Options, Server};
 
 pub(crate) type Redis = Server<RedisOptions>;
 
-/// What differs from a server that lets everybody in.
+/// The differences from a server that lets everybody in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RedisOptions {
     /// The name and password of [`Redis::url`].
@@ -103,8 +103,8 @@ impl Redis {
         format!("redis://{ADMIN}:{ADMIN}@{}/0", self.address())
     }
 
-    /// What `redis-cli` prints for this command, with all rights. Panics with what the server says
-    /// against it.
+    /// The output of `redis-cli` for this command, with all rights. Panics with what the server
+    /// says against it.
     pub(crate) async fn command(&self, arguments: &[&str]) -> String {
         match self.ask(arguments).await {
             Ok(answer) => answer,

@@ -1,5 +1,5 @@
-//! [`Server`]: one that has a port of its own, and can be killed and come back there. What its kind
-//! is, its [`Options`] say.
+//! [`Server`]: one that has a port of its own, and can be killed and come back there. Its
+//! [`Options`] name its kind.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) struct Server<O> {
     pub(super) folder: Folder,
 }
 
-/// What differs from kind to kind. The default lets everybody in.
+/// The differences between kinds. The default lets everybody in.
 pub(crate) trait Options: Clone + Debug + Default {
     const PROGRAM: &str;
 
@@ -58,12 +58,12 @@ impl<O: Options> Server<O> {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Kills it with -9. All of its data is gone, but for a Cluster node's own view.
+    /// Kills it with -9. All of its data is deleted, except a Cluster node's own view.
     pub(crate) fn kill(&mut self) {
         self.process.take().expect("it runs").kill();
     }
 
-    /// Starts it again where it was, and waits until it answers.
+    /// Starts it again at the same address, and waits until it answers.
     pub(crate) async fn restart(&mut self) {
         assert!(self.process.is_none(), "it has not been killed");
         assert!(self.run().await, "port {} has been taken", self.port);
@@ -73,7 +73,7 @@ impl<O: Options> Server<O> {
         self.process.is_some()
     }
 
-    /// Its connections stay open, and it does nothing any more, until [`Server::thaw`].
+    /// Its connections stay open, but it does nothing until [`Server::thaw`].
     pub(crate) fn freeze(&self) {
         self.process.as_ref().expect("it runs").freeze();
     }

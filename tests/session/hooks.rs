@@ -71,7 +71,7 @@ impl Model {
             return;
         }
         if let Some(end) = self.end {
-            // What the peer sent before it went is still heard.
+            // Messages that the client sent before it left are still handled.
             match self.backlog.pop_front() {
                 Some(message) => self.receive(message),
                 None => self.begin_disconnect(end),
@@ -139,7 +139,7 @@ impl Model {
         self.run_hook();
     }
 
-    /// What a hook at the gate is told.
+    /// The order for a hook at the gate.
     pub(crate) fn tell(&mut self, act: Act) {
         let Some(hook) = &mut self.hook else {
             return;
@@ -297,7 +297,7 @@ impl Model {
         self.events.clear();
     }
 
-    /// Where a hook runs when the connection ends.
+    /// The hook that runs when the connection ends.
     pub(crate) fn grace_begins(&mut self) {
         if self
             .hook

@@ -1,5 +1,5 @@
-//! [`Model`]: what must come of what happens, by the promises alone. This file has the acts and the
-//! deadlines.
+//! [`Model`]: the result of a sequence of events, by the promises alone. This file has the acts and
+//! the deadlines.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use super::act::{
 use super::hooks::{Hook, Kind, Outcome};
 use super::wire::{Frame, Wire};
 
-/// Code and cause, as `disconnect` is told.
+/// Code and cause, as `disconnect` receives them.
 pub(crate) type End = (u16, Cause);
 
 #[derive(Clone)]
@@ -24,9 +24,9 @@ pub(crate) struct Model {
     pub(crate) hook: Option<Hook>,
     pub(crate) wire: Wire,
     pub(crate) peer: PeerState,
-    /// What the peer has sent and the session has not read.
+    /// Messages that the peer has sent and the session has not read.
     pub(crate) inbound: VecDeque<Item>,
-    /// What is still to be expected of it.
+    /// The expected rest of it.
     pub(crate) hears: Hears,
     pub(crate) backlog: VecDeque<String>,
     pub(crate) events: VecDeque<String>,
@@ -93,7 +93,7 @@ pub(crate) struct Deadlines {
     pub(crate) drain: Option<u64>,
 }
 
-/// What is to be compared.
+/// The result to compare.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
     pub(crate) received: Vec<String>,
@@ -176,7 +176,7 @@ impl Model {
         let speaks = peer.holds && !peer.half_closed && !peer.closed && !peer.broke;
         let gate = self.hook.as_ref().filter(|hook| hook.waits_at_gate());
         match act {
-            // What comes after the end is the shorter sequence.
+            // Events after the end belong to the shorter sequence.
             _ if self.phase == Phase::Over => false,
             Act::PeerSends
             | Act::PeerBursts
@@ -367,7 +367,7 @@ impl Model {
 
 /// Time.
 impl Model {
-    /// Whatever happens within this time.
+    /// Lets this time pass.
     pub(crate) fn advance(&mut self, time: u64) {
         let until = self.now + time;
         loop {
@@ -454,7 +454,7 @@ impl Model {
         }
     }
 
-    /// Until nothing follows any more.
+    /// Until nothing follows any longer.
     fn react(&mut self) {
         self.moved = true;
         while std::mem::take(&mut self.moved) {

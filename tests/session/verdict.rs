@@ -1,4 +1,4 @@
-//! What happened beside what had to happen.
+//! Compares a session with the model.
 
 use std::fmt::Debug;
 
@@ -143,7 +143,7 @@ impl Verdict {
     }
 }
 
-/// All that is expected in its order, but for what may be lost.
+/// All expected frames in order, except those that may be lost.
 fn is_permitted(found: &[&String], expected: &[&Seen]) -> bool {
     let mut found = found.iter().peekable();
     for seen in expected {

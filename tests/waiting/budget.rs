@@ -18,12 +18,12 @@ use super::client::{Client, Frame, PATIENCE, serve};
 #[derive(Debug)]
 struct Row {
     payload: usize,
-    /// How many are published before they are read: what comes together is joined.
+    /// How many messages are published before they are read: concurrent ones are joined.
     together: usize,
     overflow: Overflow,
     budget: usize,
-    /// What is held before the first are closed: large frames are shared by the ten, small ones
-    /// copied for each.
+    /// The bytes that are held before the first are closed: the ten share large frames, small ones
+    /// are copied for each.
     published: usize,
 }
 
@@ -67,7 +67,7 @@ async fn of_a_thousand_members_ten_that_do_not_read_are_closed_and_the_rest_get_
                     assert_eq!(reader.receive_text().await.unwrap(), *text, "{row:?}");
                 }
             }
-            // What is begun is finished.
+            // A frame that has begun is finished.
             let used = stage.layer.budget_used();
             assert!(used <= row.budget + 20 * row.payload, "{row:?}: {used}");
         }
@@ -305,7 +305,7 @@ fn router(layer: &ChannelLayer, member: &Member, config: Config) -> Router {
 struct Member {
     told: UnboundedSender<Closed>,
     gate: Arc<Semaphore>,
-    /// What becomes of a hook that has passed the gate.
+    /// The result of a hook that has passed the gate.
     failure: Arc<Mutex<Option<End>>>,
     is_slow: bool,
 }

@@ -70,7 +70,7 @@ async fn a_reader_that_stops_gets_the_newest_of_each_key_when_it_reads_again() {
             let end = begin + 1300.min(2_000_000 / row.payload);
             for n in begin..end {
                 assert_eq!(publish(&layer, n, &row).await.receivers, 2, "{row:?}");
-                // Who keeps up gets them all.
+                // A member that keeps up gets all of them.
                 assert_eq!(number(&quick.receive_text().await), n, "{row:?}");
             }
             slow.send_text("dropped").await;
@@ -104,7 +104,7 @@ fn check(got: &[usize], published: std::ops::Range<usize>) {
 }
 
 #[tokio::test]
-async fn what_has_no_key_is_kept_between_what_has_one() {
+async fn messages_without_a_key_are_kept_between_those_with_one() {
     let layer = ChannelLayer::memory();
     let server = serve(router(&layer)).await;
     let mut slow = Client::connect_narrow(server.local_addr(), "/ws/").await;

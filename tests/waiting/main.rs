@@ -1,5 +1,5 @@
-//! What waits at members that do not keep up: what newer values replace, and what the node's budget
-//! ends.
+//! Queues of members that do not keep up: values that newer ones replace, and connections that the
+//! node's budget ends.
 
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]
 

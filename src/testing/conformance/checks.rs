@@ -33,7 +33,7 @@ pub(super) fn ensure(is_so: bool, what: impl FnOnce() -> String) -> Outcome {
 
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "what is compared is mostly made for that"
+    reason = "most compared texts are made for that"
 )]
 pub(super) fn same<T: PartialEq + Debug>(what: &str, got: T, expected: T) -> Outcome {
     ensure(got == expected, || {
