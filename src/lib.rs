@@ -305,6 +305,7 @@ mod mailbox;
 mod message;
 mod metrics;
 mod name;
+mod random;
 mod rate;
 mod route;
 pub mod router;

@@ -1,22 +1,21 @@
 //! [`pause`]: how long a lost connection waits for its next try.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::time::Duration;
+
+use crate::random;
 
 /// Drawn anew for each try, from the whole range, so that many nodes that lost one server do not
 /// come back to it together.
 pub(crate) fn pause(outage: Duration) -> Duration {
-    pause_at(outage, RandomState::new().hash_one(outage))
+    pause_at(outage, random::fraction())
 }
 
-fn pause_at(outage: Duration, random: u64) -> Duration {
+fn pause_at(outage: Duration, part: f64) -> Duration {
     let longest = if outage < YOUNG {
         LONGEST_OF_YOUNG
     } else {
         LONGEST
     };
-    let part = random as f64 / u64::MAX as f64;
     SHORTEST + (longest - SHORTEST).mul_f64(part)
 }
 
@@ -35,17 +34,17 @@ mod tests {
     #[test]
     fn an_old_outage_is_looked_at_less_often() {
         let rows = [
-            (0, 0, 100),
-            (0, u64::MAX, 1_000),
-            (0, u64::MAX / 2, 550),
-            (29_999, u64::MAX, 1_000),
-            (30_000, 0, 100),
-            (30_000, u64::MAX, 5_000),
-            (86_400_000, u64::MAX, 5_000),
+            (0, 0.0, 100),
+            (0, 1.0, 1_000),
+            (0, 0.5, 550),
+            (29_999, 1.0, 1_000),
+            (30_000, 0.0, 100),
+            (30_000, 1.0, 5_000),
+            (86_400_000, 1.0, 5_000),
         ];
-        for (outage, random, expected) in rows {
-            let pause = pause_at(Duration::from_millis(outage), random);
-            assert_eq!(pause.as_millis(), expected, "{outage} ms, {random}");
+        for (outage, part, expected) in rows {
+            let pause = pause_at(Duration::from_millis(outage), part);
+            assert_eq!(pause.as_millis(), expected, "{outage} ms, {part}");
         }
     }
 

@@ -1,13 +1,12 @@
 //! [`Reject`]: the answer that keeps a client out.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::ops::RangeInclusive;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::close::CloseCode;
 use crate::error::{BoxError, Error};
+use crate::random;
 
 use super::accept::{is_framing, parse_header};
 
@@ -199,8 +198,7 @@ impl<E: Into<BoxError>> From<E> for Reject {
 
 /// One of these seconds, at random.
 pub(crate) fn jitter(seconds: RangeInclusive<u64>) -> u64 {
-    let count = seconds.end() - seconds.start() + 1;
-    seconds.start() + RandomState::new().hash_one(count) % count
+    random::in_range(seconds)
 }
 
 /// A random pause if no better time is known. It spreads the retries of clients that were refused

@@ -12,6 +12,7 @@ use crate::config::Overflow;
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::name::{ChannelAddress, ChannelName, GroupName};
+use crate::random;
 
 use super::envelope::{Address, Envelope, Payload};
 use super::fanout::publish;
@@ -35,10 +36,9 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(super) fn new() -> Self {
-        let [high, low] = [RandomState::new(), RandomState::new()].map(|state| state.hash_one(0));
         Self {
-            node: (u128::from(high) << 64) | u128::from(low),
-            secrets: RandomState::new(),
+            node: random::bits(),
+            secrets: random::secret_hasher(),
             groups: Shards::default(),
             channels: Shards::default(),
             overflow: RwLock::default(),
@@ -73,12 +73,13 @@ impl Registry {
         self.groups.of(name).get(name).cloned()
     }
 
-    /// The groups with members.
+    /// The groups with members, in the order of their names.
     pub(super) fn groups(&self) -> Vec<Arc<Group>> {
         let mut all = Vec::new();
         for groups in self.groups.all() {
             all.extend(groups.values().filter(|group| !group.is_empty()).cloned());
         }
+        all.sort_unstable_by(|one, other| one.name().cmp(other.name()));
         all
     }
 
@@ -278,7 +279,7 @@ impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
         Self {
             maps: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
+            hasher: random::secret_hasher(),
         }
     }
 }

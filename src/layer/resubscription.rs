@@ -1,9 +1,7 @@
 //! [`Resubscription`]: how a node handles outages of its backend. It subscribes again, and then
 //! runs the `gap` hooks of the members.
 
-use std::collections::hash_map::RandomState;
-use std::collections::{HashSet, VecDeque};
-use std::hash::BuildHasher;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -17,6 +15,7 @@ use crate::error::Error;
 use crate::mailbox::{Gap, GapPermit, Mailbox};
 use crate::metrics::{backend_away, backend_back, gaps_told, outage_began};
 use crate::name::GroupName;
+use crate::random;
 
 use super::backend::Backend;
 use super::group::{Group, Subscription};
@@ -41,7 +40,7 @@ pub(super) struct Resubscription {
 struct State {
     is_down: bool,
     /// Groups whose members have not got their `gap` yet.
-    due: HashSet<GroupName>,
+    due: BTreeSet<GroupName>,
     /// A task notifies members, and looks at `due` again before it ends.
     is_telling: bool,
     /// The permits in use, the oldest first, each with the end of its lease.
@@ -58,7 +57,7 @@ impl Resubscription {
             outages: AtomicU64::new(0),
             state: Mutex::new(State {
                 is_down: false,
-                due: HashSet::new(),
+                due: BTreeSet::new(),
                 is_telling: false,
                 leases: VecDeque::new(),
                 window: WINDOW,
@@ -214,12 +213,13 @@ impl Resubscription {
                     );
                 }
             }
-            shuffle(&mut members);
+            // The order of `gap` hooks must not follow the order in which the members joined.
+            random::shuffle(&mut members);
             self.tell_each(members, window).await;
         }
     }
 
-    fn due(&self) -> Option<(HashSet<GroupName>, Duration)> {
+    fn due(&self) -> Option<(BTreeSet<GroupName>, Duration)> {
         let mut state = self.lock();
         state.is_telling = !state.due.is_empty();
         state
@@ -310,15 +310,6 @@ impl fmt::Debug for Resubscription {
             .field("is_down", &state.is_down)
             .field("outages", &self.outages())
             .finish_non_exhaustive()
-    }
-}
-
-/// The order of `gap` hooks must not follow the order in which the members joined.
-fn shuffle<T>(items: &mut [T]) {
-    let random = RandomState::new();
-    for place in (1..items.len()).rev() {
-        let other = random.hash_one(place) % (place as u64 + 1);
-        items.swap(place, usize::try_from(other).unwrap_or(0));
     }
 }
 

@@ -88,7 +88,7 @@ impl Sink {
         self.registry.node()
     }
 
-    /// The groups that have members here now, in no order.
+    /// The groups that have members here now, in the order of their names.
     #[must_use]
     pub fn groups(&self) -> Vec<GroupName> {
         let groups = self.registry.groups();

@@ -1,9 +1,7 @@
 //! [`Sockets`]: the connections of one service: how many, and how to end them all.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +15,7 @@ use crate::close::{Cause, CloseCode};
 use crate::handshake::{Client, Limiter, Limits, Reject};
 use crate::layer::ChannelLayer;
 use crate::mailbox::{Close, CloseRequest, Mailbox};
+use crate::random;
 use crate::sampler::LogSampler;
 
 use super::deadlines::after;
@@ -126,7 +125,7 @@ impl Sockets {
                 // Nobody left: nothing to wait for.
                 let _ = timeout_at(due.min(deadline), self.emptied()).await;
             }
-            mailbox.close(Close::BetweenHooks(drain.request(mailbox.id())));
+            mailbox.close(Close::BetweenHooks(drain.request()));
         }
         if timeout_at(deadline, self.emptied()).await.is_err() {
             let late: Vec<_> = self.lock().live.values().cloned().collect();
@@ -140,7 +139,7 @@ impl Sockets {
                 });
             let last = last.max().unwrap_or_default();
             for mailbox in &late {
-                mailbox.close(Close::CancellingHook(drain.request(mailbox.id())));
+                mailbox.close(Close::CancellingHook(drain.request()));
             }
             let _ = timeout_at(after(Instant::now(), last), self.emptied()).await;
         }
@@ -196,8 +195,9 @@ impl Sockets {
         let mut mailboxes: Vec<_> = state.live.values().cloned().collect();
         let layers = state.layers.clone();
         drop(state);
-        let random = RandomState::new();
-        mailboxes.sort_by_cached_key(|mailbox| random.hash_one(mailbox.id()));
+        // First in an order that does not depend on the map, so that a seed decides.
+        mailboxes.sort_unstable_by_key(|mailbox| mailbox.id());
+        random::shuffle(&mut mailboxes);
         (mailboxes, layers)
     }
 
@@ -252,10 +252,10 @@ impl Drain {
 
     /// The client is asked to come back at a time of its own: within the window, and at least
     /// within two seconds.
-    fn request(&self, id: u64) -> CloseRequest {
+    fn request(&self) -> CloseRequest {
         let spread = self.window.max(Duration::from_secs(2)).as_millis();
         let spread = u64::try_from(spread).unwrap_or(u64::MAX).max(1);
-        let retry_after = 100 + RandomState::new().hash_one(id) % spread;
+        let retry_after = 100 + random::in_range(0..=spread - 1);
         CloseRequest {
             code: CloseCode::SERVICE_RESTART,
             reason: format!("retry_after_ms={retry_after}"),

@@ -1,7 +1,5 @@
 //! [`Connection`]: a connection to one of the servers that has logged in.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::io;
 use std::time::Duration;
 
@@ -12,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::backends::url::Host;
 use crate::error::Error;
+use crate::random;
 
 use super::protocol::{Info, Malformed, Operation, Output, read};
 use super::settings::{Settings, address};
@@ -40,7 +39,7 @@ impl Connection {
     /// [`Error::unavailable`].
     pub(super) async fn open(settings: &Settings) -> Result<Self, Error> {
         let servers = &settings.servers;
-        let first = RandomState::new().hash_one(0) % servers.len() as u64;
+        let first = random::in_range(0..=servers.len() as u64 - 1);
         let first = usize::try_from(first).unwrap_or(0);
         let mut failure = None;
         for server in servers[first..].iter().chain(&servers[..first]) {

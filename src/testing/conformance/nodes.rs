@@ -1,8 +1,5 @@
 //! [`Nodes`]: the nodes of a case and their members: channels, and consumers behind sockets.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-
 use futures::future::{LocalBoxFuture, try_join_all};
 
 use crate::consumer::{Consumer, Context};
@@ -11,6 +8,7 @@ use crate::event::Event;
 use crate::handshake::{Accept, Reject};
 use crate::layer::{Channel, ChannelLayer};
 use crate::message::Message;
+use crate::random;
 use crate::router::Router;
 use crate::scope::Scope;
 use crate::testing::Communicator;
@@ -29,7 +27,7 @@ type Make<'m> = dyn Fn() -> LocalBoxFuture<'m, Result<ChannelLayer, Error>> + 'm
 
 impl<'m> Nodes<'m> {
     pub(super) async fn new(make: &'m Make<'m>, count: usize, case: usize) -> Outcome<Self> {
-        let run = RandomState::new().hash_one(case);
+        let run = random::bits() as u64;
         let all = try_join_all((0..count).map(|_| make())).await?;
         Ok(Self {
             make,
