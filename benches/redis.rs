@@ -1,4 +1,4 @@
-//! What Redis costs: publishing by one node beside the bare client, in turn, and the way of a
+//! The cost of Redis: publishing by one node beside the bare client, in turn, and the way of a
 //! message from node to node.
 //!
 //! `cargo bench --features redis --bench redis` starts a server of its own. Publishing is over when
@@ -182,7 +182,7 @@ struct Cost {
     cpu: f64,
 }
 
-/// So many tasks at once, each with its part of all publishes.
+/// This many concurrent tasks, each with its part of all publishes.
 async fn measure<F>(publishers: usize, publish: impl Fn(usize) -> F) -> Cost
 where
     F: Future<Output = ()> + Send + 'static,
@@ -280,7 +280,7 @@ impl Server {
         self.connect(config()).await
     }
 
-    /// What it hears it counts, and that is all.
+    /// It only counts the events that it receives.
     async fn subscribed_client(&self, topic: &str) -> MultiplexedConnection {
         let heard = AtomicU64::new(0);
         let mut client = self

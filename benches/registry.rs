@@ -1,4 +1,4 @@
-//! What it costs to join a group and to leave it, by the size of the group and by the number of
+//! The cost of joining and leaving a group, by the size of the group and by the number of
 //! groups.
 //!
 //! ```sh
@@ -22,7 +22,7 @@ use strait::ChannelLayer;
 use strait::layer::{Channel, GroupName};
 
 fn main() -> ExitCode {
-    // Whatever else runs all targets, a test for one, should not wait for this.
+    // A command that runs all targets, such as a test, should not wait for this.
     if !std::env::args().any(|argument| argument == "--bench") {
         eprintln!("registry: run it with `cargo bench --bench registry`");
         return ExitCode::SUCCESS;

@@ -1,5 +1,5 @@
-//! What the benchmarks share: the machine, the programs they start, the request that opens a
-//! socket, numbers.
+//! The parts that the benchmarks share: the machine, the programs they start, the request that
+//! opens a socket, numbers.
 
 pub(crate) mod build;
 pub(crate) mod machine;

@@ -1,5 +1,5 @@
-//! What an operation costs the server, in CPU time: `hub` beside a bare epoll loop and beside what
-//! one would write by hand.
+//! The CPU time that an operation costs the server: `hub` beside a bare epoll loop and beside
+//! hand-written servers.
 //!
 //! ```sh
 //! cargo bench --bench end_to_end -- [--rounds N] [--quick] [--only TEXT] [--sizes] [--strace]
@@ -17,8 +17,8 @@
 //!
 //! The server is pinned to one core and the load to another, so Linux and two cores are needed. CPU
 //! time is the scheduler's own count (`/proc/PID/task/*/schedstat`), read while the server rests.
-//! Each payload is compared; a lost, repeated or reordered one is an error that says how many. What
-//! happens in bad weather is `storms`, and the registry by itself `registry`.
+//! Each payload is compared; a lost, repeated or reordered one is an error that says how many.
+//! `storms` measures floods, storms of handshakes and drains, `registry` the registry by itself.
 
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "each benchmark uses a part of it")]
@@ -43,7 +43,7 @@ use programs::Program;
 use report::Report;
 
 fn main() -> ExitCode {
-    // Whatever else runs all targets, a test for one, should not wait for this.
+    // A command that runs all targets, such as a test, should not wait for this.
     if !std::env::args().any(|argument| argument == "--bench") {
         eprintln!("end_to_end: run it with `cargo bench --bench end_to_end`");
         return ExitCode::SUCCESS;

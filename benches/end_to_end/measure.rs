@@ -77,7 +77,7 @@ fn bursts(server: &Server, options: &Options) -> Result<Sample, String> {
         elapsed += start.elapsed();
         cpu += cpu_at_rest(server)? - before;
         count += sockets.len() as u64;
-        // Closed here, outside of what is measured.
+        // Closed here, outside of the measurement.
         drop(sockets);
     }
     cpu_at_rest(server)?;
@@ -100,7 +100,7 @@ fn idle(
         groups: shape.groups / 50,
         ..shape
     };
-    // What the first connections bring with them belongs to no member. They stay, or the members
+    // Memory that comes with the first connections belongs to no member. They stay, or the members
     // would use their memory again.
     let first = Fleet::connect(server.address, few, headers, path)?;
     cpu_at_rest(server)?;

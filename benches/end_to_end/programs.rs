@@ -78,7 +78,7 @@ impl Program {
     pub(crate) fn is_for(&self, row: &Row, sizes: bool) -> bool {
         match self.kind {
             Kind::Floor | Kind::Hub => true,
-            // Where one frame is in flight, there is nothing to write together.
+            // With one frame in flight, there is nothing to write together.
             Kind::FloorApart => row.in_flight() > 1,
             Kind::HubCurrent | Kind::Axum | Kind::Other => !sizes,
         }

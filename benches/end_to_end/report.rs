@@ -188,7 +188,7 @@ impl Report {
 }
 
 impl Goal {
-    /// What was reached, beside what should be, as cells.
+    /// The result beside the aim, as cells.
     fn judge(self, reached: f64) -> String {
         let (must, aim, digits) = match self {
             Self::Multiple { must, aim } => (must, aim, 2),

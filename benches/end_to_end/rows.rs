@@ -1,4 +1,4 @@
-//! What is measured.
+//! The rows: the kinds of work that are measured.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) struct Shape {
     pub(crate) members: usize,
     /// Messages written together; the next ones when all members have these.
     pub(crate) in_flight: usize,
-    /// From one publication to the next, where it is the clock that decides.
+    /// The time from one publication to the next, if the clock decides.
     pub(crate) pace: Option<Duration>,
 }
 

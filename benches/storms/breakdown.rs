@@ -1,4 +1,4 @@
-//! What a resting member has on the heap, block by block.
+//! The heap of an idle member, block by block.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -57,7 +57,7 @@ fn profile(hub: &Hub, members: usize, headers: Headers) -> Result<Vec<Place>, St
     server.wait()?;
     drop(crowd);
     let places = dhat::read(&file);
-    // What lies in the folder for temporary files is lost at some time anyway.
+    // Files in the folder for temporary files are lost at some time anyway.
     let _ = std::fs::remove_file(&file);
     places
 }
@@ -129,7 +129,7 @@ fn table(
     row("all", "", &together);
 }
 
-/// What was allocated, where it says so, and the innermost call of this crate, else of another.
+/// The allocated type, if it is known, and the innermost call of this crate, or else of another.
 fn label(calls: &[String]) -> (String, String) {
     let boxed = calls.iter().find_map(|call| call.strip_prefix("new<"));
     let what = boxed.and_then(|call| Some(without_paths(call.rsplit_once("> (")?.0)));
@@ -153,14 +153,14 @@ fn without_paths(name: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut short = String::new();
     for part in name.split("::") {
-        // What stands before the colons was the name of a module.
+        // The part before the colons was the name of a module.
         short.truncate(short.trim_end_matches(is_word).len());
         short.push_str(part);
     }
     short
 }
 
-/// What glibc's malloc takes for a block: eight bytes more, in steps of 16, at least 32. More where
+/// The size of a block of glibc's malloc: eight bytes more, in steps of 16, at least 32. More where
 /// the block is aligned.
 fn taken(size: f64) -> f64 {
     let size = size.round() as u64;

@@ -38,7 +38,7 @@ enum State {
     Ended,
 }
 
-/// What a socket has to say.
+/// An event of a socket.
 #[derive(Clone, Copy)]
 pub(crate) enum Came<'a> {
     Frame(Frame<'a>),
@@ -172,7 +172,7 @@ impl Crowd {
         self.readable(token, on)
     }
 
-    /// Reads until then, or until it is told to stop.
+    /// Reads until then, or until the scenario stops it.
     pub(crate) fn read_until<F>(&mut self, until: Instant, on: &mut F) -> Result<Go, String>
     where
         F: FnMut(usize, Came<'_>) -> Result<Go, String>,
@@ -180,7 +180,7 @@ impl Crowd {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let mut go = Go::On;
-            // All that were told: they are told once.
+            // All that were reported: each is reported once.
             for token in self.poll.wait(left)? {
                 if !self.sockets[token].is_paused && self.readable(token, on)? == Go::Stop {
                     go = Go::Stop;
@@ -207,7 +207,7 @@ impl Crowd {
         if go == Go::Stop {
             return Ok(());
         }
-        Err(format!("{count} of what is due did not come"))
+        Err(format!("{count} due messages did not come"))
     }
 
     fn connect(&mut self, address: SocketAddr, request: String) -> io::Result<()> {
@@ -297,10 +297,10 @@ impl Crowd {
             socket.rest.clear();
             socket.rest.extend_from_slice(bytes);
             if bytes.is_empty() {
-                // Whoever has had a large message does not keep the room.
+                // A client frees the memory of a large message.
                 socket.rest = Vec::new();
             }
-            // On to what is not there: the end of the stream is told together with the last bytes.
+            // Reads on: the end of the stream is reported together with the last bytes.
         }
         Ok(go)
     }

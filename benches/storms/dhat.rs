@@ -1,4 +1,5 @@
-//! What `valgrind --tool=dhat` wrote: who allocated what was on the heap at the end.
+//! Reads the output of `valgrind --tool=dhat`: the blocks on the heap at the end, by the call that
+//! allocated them.
 
 use std::fs;
 use std::path::Path;

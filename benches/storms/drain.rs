@@ -156,7 +156,7 @@ impl Round {
     }
 }
 
-/// What was sent, and what came.
+/// The messages sent, and those received.
 struct Book {
     text: Numbered,
     sent: u64,
@@ -229,7 +229,7 @@ impl Book {
         Ok(())
     }
 
-    /// What is being delivered goes out before anybody is closed.
+    /// Messages under way are delivered before any connection is closed.
     fn first(&self) -> Duration {
         self.closed.iter().min().copied().unwrap_or_default()
     }
@@ -257,5 +257,5 @@ const PACE: Duration = Duration::from_millis(50);
 const BEFORE: Duration = Duration::from_secs(2);
 /// Messages sent together at the end.
 const LAST: usize = 20;
-/// A client takes so long to answer a close frame at the most.
+/// The longest time of a client to answer a close frame.
 const ANSWER: Duration = Duration::from_millis(5);

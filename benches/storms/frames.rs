@@ -16,7 +16,7 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The first frame of these bytes and what is behind it; `None` where it is not whole.
+    /// The first frame of these bytes and the rest; `None` if it is not whole.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use crate::crowd::{Came, Crowd, Go};
 use crate::frames;
 use crate::frames::{Numbered, TEXT};
 
-/// Paths of so many sockets, in groups of so many.
+/// Paths of this many sockets, in groups of this size.
 pub(crate) fn paths(members: usize, sockets: usize) -> impl Iterator<Item = String> {
     (0..sockets).map(move |socket| format!("/group/g{}/", socket / members))
 }

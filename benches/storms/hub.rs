@@ -66,5 +66,5 @@ pub(crate) fn resident_at_rest(server: &Server) -> Result<u64, String> {
     server.resident().map_err(|error| error.to_string())
 }
 
-/// What is read of the server while a scenario waits for something of it.
+/// Output of the server that is read while a scenario waits for a line of it.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! What members cost that rest, and whether they cost more after a large message.
+//! The cost of idle members, also after a large message.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(
     report.head([
         "each",
         "resident bytes each before",
-        "at the most, MB in all",
+        "at most, MB in all",
         "after",
         "back within 5 % after",
         "after the third time",
@@ -55,7 +55,7 @@ pub(crate) fn run(hub: &Hub, options: &Options, report: &mut Report) -> Result<(
     Ok(())
 }
 
-/// A server, and what it takes before and after so many sockets.
+/// A server, and its memory before and after this many sockets.
 struct Idle {
     server: Server,
     /// They stay: else the later ones would use their memory again.
@@ -100,7 +100,7 @@ impl Idle {
     }
 }
 
-/// What happens to each member.
+/// The work of each member.
 #[derive(Clone, Copy, Debug)]
 enum After {
     Got,
@@ -138,7 +138,7 @@ impl Back {
         for _ in 0..2 {
             after.happen(&mut idle.crowd)?;
         }
-        // At rest it need not be any more: its pings to all these members are due by now.
+        // It need not be idle any longer: its pings to all these members are due by now.
         thread::sleep(LOOK);
         let thrice = idle.server.resident().map_err(|error| error.to_string())?;
         Ok(Self {
@@ -172,7 +172,7 @@ impl Back {
         }
         // When thousands send at once, their messages are on the heap at once. Whether glibc gives
         // that memory back is up to it: a thread's arena is cut at its end only, and a small block
-        // there keeps all before it. What must not happen is that more stays than one time needs.
+        // there keeps all before it. The memory that stays must not exceed the need of one time.
         let peak = self.peak as f64 / 1e6;
         let (once, thrice) = (self.once, self.thrice);
         let what = format!(
@@ -216,7 +216,7 @@ fn everyone_sends(crowd: &mut Crowd, first: usize) -> Result<(), String> {
     })
 }
 
-/// One of so many sockets comes before the others.
+/// One of this many sockets comes before the others.
 const FIRST: usize = 50;
 const LENGTH: usize = 60_000;
 /// After this time what is not given back is kept.

@@ -1,5 +1,4 @@
-//! What `hub` does in bad weather: much idle memory, readers that stop, a storm of handshakes, a
-//! drain, attacks.
+//! `hub` under stress: idle memory, readers that stop, a storm of handshakes, a drain, attacks.
 //!
 //! ```sh
 //! cargo bench --bench storms -- [--only TEXT] [--rounds N] [--seconds N] [--attack TEXT] [--spread] [--quick] [--hub PATH]
@@ -65,7 +64,7 @@ use options::Options;
 use report::Report;
 
 fn main() -> ExitCode {
-    // Whatever else runs all targets, a test for one, should not wait for this.
+    // A command that runs all targets, such as a test, should not wait for this.
     if !std::env::args().any(|argument| argument == "--bench") {
         eprintln!("storms: run it with `cargo bench --bench storms`");
         return ExitCode::SUCCESS;

@@ -74,7 +74,7 @@ impl Round {
         let calm = Opened::new(&opened, cpu()? - before);
         groups::everyone_gets(&mut crowd, 100)?;
 
-        // What the server does for those that go is part of the storm, in time as in CPU.
+        // The server's work for clients that leave is part of the storm, in time as in CPU.
         let before = cpu()?;
         drop(crowd);
         let (mut crowd, opened) = open(usize::MAX)?;

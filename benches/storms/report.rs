@@ -1,4 +1,4 @@
-//! What a scenario found: Markdown, and checks that hold or do not.
+//! The results of a scenario: Markdown, and checks that hold or do not.
 
 use std::fmt::{Display, Write};
 
@@ -39,7 +39,7 @@ impl Report {
         self.check(false, what);
     }
 
-    /// What was found since this was last asked.
+    /// The results since the last call.
     pub(crate) fn take(&mut self) -> String {
         std::mem::take(&mut self.text)
     }

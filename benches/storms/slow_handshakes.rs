@@ -151,7 +151,7 @@ impl Drip {
         })
     }
 
-    /// One byte from each that is due; who was sent away comes back.
+    /// One byte from each that is due; a client that was refused comes back.
     fn step(&mut self) -> io::Result<()> {
         let now = Instant::now();
         for client in self.clients.iter_mut().filter(|client| client.next <= now) {

@@ -99,7 +99,7 @@ impl Runs {
         let slow = most(&self.with);
         let limit = (PLAN.slow * (PLAN.outgoing + CHUNK) / 1024) as u64;
         let what = format!(
-            "resident memory grew by {slow} KiB at the most with the ten, by {base} KiB without; their queues may take {limit} KiB"
+            "resident memory grew by at most {slow} KiB with the ten, by {base} KiB without; their queues may take {limit} KiB"
         );
         report.check(slow.saturating_sub(base) <= limit, what);
     }
@@ -110,7 +110,7 @@ impl Runs {
             let (all, closed, told) = (PLAN.slow, ends.in_closed, ends.on_the_wire);
             let (first, last) = (ends.first.as_secs_f64(), ends.last.as_secs_f64());
             let what = format!(
-                "{closed} of {all} were told 4008 in `Closed`, from {first:.1} s to {last:.1} s after they stopped"
+                "{closed} of {all} had 4008 in `Closed`, from {first:.1} s to {last:.1} s after they stopped"
             );
             report.check(closed == all, what);
             let messages = ends.messages;

@@ -10,7 +10,7 @@ use crate::hub::Hub;
 use crate::latency::Latencies;
 use crate::{frames, groups, hub};
 
-/// What was seen.
+/// The observations.
 pub(crate) struct Run {
     /// p50, p99 and the most of the publisher, then of the readers that never stop, in
     /// milliseconds.
@@ -20,10 +20,10 @@ pub(crate) struct Run {
     pub(crate) ends: Ends,
 }
 
-/// What became of those that stopped.
+/// The ends of those that stopped.
 #[derive(Default)]
 pub(crate) struct Ends {
-    /// How many were told 4008 in `Closed`.
+    /// How many had 4008 in `Closed`.
     pub(crate) in_closed: usize,
     pub(crate) first: Duration,
     pub(crate) last: Duration,
@@ -44,7 +44,7 @@ pub(crate) struct Plan {
     pub(crate) time: Duration,
     /// `Config::outgoing`, in bytes.
     pub(crate) outgoing: usize,
-    /// What the kernel may hold for each socket besides.
+    /// Bytes that the kernel may hold for each socket besides.
     pub(crate) send_buffer: usize,
 }
 
@@ -173,7 +173,7 @@ impl Load {
     }
 }
 
-/// What was sent, and what came.
+/// The messages sent, and those received.
 struct Book {
     text: Numbered,
     /// When each message was sent, by its number.
@@ -199,7 +199,7 @@ impl Book {
         request
     }
 
-    /// Compares; [`Go::Stop`] when nothing is due any more.
+    /// Compares; [`Go::Stop`] when nothing is due any longer.
     fn came(&mut self, token: usize, came: Came<'_>) -> Result<Go, String> {
         let is_due = match came {
             Came::Frame(frame) if frame.opcode == TEXT => self.message(token, frame)?,

@@ -1,5 +1,5 @@
-//! What the peers share: the frames of the benchmark, where to listen, and the hub that two of them
-//! need.
+//! The parts that the peers share: the frames of the benchmark, the listener, and the hub that two
+//! of them need.
 
 pub mod hub;
 pub mod listen;

@@ -67,6 +67,6 @@ fn payload(sequence: &Sequence) -> [u8; PAYLOAD] {
 
 const BEGIN: &[u8; SEQUENCE] = br#"{"type":"tick","u":""#;
 const MIDDLE: &[u8] = br#"","x":""#;
-/// Where the sequence number stands in a payload; a multiple of the key's length.
+/// The place of the sequence number in a payload; a multiple of the key's length.
 pub const SEQUENCE: usize = 20;
 pub const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

@@ -1,11 +1,11 @@
 //! The floor: a bare epoll loop that writes a frame built before, and writes together what came
 //! together.
 //!
-//! It knows the frames of the benchmark and nothing of WebSocket: what a server must pay to the
-//! kernel, and no more. Only the sequence number is copied from the request, so that the load can
-//! tell a lost or reordered frame here too.
+//! It knows the frames of the benchmark and nothing of WebSocket: it pays the kernel, and nothing
+//! else. Only the sequence number is copied from the request, so that the load can tell a lost or
+//! reordered frame here too.
 //!
-//! With `--apart` it writes each frame on its own: what coalescing is worth.
+//! With `--apart` it writes each frame on its own, which shows the value of coalescing.
 
 use std::collections::HashMap;
 use std::io;
@@ -193,7 +193,7 @@ fn write(socket: &mut Option<Socket>, bytes: &[u8]) -> io::Result<()> {
     };
     match socket.stream.write(bytes) {
         Ok(written) if written < bytes.len() => Err(io::Error::other("a short write")),
-        // Who has left is noticed by the next read.
+        // The next read finds that a client has left.
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
         _ => Ok(()),
     }
