@@ -145,13 +145,11 @@ impl Mailbox {
     /// policy says if the queue is full. Never waits.
     pub(crate) fn deliver(self: &Arc<Self>, batch: &FrameBatch, policy: Overflow) {
         let mut state = self.lock();
-        if !state.output.phase.accepts_frames() {
+        if !state.phase.accepts_frames() {
             return;
         }
         let written = match self.stream.get() {
-            Some(stream)
-                if state.output.queue.is_none() && state.output.phase == WritePhase::Open =>
-            {
+            Some(stream) if state.output.queue.is_none() && state.phase == WritePhase::Open => {
                 match try_send(stream, batch.bytes()) {
                     Ok(written) if written == batch.bytes().len() => return,
                     Ok(written) => written,
@@ -192,7 +190,7 @@ impl Mailbox {
             return self.evict_if(is_exceeded);
         }
         // A channel without a socket cannot be closed for being slow. Its owner reads the count.
-        if policy == Overflow::Drop || state.output.phase == WritePhase::NoSocket {
+        if policy == Overflow::Drop || state.phase == WritePhase::NoSocket {
             state.count_dropped(1);
             drop(state);
             return events_dropped(1);
@@ -220,7 +218,7 @@ impl Mailbox {
     /// is at most one for each group.
     pub(crate) fn deliver_gap(&self, mut gap: Gap) {
         let mut state = self.lock();
-        if state.output.phase == WritePhase::NoSocket {
+        if state.phase == WritePhase::NoSocket {
             // No hook runs for a channel, and its owner may never look at it.
             gap.permit = None;
         }
@@ -263,13 +261,13 @@ impl Mailbox {
         cx: &Context<'_>,
     ) -> Poll<Result<(), QueueFull>> {
         let mut state = self.lock();
-        if !state.output.phase.accepts_frames() {
+        if !state.phase.accepts_frames() {
             return Poll::Ready(Ok(()));
         }
         if let Some(queue) = &state.output.queue
             && queue.is_full(self.settings.config().outgoing)
         {
-            if state.output.phase == WritePhase::Opening {
+            if state.phase == WritePhase::Opening {
                 return Poll::Ready(Err(QueueFull));
             }
             state.output.wait_for_room(cx.waker());
@@ -317,7 +315,7 @@ impl Mailbox {
                 state.close_with_frame(code, &reason);
             }
             Close::Answer(code) => {
-                if state.output.phase.accepts_frames() {
+                if state.phase.accepts_frames() {
                     state.close_with_frame(code, "");
                 }
                 wake_senders(state);
@@ -341,8 +339,8 @@ impl Mailbox {
             let _ = self.stream.set(stream);
         }
         let mut state = self.lock();
-        if state.output.phase == WritePhase::Opening {
-            state.output.phase = WritePhase::Open;
+        if state.phase == WritePhase::Opening {
+            state.phase = WritePhase::Open;
         }
     }
 
@@ -359,8 +357,8 @@ impl Mailbox {
         if let Some(event) = state.inbox.pop_event() {
             return Poll::Ready(Received::Event(event));
         }
-        if let Some(request) = state.closing.request.take() {
-            if state.output.phase.accepts_frames() {
+        if let Some(request) = state.close_request.take() {
+            if state.phase.accepts_frames() {
                 state.close_with_frame(request.code, &request.reason);
             }
             wake_senders(state);
@@ -386,7 +384,7 @@ impl Mailbox {
     /// Queues a ping or a pong, unless no more frames are accepted.
     pub(crate) fn push_control(&self, control: Control) {
         let mut state = self.lock();
-        if !state.output.phase.accepts_frames() {
+        if !state.phase.accepts_frames() {
             return;
         }
         let controls = state.output.queue().controls();
@@ -469,7 +467,7 @@ impl QueueOwner for Mailbox {
             return Eviction::CaughtUp;
         }
         let mut dropped = 0;
-        match (kind, state.output.phase) {
+        match (kind, state.phase) {
             // It is closing already, or its client has. The frames before the close frame are not
             // written any longer.
             (QueueKind::Frames, WritePhase::Closed) => {
@@ -528,7 +526,7 @@ impl Drop for Locked<'_> {
 /// registers again when it has looked at everything.
 fn wake(mut state: Locked<'_>) {
     let waker = state.waker.take();
-    if state.output.phase.accepts_frames() {
+    if state.phase.accepts_frames() {
         drop(state);
     } else {
         wake_senders(state);

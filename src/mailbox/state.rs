@@ -12,12 +12,17 @@ use super::flags::Flags;
 use super::gap::Gap;
 use super::write_queue::WriteQueue;
 
-/// Everything in a mailbox that changes.
+/// Everything in a mailbox that changes. Small fields are not nested, since padding would make an
+/// idle connection larger.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) output: Output,
     pub(super) inbox: Inbox,
-    pub(super) closing: Closing,
+    /// The first decision of this side to close. The session takes it.
+    pub(super) close_request: Option<Box<CloseRequest>>,
+    /// The running hook must end now, because a drain has reached its deadline.
+    pub(super) hook_is_cancelled: bool,
+    pub(super) phase: WritePhase,
     /// The task of the session, or the one that awaits a channel's next event. `None` while that
     /// task runs, or has been woken.
     pub(super) waker: Option<Waker>,
@@ -26,9 +31,8 @@ pub(super) struct State {
 }
 
 /// The frames for the socket.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Output {
-    pub(super) phase: WritePhase,
     /// `None` while no frame waits.
     pub(super) queue: Option<Box<WriteQueue>>,
     /// Tasks within the hook that wait for room. Woken when something was written, and at the end.
@@ -66,15 +70,6 @@ pub(super) struct Inbox {
     pub(super) queue: Option<Box<EventQueue>>,
 }
 
-/// The decision to end the connection.
-#[derive(Debug, Default)]
-pub(super) struct Closing {
-    /// The first decision of this side. The session takes it.
-    pub(super) request: Option<Box<CloseRequest>>,
-    /// The running hook must end now, because a drain has reached its deadline.
-    pub(super) hook_is_cancelled: bool,
-}
-
 /// A decision of this side to close.
 #[derive(Clone, Debug)]
 pub(crate) struct CloseRequest {
@@ -86,13 +81,11 @@ pub(crate) struct CloseRequest {
 impl State {
     pub(super) fn new(phase: WritePhase) -> Self {
         Self {
-            output: Output {
-                phase,
-                queue: None,
-                senders: None,
-            },
+            output: Output::default(),
             inbox: Inbox::default(),
-            closing: Closing::default(),
+            close_request: None,
+            hook_is_cancelled: false,
+            phase,
             waker: None,
             dropped: 0,
         }
@@ -101,21 +94,19 @@ impl State {
     /// The summary that the session reads without the lock.
     pub(super) fn flags(&self) -> Flags {
         let mut flags = Flags::default();
-        let is_open = self.output.phase == WritePhase::Open;
+        let is_open = self.phase == WritePhase::Open;
         flags.set(Flags::UNREGISTERED, self.waker.is_none() || !is_open);
         flags.set(Flags::OUTPUT, self.output.queue.is_some());
         flags.set(Flags::INBOX, self.inbox.queue.is_some());
-        flags.set(Flags::CLOSED, !self.output.phase.accepts_frames());
-        flags.set(Flags::CLOSE_REQUEST, self.closing.request.is_some());
-        flags.set(Flags::HOOK_CANCELLED, self.closing.hook_is_cancelled);
+        flags.set(Flags::CLOSED, !self.phase.accepts_frames());
+        flags.set(Flags::CLOSE_REQUEST, self.close_request.is_some());
+        flags.set(Flags::HOOK_CANCELLED, self.hook_is_cancelled);
         flags
     }
 
     /// Whether events and gaps are accepted: not once the end is decided.
     pub(super) fn accepts_events(&self) -> bool {
-        self.output.phase != WritePhase::Closed
-            && self.closing.request.is_none()
-            && !self.closing.hook_is_cancelled
+        self.phase != WritePhase::Closed && self.close_request.is_none() && !self.hook_is_cancelled
     }
 
     pub(super) fn register(&mut self, waker: &Waker) {
@@ -133,23 +124,21 @@ impl State {
     /// Closes from this side: the queued frames are still written, then the close frame. An
     /// earlier decision stays.
     pub(super) fn close(&mut self, request: CloseRequest) {
-        if self.output.phase == WritePhase::Closed {
+        if self.phase == WritePhase::Closed {
             // The cause of the end is decided already. The session must still learn that a hook
             // wants it.
-            self.closing
-                .request
-                .get_or_insert_with(|| Box::new(request));
+            self.close_request.get_or_insert_with(|| Box::new(request));
             return;
         }
         self.close_with_frame(request.code, &request.reason);
-        self.closing.request = Some(Box::new(request));
+        self.close_request = Some(Box::new(request));
     }
 
     /// Requests a close between two hooks. Events are no longer accepted; those that wait are
     /// handled first.
     pub(super) fn close_between_hooks(&mut self, request: CloseRequest) {
-        if self.closing.request.is_none() && self.output.phase != WritePhase::Closed {
-            self.closing.request = Some(Box::new(request));
+        if self.close_request.is_none() && self.phase != WritePhase::Closed {
+            self.close_request = Some(Box::new(request));
         }
     }
 
@@ -184,13 +173,13 @@ impl State {
 
     /// Accepts nothing any longer. The queued frames are still written.
     pub(super) fn close_without_frame(&mut self) {
-        self.output.phase = WritePhase::Closed;
+        self.phase = WritePhase::Closed;
         self.inbox.queue = None;
     }
 
     /// Ends the running hook, and drops the events.
     pub(super) fn cancel_hook(&mut self) {
-        self.closing.hook_is_cancelled = true;
+        self.hook_is_cancelled = true;
         self.inbox.queue = None;
     }
 

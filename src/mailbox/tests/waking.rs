@@ -96,3 +96,8 @@ fn every_arrival_wakes_the_session_and_is_found() {
         assert!((row.is_found)(&mailbox, &cx), "{}", row.what);
     }
 }
+
+#[test]
+fn an_idle_mailbox_is_small() {
+    assert!(size_of::<Mailbox>() <= 136, "{}", size_of::<Mailbox>());
+}
