@@ -18,11 +18,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tower_service::Service;
 
 use crate::scope::Peer;
 use crate::service::{Body, WebSocketService};
-use crate::session::{Handover, Transport};
+use crate::session::{Transport, UpgradeSlot};
 use crate::yield_now::yield_now;
 
 use super::activity::{Activity, Cut, Deadline, InHand, Timeouts, Wait};
@@ -87,11 +86,11 @@ pub(super) async fn serve_stream<S: Stream>(
 ) {
     let (timeouts, max_header) = (app.timeouts, app.max_header);
     let header_names = app.has_rfc_header_names.then(HeaderNames::default);
-    let handover = Handover::default();
+    let upgrade_slot = UpgradeSlot::default();
     let site = Arc::new(Site {
         app,
         peer,
-        handover: handover.clone(),
+        upgrade_slot: upgrade_slot.clone(),
         activity: activity.clone(),
         header_names: header_names.clone(),
     });
@@ -127,7 +126,7 @@ pub(super) async fn serve_stream<S: Stream>(
     let served = served.await;
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().into_inner();
-    let cut = match (served, handover.take()) {
+    let cut = match (served, upgrade_slot.take()) {
         (Ok(Ok(())), Some(session)) => {
             return drop(session.send(stream.into_transport(parts.read_buf)));
         }
@@ -152,7 +151,7 @@ pub(super) async fn serve_stream<S: Stream>(
 struct Site {
     app: App,
     peer: SocketAddr,
-    handover: Handover,
+    upgrade_slot: UpgradeSlot,
     activity: Activity,
     header_names: Option<HeaderNames>,
 }
@@ -164,17 +163,19 @@ impl Site {
         in_hand: InHand,
     ) -> Response<AnswerBody> {
         request.extensions_mut().insert(Peer(self.peer));
-        let mut websockets = self.app.websockets.clone();
-        let is_for_routes = websockets.is_for_routes(&request);
+        let websockets = &self.app.websockets;
+        let resolution = websockets.resolve(request.uri().path());
         let answer = match &self.app.fallback {
-            Some(fallback) if !is_for_routes => {
+            Some(fallback) if !resolution.is_for_routes(request.headers()) => {
                 let request =
                     request.map(|body| Body::new(RequestBody::new(body, in_hand.clone())));
                 fallback.call(request).await
             }
             _ => {
-                request.extensions_mut().insert(self.handover.clone());
-                let Ok(answer) = websockets.call(request).await;
+                // No body of a handshake is read.
+                let (mut request, _) = request.into_parts();
+                request.extensions.insert(self.upgrade_slot.clone());
+                let answer = websockets.respond(request, resolution).await;
                 if let Some(names) = &self.header_names {
                     names.rewrite_next().await;
                 }

@@ -12,9 +12,9 @@ use crate::mailbox::CloseRequest;
 use crate::metrics::connection_closed;
 use crate::sampler::sampled;
 
-use super::connection::{Connection, Next};
+use super::connection::{Cancelled, Connection, Next};
 use super::hook;
-use super::hook::{Cut, HookEnd};
+use super::hook::HookEnd;
 use super::sockets::Guard;
 
 /// A connection and its consumer, from acceptance on.
@@ -30,8 +30,8 @@ pub(super) struct Session {
 impl Session {
     /// Runs to the end, `disconnect` included.
     ///
-    /// There are many of these and most are idle: what is needed for a moment only is not kept
-    /// across a wait, and the ending is boxed.
+    /// There are many of these futures, and most are idle. So no short-lived state is kept across a
+    /// wait, and the ending is boxed.
     pub(super) async fn run(&mut self) {
         let closed = loop {
             let next = poll_fn(|cx| self.connection.poll_next(cx)).await;
@@ -60,26 +60,27 @@ impl Session {
             });
             if let Some(request) = judged {
                 self.ctx.mailbox().close(request);
-                self.connection.hook_was_last();
+                self.connection.hook_failed();
             }
         };
         Box::pin(self.finish(closed)).await;
     }
 
-    /// Memberships, `disconnect`, and the rest of the closing handshake, which goes on meanwhile.
+    /// Releases the memberships, runs `disconnect`, and completes the closing handshake, which goes
+    /// on meanwhile.
     async fn finish(&mut self, closed: Closed) {
         let (ctx, connection) = (&self.ctx, &mut self.connection);
         ctx.set_event(None);
         ctx.release();
         connection_closed(&closed);
         let name = self.consumer.name();
-        let end = hook::run_last(self.consumer.disconnect(ctx, closed), connection).await;
-        log_last(&end, ctx, name);
-        poll_fn(|cx| connection.poll_closing(cx)).await;
+        let end = hook::run_disconnect(self.consumer.disconnect(ctx, closed), connection).await;
+        log_disconnect(&end, ctx, name);
+        poll_fn(|cx| connection.poll_closed(cx)).await;
     }
 }
 
-/// What is to be done next.
+/// The next step of a session.
 enum Begun<'a> {
     Hook(BoxFuture<'a, Result>),
     End(Closed),
@@ -94,8 +95,8 @@ fn begin<'a>(consumer: &'a mut dyn DynConsumer, ctx: &'a Context, next: Next) ->
     }
 }
 
-/// Logs how `disconnect` ended, where that was not well.
-pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
+/// Logs how `disconnect` ended, if it did not return.
+pub(super) fn log_disconnect(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
     let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
     match end {
         HookEnd::Done(_) => {}
@@ -108,7 +109,7 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
             panic = message,
             "disconnect panicked"
         ),
-        HookEnd::Cut(_) => sampled!(
+        HookEnd::Cancelled(_) => sampled!(
             log,
             warn,
             "disconnect_timed_out",
@@ -119,11 +120,12 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
     }
 }
 
-/// The client's mistakes are no errors of the program, and a wanted close is no failure.
+/// Logs why a hook failed. A client's mistake is only a warning, and an intended close is not
+/// logged.
 fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context) {
     let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
     let known = error.downcast_ref::<Error>();
-    // Also of an error that is not logged: whether its `Display` panics must not depend on that.
+    // Formatted even if it is not logged: whether its `Display` panics must not depend on that.
     let (code, text) = (code.as_u16(), chain(&**error));
     if known.is_some_and(Error::is_bad_message) {
         sampled!(
@@ -134,7 +136,7 @@ fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context)
             path = &*excerpt(path),
             code,
             error = text,
-            "closes: a message was not what was expected"
+            "closes the connection: a message was malformed"
         );
     } else if known.is_some_and(Error::is_unavailable) && !ctx.layer().is_available() {
         // The outage was logged when it began, once for all connections.
@@ -153,8 +155,8 @@ fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context)
     }
 }
 
-/// Whether the connection goes on after a hook, or how it is to be closed. A failure is logged
-/// here, once.
+/// Returns how the connection is to be closed after a hook, or `None` if it goes on. A failure is
+/// logged here, once.
 fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseRequest> {
     let (log, path) = (ctx.mailbox().log(), ctx.scope().path());
     let (code, reason, cause) = match end {
@@ -177,7 +179,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             );
             return Some(panicked());
         }
-        HookEnd::Cut(Cut::Due) => {
+        HookEnd::Cancelled(Cancelled::TimedOut) => {
             sampled!(
                 log,
                 warn,
@@ -188,7 +190,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             );
             return None;
         }
-        HookEnd::Cut(Cut::Limit) => {
+        HookEnd::Cancelled(Cancelled::OverLimit) => {
             let limit = ctx.mailbox().config().hook_limit.unwrap_or_default();
             sampled!(
                 log,

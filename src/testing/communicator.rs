@@ -19,7 +19,7 @@ use crate::handshake::{Peer, Reject};
 use crate::message::Message;
 use crate::scope::Scope;
 use crate::service::{Body, WebSocketService, endpoint};
-use crate::session::{Handover, Transport};
+use crate::session::{Transport, UpgradeSlot};
 use crate::websocket::{Extensions, OpCode};
 
 use super::answers::{Accepted, Rejected, Unexpected};
@@ -138,9 +138,9 @@ impl Communicator {
     ///
     /// Dropped before it is ready, the client has gone within the handshake.
     pub async fn connect(&mut self) -> Result<Accepted, Rejected> {
-        let (accepted, handover) = self.handshake().await?;
+        let (accepted, upgrade_slot) = self.handshake().await?;
         let (near, far) = duplex(self.pipe);
-        if let Some(session) = handover.take() {
+        if let Some(session) = upgrade_slot.take() {
             let _ = session.send(Transport::other(far, Bytes::new()));
         }
         self.client = Some(Client::new(near, extensions(&accepted)));
@@ -354,11 +354,11 @@ impl Communicator {
             .ok_or(Unexpected::NotConnected)
     }
 
-    async fn handshake(&self) -> Result<(Accepted, Handover), Rejected> {
-        let handover = Handover::default();
+    async fn handshake(&self) -> Result<(Accepted, UpgradeSlot), Rejected> {
+        let upgrade_slot = UpgradeSlot::default();
         let request = self.request()?;
         let (mut parts, ()) = request.into_parts();
-        parts.extensions.insert(handover.clone());
+        parts.extensions.insert(upgrade_slot.clone());
         if let Some(address) = self.peer {
             parts.extensions.insert(Peer(address));
         }
@@ -378,7 +378,7 @@ impl Communicator {
                 .map(str::to_owned),
             headers,
         };
-        Ok((accepted, handover))
+        Ok((accepted, upgrade_slot))
     }
 
     /// The request; the builder cannot be cloned, so it is read piece by piece.

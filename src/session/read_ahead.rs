@@ -1,4 +1,4 @@
-//! [`Backlog`]: messages that were read while a hook ran.
+//! [`ReadAhead`]: messages that were read while a hook ran.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use crate::message::Message;
 
 /// Messages in order, until the hook takes them.
 #[derive(Debug, Default)]
-pub(super) struct Backlog {
+pub(super) struct ReadAhead {
     queue: VecDeque<Message>,
     bytes: usize,
     account: Account,
-    /// The connection is closed for it, and no hook will take what comes.
+    /// The connection is closed because of it, and no hook takes further messages.
     is_given_up: bool,
 }
 
-impl Backlog {
-    /// Appends a message. What this makes too much for the node is relieved at once.
+impl ReadAhead {
+    /// Appends a message. If this exceeds the budget of the node, memory is freed at once.
     pub(super) fn push(&mut self, message: Message, mailbox: &Arc<Mailbox>) {
         self.bytes += message.len();
         self.queue.push_back(message);
@@ -38,12 +38,13 @@ impl Backlog {
         Some(message)
     }
 
-    /// Whether no more is to be read for now.
+    /// Whether reading must rest for now.
     pub(super) fn is_full(&self, bound: Bound) -> bool {
         self.is_given_up || bound.is_reached(self.queue.len(), self.bytes)
     }
 
-    /// Drops what waits, where it was the slowest of the node: then its connection is being closed.
+    /// Drops the messages if this was the slowest queue of the node. Then its connection is being
+    /// closed.
     pub(super) fn give_up_if_chosen(&mut self) {
         if self.account.is_chosen() {
             *self = Self {
@@ -65,43 +66,43 @@ mod tests {
     use crate::message::Message;
     use crate::websocket::Extensions;
 
-    use super::Backlog;
+    use super::ReadAhead;
 
     #[test]
-    fn the_slowest_drops_what_waits_and_reads_no_more() {
+    fn the_slowest_queue_is_dropped_and_reads_no_more() {
         let budget = Budget::new(40_000);
         let mailbox = Mailbox::connection(
             Terms::new(Config::new(), budget.clone()),
             Extensions::default(),
         );
         let bound = Config::new().messages;
-        let mut backlog = Backlog::default();
+        let mut read_ahead = ReadAhead::default();
         let message = || Message::from("x".repeat(10_000));
         for n in 1..=7 {
-            backlog.give_up_if_chosen();
-            assert!(!backlog.is_full(bound), "{n}");
-            backlog.push(message(), &mailbox);
+            read_ahead.give_up_if_chosen();
+            assert!(!read_ahead.is_full(bound), "{n}");
+            read_ahead.push(message(), &mailbox);
         }
         assert!(mailbox.is_shut());
-        backlog.give_up_if_chosen();
-        assert!(backlog.is_full(bound));
-        assert_eq!(backlog.pop(), None);
+        read_ahead.give_up_if_chosen();
+        assert!(read_ahead.is_full(bound));
+        assert_eq!(read_ahead.pop(), None);
         assert_eq!(budget.used(), 0);
     }
 
     #[test]
-    fn what_is_taken_is_given_back() {
+    fn messages_taken_are_given_back_to_the_budget() {
         let budget = Budget::new(usize::MAX);
         let mailbox = Mailbox::connection(
             Terms::new(Config::new(), budget.clone()),
             Extensions::default(),
         );
-        let mut backlog = Backlog::default();
+        let mut read_ahead = ReadAhead::default();
         for n in 0..30 {
-            backlog.push(Message::from("x".repeat(n * 500)), &mailbox);
+            read_ahead.push(Message::from("x".repeat(n * 500)), &mailbox);
         }
         assert!(budget.used() > 150_000);
-        while backlog.pop().is_some() {}
+        while read_ahead.pop().is_some() {}
         assert_eq!(budget.used(), 0);
     }
 }
