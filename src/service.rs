@@ -162,7 +162,7 @@ where
     Router::new().re_path("(?s).*", factory).into_service()
 }
 
-/// What the routes have for one path.
+/// The route of a path, if there is one.
 pub(crate) enum Resolution {
     Route {
         route: Arc<Settled>,

@@ -16,26 +16,20 @@ use crate::yield_now::yield_now;
 
 use super::deadlines::{Deadline, Deadlines};
 use super::phase::{Phase, Source};
-use super::read_ahead::ReadAhead;
 use super::reader::{ReadState, Reader, Received};
 use super::socket::Socket;
 use super::transport::Transport;
-use super::turn::Turn;
 
 /// One WebSocket connection after its handshake. While idle it owns nothing except this and its
 /// timer.
 pub(super) struct Connection {
     socket: Socket,
     reader: Reader,
-    /// Messages that were decoded while a hook ran.
-    read_ahead: Option<Box<ReadAhead>>,
     deadlines: Pin<Box<Deadlines>>,
     phase: Phase,
-    /// How much may still be done before other sessions run.
-    turn: Turn,
 }
 
-/// What a session does next.
+/// The next cause of a hook, or the end.
 #[derive(Debug)]
 pub(super) enum Next {
     Message(Message),
@@ -58,8 +52,7 @@ pub(super) enum Cancelled {
 impl Connection {
     /// Takes over the stream. From now on others may write to it.
     pub(super) fn new(mailbox: Arc<Mailbox>, transport: Transport) -> Self {
-        let first = Source::Messages;
-        Self::in_phase(Phase::Open { first }, mailbox, transport)
+        Self::in_phase(Phase::open(), mailbox, transport)
     }
 
     /// Takes over the stream of a client that was refused: only the closing handshake is left.
@@ -71,10 +64,8 @@ impl Connection {
     fn in_phase(phase: Phase, mailbox: Arc<Mailbox>, transport: Transport) -> Self {
         Self {
             reader: Reader::new(&mailbox, &transport.early),
-            read_ahead: None,
             deadlines: Deadlines::new(mailbox.config(), mailbox.id()),
             phase,
-            turn: Turn::new(),
             socket: Socket::new(mailbox, transport.stream),
         }
     }
@@ -86,10 +77,10 @@ impl Connection {
     /// Returns the next message, event, gap or the end. Messages take turns with the others.
     /// Queued data is written before this waits.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        if self.turn.is_over() {
+        if self.reader.is_turn_over() {
             // Others run now, and the peer gets its answers.
             yield_now(cx);
-            self.turn = Turn::new();
+            self.reader.begin_turn();
             // If there are always events waiting, the peer is read here only.
             if self.reader.is_empty() {
                 let _ = self.poll_read(cx);
@@ -102,9 +93,7 @@ impl Connection {
         }
         loop {
             if let Some(next) = self.next_at_hand(cx) {
-                self.turn.ran_hook();
-                // The hook may block its thread.
-                self.reader.rest();
+                self.reader.hook_begins();
                 return Poll::Ready(next);
             }
             self.flush(cx);
@@ -122,6 +111,12 @@ impl Connection {
     /// Does everything except hooks while a hook waits: reads ahead up to the bound, writes, sends
     /// pings, checks the deadlines. Returns why the hook must be dropped now, if it must.
     pub(super) fn poll_during_hook(&mut self, cx: &mut Context<'_>) -> Option<Cancelled> {
+        if let Phase::Open {
+            hook_has_waited, ..
+        } = &mut self.phase
+        {
+            *hook_has_waited = true;
+        }
         if let Some(limit) = self.config().hook_limit {
             self.deadlines.as_mut().set(Deadline::HookLimit, limit);
         }
@@ -136,19 +131,26 @@ impl Connection {
 
     /// Continues after a hook has returned. If the connection has ended, the time of the hook goes
     /// on for the messages that were read before.
-    pub(super) fn hook_returned(&mut self, has_waited: bool) {
+    pub(super) fn hook_returned(&mut self) {
+        let Phase::Open {
+            hook_has_waited, ..
+        } = &mut self.phase
+        else {
+            self.deadlines.as_mut().clear(Deadline::HookLimit);
+            // Messages that were read before still run their hooks, unless the hook has closed.
+            if self.mailbox().has_request() {
+                self.phase.discard_read_ahead();
+            }
+            return;
+        };
         // A hook that was ready at once has set no deadline. Then the deadlines are not touched,
         // since they are seldom in the cache.
+        let has_waited = mem::take(hook_has_waited);
         if has_waited {
             self.deadlines.as_mut().clear(Deadline::HookLimit);
         }
-        if !self.is_open() {
-            // Messages that were read before still run their hooks, unless the hook has closed.
-            if self.mailbox().has_request() {
-                self.read_ahead = None;
-            }
-        } else if self.mailbox().is_shut() {
-            self.close_next();
+        if self.mailbox().is_shut() {
+            self.ask_first(Source::Mailbox);
         } else if has_waited {
             self.deadlines.as_mut().clear(Deadline::Hook);
         }
@@ -157,8 +159,9 @@ impl Connection {
     /// Continues after a hook was dropped or has failed: no other runs except `disconnect`.
     pub(super) fn hook_failed(&mut self) {
         self.deadlines.as_mut().clear(Deadline::HookLimit);
-        self.read_ahead = None;
-        self.close_next();
+        self.phase.discard_read_ahead();
+        // The decision to close comes before a message that was read and not decoded.
+        self.ask_first(Source::Mailbox);
     }
 
     /// Gives `disconnect` its time, from now.
@@ -191,12 +194,16 @@ impl Connection {
 
 /// Reading.
 impl Connection {
-    /// Returns what there is without a read. Registers the task with the mailbox if there is
-    /// nothing.
+    /// Returns the next cause of a hook that is there without a read. If there is none, the mailbox
+    /// wakes the task when it has one.
     fn next_at_hand(&mut self, cx: &Context<'_>) -> Option<Next> {
         let first = match &mut self.phase {
-            Phase::Open { first } => mem::replace(first, Source::Messages),
-            Phase::Ended(_) | Phase::Closing { .. } => return self.next_after_end(),
+            Phase::Open { first, .. } => mem::replace(first, Source::Messages),
+            // Messages that the peer sent before the end come first.
+            Phase::Ended(_) | Phase::Closing { .. } => {
+                let message = self.phase.pop_read_ahead().map(Next::Message);
+                return message.or_else(|| self.phase.close_ended().map(Next::End));
+            }
         };
         if first == Source::Messages
             && let Some(message) = self.next_message()
@@ -209,8 +216,9 @@ impl Connection {
                 Taken::Event(event) => Next::Event(event),
                 Taken::Gap(gap) => Next::Gap(gap),
                 Taken::Close(request) => {
-                    self.read_ahead = None;
-                    self.begin_closing(Closed::new(request.code, request.reason, request.cause))
+                    let closed = Closed::new(request.code, request.reason, request.cause);
+                    self.phase.close(&closed);
+                    Next::End(closed)
                 }
             });
         }
@@ -220,42 +228,22 @@ impl Connection {
         self.next_message().map(Next::Message)
     }
 
-    /// Returns the messages that the peer sent before the connection ended, then the end.
-    fn next_after_end(&mut self) -> Option<Next> {
-        if let Some(message) = self.read_ahead.as_mut().and_then(|ahead| ahead.pop()) {
-            return Some(Next::Message(message));
-        }
-        match &mut self.phase {
-            Phase::Ended(closed) => {
-                let closed = Closed::clone(closed);
-                Some(self.begin_closing(closed))
-            }
-            Phase::Open { .. } | Phase::Closing { .. } => None,
-        }
-    }
-
-    fn begin_closing(&mut self, closed: Closed) -> Next {
-        let is_slow_reader = closed.cause() == Cause::SlowReader;
-        self.phase = Phase::Closing { is_slow_reader };
-        Next::End(closed)
-    }
-
     /// Returns the next message that was read ahead, or else the next to decode.
     fn next_message(&mut self) -> Option<Message> {
-        if let Some(read_ahead) = &mut self.read_ahead {
-            if let Some(message) = read_ahead.pop() {
-                return Some(message);
-            }
-            self.read_ahead = None;
+        let message = self.phase.pop_read_ahead();
+        if message.is_some() {
+            return message;
+        }
+        if self.phase.discard_read_ahead() {
             self.deadlines.as_mut().resume_heartbeat();
         }
         self.decode()
     }
 
-    /// Decodes the next message of what was read. Control frames before it are answered.
+    /// Decodes the next message. Control frames before it are answered.
     fn decode(&mut self) -> Option<Message> {
         loop {
-            match self.reader.decode(&mut self.turn)? {
+            match self.reader.decode()? {
                 Received::Message(message) => return Some(message),
                 Received::Ping(payload) => self.mailbox().pong(payload),
                 Received::Close(code, reason) => self.peer_closed(code, reason),
@@ -266,7 +254,7 @@ impl Connection {
 
     /// Reads once; ready when there is something new: bytes, or the stream's end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let read = self.reader.poll_read(&mut self.socket, &mut self.turn, cx);
+        let read = self.reader.poll_read(&mut self.socket, cx);
         read.map(|read| match read {
             Ok(0) => self.peer_half_closed(),
             Ok(_) => self.deadlines.as_mut().heard(),
@@ -279,11 +267,12 @@ impl Connection {
     fn fill_read_ahead(&mut self, cx: &mut Context<'_>) {
         let bound = self.config().messages;
         loop {
-            let is_full = self.read_ahead.as_mut().is_some_and(|read_ahead| {
+            let read_ahead = self.phase.read_ahead().and_then(Option::as_mut);
+            let is_full = read_ahead.is_some_and(|read_ahead| {
                 read_ahead.give_up_if_chosen();
                 read_ahead.is_full(bound)
             });
-            if is_full || !self.is_open() {
+            if is_full || !self.phase.is_open() {
                 self.deadlines.as_mut().pause_heartbeat();
             } else {
                 self.deadlines.as_mut().resume_heartbeat();
@@ -292,13 +281,15 @@ impl Connection {
                 self.find_broken_socket(cx);
                 self.reader.rest();
             }
-            if is_full || !self.is_open() {
+            if is_full || !self.phase.is_open() {
                 return;
             }
             if let Some(message) = self.decode() {
-                let read_ahead = self.read_ahead.get_or_insert_default();
-                read_ahead.push(message, self.socket.mailbox());
-            } else if !self.is_open() || self.poll_read(cx).is_pending() {
+                if let Some(read_ahead) = self.phase.read_ahead() {
+                    let read_ahead = read_ahead.get_or_insert_default();
+                    read_ahead.push(message, self.socket.mailbox());
+                }
+            } else if !self.phase.is_open() || self.poll_read(cx).is_pending() {
                 return;
             }
         }
@@ -336,7 +327,7 @@ impl Connection {
 
     /// Acts on the deadlines that have passed, while the connection is open.
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) {
-        while self.is_open()
+        while self.phase.is_open()
             && let Poll::Ready(deadline) = self.poll_deadline(cx)
         {
             self.passed(deadline);
@@ -347,7 +338,7 @@ impl Connection {
     /// As [`poll_deadlines`](Self::poll_deadlines), while a hook runs, which has deadlines too.
     fn poll_hook_deadlines(&mut self, cx: &mut Context<'_>) -> Option<Cancelled> {
         loop {
-            if !self.is_open() || self.mailbox().is_shut() {
+            if !self.phase.is_open() || self.mailbox().is_shut() {
                 let grace = self.config().grace;
                 self.deadlines.as_mut().set(Deadline::Hook, grace);
             }
@@ -382,7 +373,7 @@ impl Connection {
         // If this side closed first, that is how it ended, and this is the answer.
         if !self.mailbox().is_shut() {
             self.mailbox().close_answer(code);
-            self.end_with(Closed::new(code, reason, Cause::Client));
+            self.phase.end(Closed::new(code, reason, Cause::Client));
         }
     }
 
@@ -404,7 +395,8 @@ impl Connection {
     /// since the peer may read on.
     fn peer_half_closed(&mut self) {
         if !self.mailbox().is_shut() {
-            self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
+            self.phase
+                .end(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
         }
         self.mailbox().close_door();
     }
@@ -413,7 +405,8 @@ impl Connection {
     fn lost(&mut self) {
         self.reader.end();
         if !self.mailbox().is_shut() {
-            self.end_with(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
+            self.phase
+                .end(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
         }
         self.mailbox().end();
     }
@@ -421,16 +414,9 @@ impl Connection {
     /// The peer has missed a deadline. If this side has closed before, that is how it ended.
     fn give_up(&mut self, code: CloseCode, reason: &str) {
         if !self.mailbox().is_shut() {
-            self.end_with(Closed::new(code, reason, Cause::TimeOut));
+            self.phase.end(Closed::new(code, reason, Cause::TimeOut));
         }
         self.reset();
-    }
-
-    /// The first end stays.
-    fn end_with(&mut self, closed: Closed) {
-        if self.is_open() {
-            self.phase = Phase::Ended(Box::new(closed));
-        }
     }
 }
 
@@ -440,19 +426,10 @@ impl Connection {
         self.mailbox().config()
     }
 
-    fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open { .. })
-    }
-
     fn ask_first(&mut self, source: Source) {
-        if let Phase::Open { first } = &mut self.phase {
+        if let Phase::Open { first, .. } = &mut self.phase {
             *first = source;
         }
-    }
-
-    /// Takes the decision to close before a message that was read.
-    fn close_next(&mut self) {
-        self.ask_first(Source::Mailbox);
     }
 
     /// Closes as far as possible without waiting. Returns whether the time of `disconnect` is up.
@@ -514,7 +491,6 @@ impl Connection {
 
     /// Looks through the data that was read, for the peer's close frame only.
     fn discard_messages(&mut self) {
-        self.read_ahead = None;
         // No hook takes messages, and the time of the close is bounded.
         self.reader.lift_rate();
         while self.decode().is_some() {}
@@ -536,7 +512,6 @@ impl Connection {
 
     /// Prepares for a wait: nothing borrowed from the thread is kept.
     fn sleep(&mut self) {
-        self.turn = Turn::new();
         self.reader.sleep();
     }
 }

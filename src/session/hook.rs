@@ -1,4 +1,4 @@
-//! HookRun one hook, while its connection goes on.
+//! [`run`]: one hook, while its connection reads, writes and keeps its deadlines.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -26,7 +26,6 @@ pub(super) enum HookEnd<T> {
 pub(super) fn run<'a, T>(hook: BoxFuture<'a, T>, connection: &'a mut Connection) -> HookRun<'a, T> {
     HookRun {
         hook: Some(hook),
-        has_waited: false,
         connection,
     }
 }
@@ -35,8 +34,6 @@ pub(super) fn run<'a, T>(hook: BoxFuture<'a, T>, connection: &'a mut Connection)
 /// polled without a call between.
 pub(super) struct HookRun<'a, T> {
     hook: Option<BoxFuture<'a, T>>,
-    /// The hook was not ready at once, so it may have deadlines.
-    has_waited: bool,
     connection: &'a mut Connection,
 }
 
@@ -49,7 +46,7 @@ impl<T> Future for HookRun<'_, T> {
         if let Some(hook) = &mut this.hook
             && let Poll::Ready(end) = poll_caught(hook.as_mut(), cx)
         {
-            this.connection.hook_returned(this.has_waited);
+            this.connection.hook_returned();
             return Poll::Ready(end);
         }
         this.wait(cx)
@@ -58,7 +55,6 @@ impl<T> Future for HookRun<'_, T> {
 
 impl<T> HookRun<'_, T> {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<HookEnd<T>> {
-        self.has_waited = true;
         let Some(cancelled) = self.connection.poll_during_hook(cx) else {
             return Poll::Pending;
         };

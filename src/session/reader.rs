@@ -29,10 +29,12 @@ pub(super) struct Reader {
     may_inflate: bool,
     /// The last read has emptied the socket, and the task has not slept since: another read would
     /// find nothing.
-    is_drained: bool,
+    socket_is_empty: bool,
+    /// How much may still be done before other sessions run.
+    turn: Turn,
 }
 
-/// What the peer may still send.
+/// The state of the peer's half of the stream, by what may still be read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadState {
     /// Messages.
@@ -47,7 +49,7 @@ pub(super) enum ReadState {
     Ended,
 }
 
-/// What was decoded. A pong is not returned.
+/// A decoded message or control frame. Pongs are not returned.
 #[derive(Debug)]
 pub(super) enum Received {
     Message(Message),
@@ -68,7 +70,8 @@ impl Reader {
             state: ReadState::Open,
             rate: InboundRate::new(config),
             may_inflate: extensions.may_compress(),
-            is_drained: false,
+            socket_is_empty: false,
+            turn: Turn::new(),
         }
     }
 
@@ -83,19 +86,19 @@ impl Reader {
 
     /// Decodes what was read, up to the next message or control frame; `None` if there is none, or
     /// if the session's turn is over.
-    pub(super) fn decode(&mut self, turn: &mut Turn) -> Option<Received> {
+    pub(super) fn decode(&mut self) -> Option<Received> {
         while let Some(buffer) = &mut self.buffer {
             if self.state != ReadState::Open || buffer.is_spent() {
                 self.drop_buffer();
                 return None;
             }
-            if turn.is_over() {
+            if self.turn.is_over() {
                 return None;
             }
             let (bytes, at) = buffer.unread();
             let mut decoded = self.decoder.decode(bytes, at);
             let fragments = self.decoder.take_fragments();
-            turn.fragmented(fragments);
+            self.turn.fragmented(fragments);
             if let Some(rate) = &mut self.rate {
                 decoded = rate.limit(decoded, fragments);
             }
@@ -103,11 +106,11 @@ impl Reader {
                 Ok(Some(Incoming::Text(text))) => Message::Text(text),
                 Ok(Some(Incoming::Binary(bytes))) => Message::Binary(bytes),
                 Ok(Some(Incoming::Ping(payload))) => {
-                    turn.controlled();
+                    self.turn.controlled();
                     return Some(Received::Ping(payload));
                 }
                 Ok(Some(Incoming::Pong(_))) => {
-                    turn.controlled();
+                    self.turn.controlled();
                     continue;
                 }
                 Ok(Some(Incoming::Close(body))) => {
@@ -125,7 +128,7 @@ impl Reader {
                     return Some(Received::Violation(violation));
                 }
             };
-            turn.decoded(message.len(), self.may_inflate);
+            self.turn.decoded(message.len(), self.may_inflate);
             return Some(Received::Message(message));
         }
         None
@@ -136,17 +139,16 @@ impl Reader {
     pub(super) fn poll_read(
         &mut self,
         socket: &mut Socket,
-        turn: &mut Turn,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if !matches!(self.state, ReadState::Open | ReadState::Failed) {
             return Poll::Pending;
         }
-        if turn.is_over() {
+        if self.turn.is_over() {
             yield_now(cx);
             return Poll::Pending;
         }
-        if self.is_drained && socket.poll_readable(cx).is_pending() {
+        if self.socket_is_empty && socket.poll_readable(cx).is_pending() {
             return self.nothing_to_read();
         }
         let mut buffer = ReadBuffer::pooled();
@@ -157,8 +159,8 @@ impl Reader {
                 return self.nothing_to_read();
             }
             Poll::Ready(Ok(read)) if read > 0 => {
-                turn.read(read, self.may_inflate);
-                self.is_drained = read < buffer.room().len();
+                self.turn.read(read, self.may_inflate);
+                self.socket_is_empty = read < buffer.room().len();
                 buffer.fill(read);
                 self.buffer = Some(buffer);
             }
@@ -184,8 +186,23 @@ impl Reader {
         Poll::Pending
     }
 
-    /// Notes that reading rests because a hook is behind, or may be: the hook may block its thread,
-    /// and until everything is read, nobody can tell when the peer sent it.
+    /// Whether other sessions are to run now.
+    pub(super) fn is_turn_over(&self) -> bool {
+        self.turn.is_over()
+    }
+
+    pub(super) fn begin_turn(&mut self) {
+        self.turn = Turn::new();
+    }
+
+    /// Notes that a hook begins. It may block its thread, so reading may rest.
+    pub(super) fn hook_begins(&mut self) {
+        self.turn.ran_hook();
+        self.rest();
+    }
+
+    /// Notes that reading rests because a hook is behind. Until everything is read, it is not known
+    /// when the peer sent it.
     pub(super) fn rest(&mut self) {
         if let Some(rate) = &mut self.rate {
             rate.rest();
@@ -203,9 +220,11 @@ impl Reader {
         self.state = ReadState::Ended;
     }
 
-    /// Gives back the buffer that belongs to the thread, which a sleeping session must not keep.
+    /// Ends the turn, and gives back the buffer that belongs to the thread: a sleeping session must
+    /// not keep it.
     pub(super) fn sleep(&mut self) {
-        self.is_drained = false;
+        self.turn = Turn::new();
+        self.socket_is_empty = false;
         self.buffer = self.buffer.take().and_then(ReadBuffer::park);
     }
 

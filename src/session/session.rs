@@ -80,7 +80,7 @@ impl Session {
     }
 }
 
-/// The next step of a session.
+/// A hook that has begun, or the end.
 enum Begun<'a> {
     Hook(BoxFuture<'a, Result>),
     End(Closed),

@@ -1,5 +1,5 @@
-//! [`Act`]: one thing that can happen to a session, and [`Stage`]: where it is when the first of
-//! them does.
+//! [`Act`]: one thing that can happen to a session, and [`Stage`]: the state of the session when
+//! the first of them happens.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use strait::config::Config;
 
-/// What the session is in the middle of.
+/// The work that the session is in the middle of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Connected; nothing runs.
@@ -35,7 +35,7 @@ pub(crate) const STAGES: [Stage; 6] = [
     Stage::Closing,
 ];
 
-/// What happens.
+/// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// A message that is echoed.
@@ -149,8 +149,8 @@ impl Act {
     }
 }
 
-/// What happens one behind the other, each over before the next; and two things at the end that
-/// happen at once.
+/// Acts one behind the other, each over before the next, and at the end two acts that happen at
+/// once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sequence {
     pub(crate) acts: Vec<Act>,

@@ -135,7 +135,7 @@ fn every_pair_at_once(stage: Stage, expected: usize) {
     trial.conclude(expected);
 }
 
-/// Goes on from every state for as long as it is told to.
+/// Goes on from every state, up to the given depth.
 fn walk(
     table: &[Act],
     model: &Model,
@@ -186,7 +186,7 @@ impl Trial {
         }
     }
 
-    /// The count is told, so that a table that shrinks is noticed.
+    /// The count is asserted, so that a table that shrinks is noticed.
     fn conclude(self, expected: usize) {
         let (count, failed) = (self.count, self.failures.len());
         let shown: Vec<_> = self.failures.into_iter().take(SHOWN).collect();
@@ -212,7 +212,7 @@ fn be_silent_about_wanted_panics() {
     });
 }
 
-/// Where one thing hinges on another most often: a hook, a peer that does not read, two sides that
+/// The acts that hinge on each other most often: a hook, a peer that does not read, two sides that
 /// close, a deadline.
 const CORE: [Act; 12] = [
     Act::PeerBursts,

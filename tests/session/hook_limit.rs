@@ -1,4 +1,4 @@
-//! `Config::hook_limit`: which hooks it drops, when, and who is told.
+//! `Config::hook_limit`: which hooks it drops, when, and what is logged and sent then.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -41,7 +41,7 @@ const ROWS: [Row; 6] = [
         dropped: None,
     },
     Row {
-        name: "and so has the one behind them; what waits for it is not received",
+        name: "and so has the one behind them; messages that wait for it are not received",
         messages: &["sleep 900", "sleep 1002", "hello"],
         limit: Some(1000),
         dropped: Some(1900),
@@ -140,7 +140,7 @@ async fn a_dropped_hook_is_logged_once_with_the_consumer_and_the_limit() {
     }
 }
 
-/// What was logged.
+/// The lines that were logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

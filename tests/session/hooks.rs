@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use strait::close::Cause;
 
 use super::act::{Act, CLOSE, DISCONNECT, GRACE, LARGE, LIMIT, MANY, Stage, WRITE};
-use super::model::{End, Model, Phase};
+use super::model::{End, Model, Phase, Source};
 use super::wire::Frame;
 
 /// A hook that has begun.
@@ -71,20 +71,20 @@ impl Model {
             return;
         }
         if let Some(end) = self.end {
-            // What the peer sent before it went is still heard.
+            // Messages that the peer sent before its end are still received.
             match self.read_ahead.pop_front() {
                 Some(message) => self.receive(message),
                 None => self.begin_disconnect(end),
             }
             return;
         }
-        if !self.event_first
+        if self.first == Source::Messages
             && let Some(message) = self.read_ahead.pop_front()
         {
-            self.event_first = true;
+            self.first = Source::Mailbox;
             return self.receive(message);
         }
-        self.event_first = false;
+        self.first = Source::Messages;
         if let Some(event) = self.events.pop_front() {
             self.event(event);
         } else if let Some(request) = self.request {
@@ -139,7 +139,7 @@ impl Model {
         self.run_hook();
     }
 
-    /// What a hook at the gate is told.
+    /// The order for a hook at the gate.
     pub(crate) fn tell(&mut self, act: Act) {
         let Some(hook) = &mut self.hook else {
             return;
@@ -240,7 +240,7 @@ impl Model {
         };
         // No hook but `disconnect` follows.
         self.read_ahead.clear();
-        self.event_first = true;
+        self.first = Source::Mailbox;
         if outcome == Outcome::Failed {
             self.expected.errors += 1;
         }
@@ -297,7 +297,7 @@ impl Model {
         self.events.clear();
     }
 
-    /// Where a hook runs when the connection ends.
+    /// Starts the grace if a hook runs when the connection ends.
     pub(crate) fn grace_begins(&mut self) {
         if self
             .hook

@@ -23,7 +23,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// A connection whose pipe takes so many bytes. The peer reads.
+    /// A connection whose pipe takes this many bytes. The peer reads.
     pub(crate) async fn open(config: Config, pipe: usize) -> Self {
         let (notes, layer) = (Notes::default(), ChannelLayer::memory());
         let (service, sockets) = router(&notes, config, &layer).into_service();
@@ -49,7 +49,7 @@ impl Line {
         sent.unwrap();
     }
 
-    /// Lets so many milliseconds pass, in which the peer does what it does.
+    /// Lets this many milliseconds pass, while the peer runs.
     pub(crate) async fn pass(&mut self, time: u64) {
         let _ = timeout(Duration::from_millis(time), self.peer.pump()).await;
     }
@@ -68,7 +68,7 @@ impl Line {
         u64::try_from(start.elapsed().as_millis()).unwrap()
     }
 
-    /// What `disconnect` was told, if it ran, and then once.
+    /// The end that `disconnect` was called with, if it ran. It runs once at most.
     pub(crate) fn closed(&self) -> Option<(u16, String, Cause)> {
         let notes = self.notes.lock();
         assert!(notes.farewells.len() <= 1, "{:?}", notes.farewells);

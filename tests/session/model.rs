@@ -1,5 +1,5 @@
-//! [`Model`]: what must come of what happens, by the promises alone. This file has the acts and the
-//! deadlines.
+//! [`Model`]: the outcome of each act that the documentation promises. This file has the acts and
+//! the deadlines.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use super::act::{
 use super::hooks::{Hook, Kind, Outcome};
 use super::wire::{Frame, Wire};
 
-/// Code and cause, as `disconnect` is told.
+/// Code and cause, as `disconnect` receives them.
 pub(crate) type End = (u16, Cause);
 
 #[derive(Clone)]
@@ -24,14 +24,14 @@ pub(crate) struct Model {
     pub(crate) hook: Option<Hook>,
     pub(crate) wire: Wire,
     pub(crate) peer: PeerState,
-    /// What the peer has sent and the session has not read.
+    /// Items that the peer has sent and the session has not read.
     pub(crate) inbound: VecDeque<Item>,
-    /// What is still to be expected of it.
+    /// The state of the peer's half of the stream.
     pub(crate) read_state: ReadState,
     pub(crate) read_ahead: VecDeque<String>,
     pub(crate) events: VecDeque<String>,
-    pub(crate) event_first: bool,
-    /// This side's decision to close; until the door is shut, a drain's that waits for the hook.
+    pub(crate) first: Source,
+    /// This side's decision to close. That of a drain waits for the hook.
     pub(crate) request: Option<End>,
     /// The end that came from outside.
     pub(crate) end: Option<End>,
@@ -53,6 +53,13 @@ pub(crate) enum Phase {
     /// From `disconnect` on.
     Closing,
     Closed,
+}
+
+/// The source that is asked first for the next hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Messages,
+    Mailbox,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +103,7 @@ pub(crate) struct Deadlines {
     pub(crate) drain: Option<u64>,
 }
 
-/// What is to be compared.
+/// The outcomes that are compared.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) received: Vec<String>,
@@ -137,7 +144,7 @@ impl Model {
             read_state: ReadState::Open,
             read_ahead: VecDeque::new(),
             events: VecDeque::new(),
-            event_first: false,
+            first: Source::Messages,
             request: None,
             end: None,
             abandoned: false,
@@ -179,7 +186,7 @@ impl Model {
         let speaks = peer.holds && !peer.half_closed && !peer.closed && !peer.broke;
         let gate = self.hook.as_ref().filter(|hook| hook.waits_at_gate());
         match act {
-            // What comes after the end is the shorter sequence.
+            // A sequence that goes on after the end equals the shorter one.
             _ if self.phase == Phase::Closed => false,
             Act::PeerSends
             | Act::PeerBursts
@@ -370,7 +377,7 @@ impl Model {
 
 /// Time.
 impl Model {
-    /// Whatever happens within this time.
+    /// Lets this time pass, with everything that happens in it.
     pub(crate) fn advance(&mut self, time: u64) {
         let until = self.now + time;
         loop {
@@ -461,7 +468,7 @@ impl Model {
         }
     }
 
-    /// Until nothing follows any more.
+    /// Repeats until nothing changes.
     fn react(&mut self) {
         self.moved = true;
         while std::mem::take(&mut self.moved) {

@@ -1,4 +1,4 @@
-//! What happened beside what had to happen.
+//! [`Verdict`]: the session's behaviour compared with the model's.
 
 use std::fmt::Debug;
 
@@ -8,8 +8,8 @@ use super::model::Model;
 use super::wire::Seen;
 use super::world::{Hall, Remains, World, play};
 
-/// The differences; none is a pass. Of two things that happened at once either may have been the
-/// first.
+/// Returns the differences; none is a pass. Of two things that happened at once, either may have
+/// been the first.
 pub(crate) fn differences(hall: &mut Hall, sequence: &Sequence) -> Vec<String> {
     let mut models = models(hall.stage, sequence);
     let leaves = models.iter().any(Model::needs_an_end);
@@ -143,7 +143,7 @@ impl Verdict {
     }
 }
 
-/// All that is expected in its order, but for what may be lost.
+/// Whether all expected frames were seen in their order, except frames that may be lost.
 fn is_permitted(found: &[&String], expected: &[&Seen]) -> bool {
     let mut found = found.iter().peekable();
     for seen in expected {

@@ -33,7 +33,8 @@ pub(crate) struct Wire {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) label: String,
-    /// It was sent when the peer's end had come and was not read: who is first is not promised.
+    /// It was sent when the peer's end had come and was not read. Which of the two comes first is
+    /// not promised.
     pub(crate) may_be_lost: bool,
 }
 
@@ -93,7 +94,7 @@ impl Wire {
         self.queue.clear();
     }
 
-    /// What the peer has seen.
+    /// The frames that the peer has seen.
     pub(crate) fn seen(&self) -> &[Seen] {
         &self.written[..self.read]
     }
@@ -195,7 +196,7 @@ impl Model {
         self.heard = self.now;
         self.moved = true;
         match item {
-            // What is queued still goes out.
+            // Queued frames still go out.
             Item::End => self.lose(),
             _ if self.read_state == ReadState::Failed => {}
             Item::Message(_) if self.phase == Phase::Closing => {}

@@ -36,7 +36,7 @@ pub(crate) struct World {
 
 type Connecting = Pin<Box<dyn Future<Output = Result<DuplexStream, u16>>>>;
 
-/// What is found when all is over.
+/// The state at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Remains {
     pub(crate) members: usize,
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    /// Lets so many milliseconds pass, in which the peer reads and the handshake goes on.
+    /// Lets this many milliseconds pass, in which the peer reads and the handshake goes on.
     async fn settle(&mut self, time: u64) {
         let until = Instant::now() + Duration::from_millis(time);
         if let Some(connecting) = &mut self.connecting {
