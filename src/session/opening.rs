@@ -259,18 +259,3 @@ pub(super) fn log_failure(
 
 /// How long the server in front may take to write the 101 and to hand the stream over.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
-
-#[cfg(test)]
-mod sizes {
-    #[test]
-    fn print_sizes() {
-        fn of<A, F>(_: fn(A) -> F) -> usize {
-            size_of::<F>()
-        }
-        println!(
-            "SIZES live={} connection={}",
-            of(super::live),
-            size_of::<super::Connection>()
-        );
-    }
-}
