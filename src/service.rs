@@ -281,7 +281,7 @@ impl WebSocketService {
         };
         // A copy, since the scope takes the request's extensions while it borrows the path.
         let uri = request.uri.clone();
-        let path = decoded.as_deref().unwrap_or(uri.path());
+        let path = decoded.as_deref().unwrap_or_else(|| uri.path());
         let opening = Opening::parse(request)?;
         let (extensions, extensions_answer) =
             agree_on_extensions(&request.headers, route.terms.config())?;

@@ -377,7 +377,7 @@ impl Connection {
         }
     }
 
-    fn peer_failed(&mut self, violation: Violation) {
+    fn peer_failed(&self, violation: Violation) {
         let code = CloseCode::from_wire(violation.code);
         let cause = if code == CloseCode::POLICY_VIOLATION {
             Cause::RateLimit
