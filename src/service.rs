@@ -1,6 +1,7 @@
-//! The router as a `tower` service: HTTP request in; a session, or an HTTP answer, out.
+//! The router as a `tower` service: it takes an HTTP request, and starts a session or answers.
 //!
-//! [`Server`](crate::Server) is the short way. This is for programs that have a server already:
+//! [`Server`](crate::Server) is the short way. This module is for programs that have a server
+//! already:
 //!
 //! ```no_run
 //! use strait::{Consumer, Context, Message, Router};
@@ -32,9 +33,8 @@
 //!
 //! # The client's address
 //!
-//! It is axum that knows it. [`Scope::peer`] and
-//! [`Limits::per_ip`](crate::handshake::Limits::per_ip) see it where a middleware puts it on the
-//! request:
+//! Only axum has it. [`Scope::peer`] and [`Limits::per_ip`](crate::handshake::Limits::per_ip) see
+//! it if a middleware puts it on the request:
 //!
 //! ```no_run
 //! use std::net::SocketAddr;
@@ -61,6 +61,7 @@
 //! # }
 //! ```
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -72,7 +73,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -93,6 +94,7 @@ use crate::router::{Router, Routes, Settled};
 use crate::sampler::{LogSampler, sampled};
 use crate::scope::{Peer, Scope, decode_path};
 use crate::session::{Admission, Transport, UpgradeSlot, open};
+use crate::urls::Params;
 
 pub use crate::session::{Drain, Drained, Sockets};
 
@@ -110,12 +112,12 @@ pub struct WebSocketService {
 }
 
 impl Router {
-    /// The router as a service, for axum or hyper, and the handle that counts and drains its
-    /// connections.
+    /// Returns the router as a service, for axum or hyper, and the handle that counts and drains
+    /// its connections.
     ///
     /// # Panics
     ///
-    /// When the routes do not make a table, at the caller's line. See
+    /// If the patterns together are too large to compile; the panic is at the caller's line. See
     /// [`try_into_service`](Self::try_into_service).
     #[track_caller]
     #[must_use]
@@ -130,7 +132,7 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// When the patterns together are too large to compile.
+    /// If the patterns together are too large to compile.
     pub fn try_into_service(self) -> Result<(WebSocketService, Sockets), Error> {
         describe();
         let sockets = Sockets::new(self.service_limits());
@@ -142,12 +144,14 @@ impl Router {
     }
 }
 
-/// Makes a service of one consumer, for any path: another router has matched it already.
+/// Returns one consumer as a service for any path, for requests that another router has matched
+/// already.
 ///
-/// The scope has no route parameters. Results of the other router are in the request's extensions
+/// The scope has no route parameters. Those of the other router travel in the request's extensions
 /// ([`Scope::extension`]) or in the path. State, limits, origins and a channel layer that others
 /// publish on belong to a router:
-/// `Router::new().re_path("(?s).*", factory).channel_layer(layer).into_service()` is this with one.
+/// `Router::new().re_path("(?s).*", factory).channel_layer(layer).into_service()` is the same with
+/// a layer.
 pub fn endpoint<F, C, E>(factory: F) -> (WebSocketService, Sockets)
 where
     F: Fn(&Scope) -> Result<C, Reject> + Send + Sync + 'static,
@@ -158,33 +162,78 @@ where
     Router::new().re_path("(?s).*", factory).into_service()
 }
 
+/// The route of a path, if there is one.
+pub(crate) enum Resolution {
+    Route {
+        route: Arc<Settled>,
+        params: Params,
+        /// The path percent-decoded; `None` if that changes nothing.
+        decoded: Option<String>,
+    },
+    NotFound,
+    /// The path is not UTF-8.
+    Malformed,
+}
+
+impl Resolution {
+    /// Whether the request is for the routes, not for the fallback. That is decided by its path. If
+    /// the path is not UTF-8, handshakes are for the routes.
+    pub(crate) fn is_for_routes(&self, headers: &HeaderMap) -> bool {
+        match self {
+            Self::Route { .. } => true,
+            Self::NotFound => false,
+            Self::Malformed => headers.contains_key(header::UPGRADE),
+        }
+    }
+}
+
 impl WebSocketService {
-    /// Whether one of the routes is for this path.
-    fn has_route(&self, raw_path: &str) -> bool {
-        decode_path(raw_path).is_some_and(|path| self.routes.find(&path).is_some())
+    /// Decodes a path and finds its route.
+    pub(crate) fn resolve(&self, raw_path: &str) -> Resolution {
+        let Some(path) = decode_path(raw_path) else {
+            return Resolution::Malformed;
+        };
+        let Some((route, params)) = self.routes.find(&path) else {
+            return Resolution::NotFound;
+        };
+        Resolution::Route {
+            route: route.clone(),
+            params,
+            decoded: match path {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(path) => Some(path),
+            },
+        }
     }
 
-    /// Whether this request is for the routes rather than for what stands beside them: by its path;
-    /// where that is not UTF-8, by whether it is a handshake.
-    pub(crate) fn is_for_routes<B>(&self, request: &Request<B>) -> bool {
-        let path = request.uri().path();
-        self.has_route(path)
-            || (decode_path(path).is_none() && request.headers().contains_key(header::UPGRADE))
+    /// Answers a request whose path was [resolved](Self::resolve).
+    pub(crate) fn respond(
+        &self,
+        mut request: Parts,
+        resolution: Resolution,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let stream = StreamSource::take(&mut request);
+        self.clone().answer(request, resolution, stream)
     }
 
     pub(crate) fn sockets(&self) -> &Sockets {
         &self.sockets
     }
 
-    /// Answers a request whose stream will be handed over by one of two ways.
-    async fn answer(self, mut request: Parts, stream: Incoming) -> Response<Body> {
-        let mut response = match self.handshake(&mut request, stream).await {
+    /// Answers a request, whose stream the session takes over if this is a handshake that succeeds.
+    async fn answer(
+        self,
+        mut request: Parts,
+        resolution: Resolution,
+        stream: StreamSource,
+    ) -> Response<Body> {
+        let mut response = match self.handshake(&mut request, resolution, stream).await {
             Ok(response) => response,
             Err(reject) => refuse(reject),
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             handshake_refused(response.status());
-            self.tell_refusal(request.uri.path(), response.status());
+            self.log_refusal(request.uri.path(), response.status());
             if request.headers.contains_key(header::UPGRADE) {
                 // A client that wanted a WebSocket has no other use for the connection, and some
                 // would wait on it.
@@ -195,13 +244,13 @@ impl WebSocketService {
         response
     }
 
-    /// A hint for a developer whose clients cannot connect. The commonest reason has a line of its
-    /// own.
-    fn tell_refusal(&self, path: &str, status: StatusCode) {
+    /// Logs a refusal at debug level, for a developer whose client does not connect. The most
+    /// common reason has a line of its own.
+    fn log_refusal(&self, path: &str, status: StatusCode) {
         let status = status.as_u16();
         if tracing::enabled!(tracing::Level::DEBUG)
             && status == 404
-            && self.has_route(&format!("{path}/"))
+            && matches!(self.resolve(&format!("{path}/")), Resolution::Route { .. })
         {
             tracing::debug!(
                 path,
@@ -216,31 +265,41 @@ impl WebSocketService {
     async fn handshake(
         &self,
         request: &mut Parts,
-        stream: Incoming,
+        resolution: Resolution,
+        stream: StreamSource,
     ) -> Result<Response<Body>, Reject> {
+        let (route, params, decoded) = match resolution {
+            Resolution::Route {
+                route,
+                params,
+                decoded,
+            } => (route, params, decoded),
+            Resolution::NotFound => return Err(Reject::not_found()),
+            Resolution::Malformed => {
+                return Err(Reject::status(StatusCode::BAD_REQUEST).body("the path is not UTF-8"));
+            }
+        };
         // A copy, since the scope takes the request's extensions while it borrows the path.
         let uri = request.uri.clone();
-        let bad_path = || Reject::status(StatusCode::BAD_REQUEST).body("the path is not UTF-8");
-        let path = decode_path(uri.path()).ok_or_else(bad_path)?;
-        let (route, params) = self.routes.find(&path).ok_or_else(Reject::not_found)?;
+        let path = decoded.as_deref().unwrap_or_else(|| uri.path());
         let opening = Opening::parse(request)?;
         let (extensions, extensions_answer) =
             agree_on_extensions(&request.headers, route.terms.config())?;
         route
             .origins
-            .check(&path, &request.headers, route.terms.log())?;
-        if matches!(stream, Incoming::Nowhere) {
-            return Err(no_upgrade(&path, route.terms.log()));
+            .check(path, &request.headers, route.terms.log())?;
+        if matches!(stream, StreamSource::Unavailable) {
+            return Err(no_upgrade(path, route.terms.log()));
         }
-        // Nothing before this counts against the limits; nothing of the application's runs before
+        // Nothing before this counts against the limits, and no code of the application runs before
         // it.
         let address = request
             .extensions
             .get::<Peer>()
             .map(|Peer(address)| address.ip());
         let guard = self.sockets.admit(address).ok_or_else(restarting)??;
-        let scope = Scope::new(request, &path, params, route.mount.clone());
-        let consumer = admit(route, &scope).await?;
+        let scope = Scope::new(request, path, params, route.mount.clone());
+        let consumer = admit(&route, &scope).await?;
         let admission = Admission {
             consumer,
             scope,
@@ -263,7 +322,7 @@ impl WebSocketService {
                 headers,
                 body,
             })) => Ok(plain(status, headers, body)),
-            // The session's task is gone: only at the end of the runtime.
+            // The session's task is gone, which happens only at the end of the runtime.
             Ok(Err(Refusal::AfterAccept(..))) | Err(_) => Err(restarting()),
         }
     }
@@ -294,10 +353,9 @@ impl<B> Service<Request<B>> for WebSocketService {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut request, _body) = request.into_parts();
-        let stream = Incoming::of(&mut request);
-        let service = self.clone();
-        Box::pin(async move { Ok(service.answer(request, stream).await) })
+        let resolution = self.resolve(request.uri().path());
+        let (request, _body) = request.into_parts();
+        Box::pin(self.respond(request, resolution).map(Ok))
     }
 }
 
@@ -311,42 +369,42 @@ impl fmt::Debug for WebSocketService {
 }
 
 /// The source of the stream after the 101.
-enum Incoming {
+enum StreamSource {
     /// From strait's own server, or from a test.
-    UpgradeSlot(UpgradeSlot),
+    Slot(UpgradeSlot),
     /// From hyper's upgrade, within another server.
     Upgrade(OnUpgrade),
     /// This request cannot be upgraded: HTTP/1.0, or a server without upgrades.
-    Nowhere,
+    Unavailable,
 }
 
-impl Incoming {
-    fn of(request: &mut Parts) -> Self {
+impl StreamSource {
+    fn take(request: &mut Parts) -> Self {
         // Both are taken out, whichever is used: the extensions stay with the connection.
-        let upgrade_slot = request.extensions.remove::<UpgradeSlot>();
+        let slot = request.extensions.remove::<UpgradeSlot>();
         let upgrade = request.extensions.remove::<OnUpgrade>();
-        match (upgrade_slot, upgrade) {
-            (Some(upgrade_slot), _) => Self::UpgradeSlot(upgrade_slot),
+        match (slot, upgrade) {
+            (Some(slot), _) => Self::Slot(slot),
             (None, Some(upgrade)) => Self::Upgrade(upgrade),
-            (None, None) => Self::Nowhere,
+            (None, None) => Self::Unavailable,
         }
     }
 
     fn hand_to(self, session: oneshot::Sender<Transport>) {
         match self {
-            Self::UpgradeSlot(upgrade_slot) => upgrade_slot.expect(session),
+            Self::Slot(slot) => slot.expect(session),
             Self::Upgrade(upgrade) => drop(tokio::spawn(async move {
                 if let Ok(upgraded) = upgrade.await {
                     // The session may have given up waiting; then the stream ends here.
                     let _ = session.send(transport(upgraded));
                 }
             })),
-            Self::Nowhere => {}
+            Self::Unavailable => {}
         }
     }
 }
 
-/// Plain TCP if it is that, as under axum; otherwise the stream as it is.
+/// Returns plain TCP if the stream is that, as under axum; otherwise a stream of another kind.
 fn transport(upgraded: Upgraded) -> Transport {
     match downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => Transport::tcp(parts.io.into_inner(), parts.read_buf),
@@ -361,14 +419,12 @@ fn refuse(reject: Reject) -> Response<Body> {
             headers,
             body,
         } => plain(status, headers, body),
-        // A check or factory has no stream to close, so it answers 403, as Channels does.
-        Refusal::AfterAccept(..) => {
-            plain(StatusCode::FORBIDDEN, http::HeaderMap::new(), String::new())
-        }
+        // A check or factory has no stream to close. It answers 403, as Channels does.
+        Refusal::AfterAccept(..) => plain(StatusCode::FORBIDDEN, HeaderMap::new(), String::new()),
     }
 }
 
-fn plain(status: StatusCode, headers: http::HeaderMap, body: String) -> Response<Body> {
+fn plain(status: StatusCode, headers: HeaderMap, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -393,7 +449,7 @@ fn no_upgrade(path: &str, log: &LogSampler) -> Reject {
     Reject::status(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Runs the checks and the factory within the time that `connect` has, too.
+/// Runs the checks and the factory within `connect_timeout`, which `connect` then has for itself.
 async fn admit(route: &Settled, scope: &Scope) -> Result<Box<dyn DynConsumer>, Reject> {
     let (log, limit) = (route.terms.log(), route.terms.config().connect_timeout);
     let admitted = AssertUnwindSafe(route.admit(scope)).catch_unwind();
@@ -439,7 +495,7 @@ async fn admit(route: &Settled, scope: &Scope) -> Result<Box<dyn DynConsumer>, R
     Err(reject)
 }
 
-/// The body of an answer; also of the requests that reach a [fallback](crate::Server::fallback).
+/// The body of a response, and of the requests that reach a [fallback](crate::Server::fallback).
 pub struct Body(Inner);
 
 enum Inner {
@@ -449,7 +505,7 @@ enum Inner {
 }
 
 impl Body {
-    /// Another service's body.
+    /// Wraps the body of another service.
     pub(crate) fn new<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,

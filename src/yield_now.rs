@@ -1,9 +1,9 @@
-//! [`yield_now`]: how a task that is polled by hand gives others their turn.
+//! [`yield_now`]: how a task that is polled by hand lets others run.
 
 use std::pin::pin;
 use std::task::Context;
 
-/// Has the task run again after the other tasks of its thread and the I/O driver. To be called
+/// Schedules the task to run again, after the other tasks of its thread and the I/O driver. Call it
 /// before returning `Pending`.
 ///
 /// A plain wake-up would put it back into the thread's queue at once. A few tasks that do so keep

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::mailbox::{Close, Mailbox, Received};
+use crate::mailbox::{Arrival, Close, Mailbox};
 use crate::name::ChannelName;
 
 use super::channel_layer::ChannelLayer;
@@ -64,9 +64,9 @@ impl Channel {
     /// Dropped before it is ready, it has taken nothing.
     pub async fn recv<E: DeserializeOwned>(&mut self) -> Result<E, Error> {
         let event = match poll_fn(|cx| self.mailbox.poll_receive(cx)).await {
-            Received::Event(event) => event,
-            Received::Gap(gap) => return Err(Error::gap(gap.group.as_str())),
-            Received::Close(request) => return Err(Error::close(request.code, request.reason)),
+            Arrival::Event(event) => event,
+            Arrival::Gap(gap) => return Err(Error::gap(gap.group.as_str())),
+            Arrival::Close(request) => return Err(Error::close(request.code, request.reason)),
         };
         serde_json::from_slice(event.payload())
             .map_err(|source| Error::decode(std::any::type_name::<E>(), source))

@@ -48,7 +48,7 @@ pub(crate) struct Mailbox {
 
 /// An item from a mailbox for its session or channel.
 #[derive(Debug)]
-pub(crate) enum Received {
+pub(crate) enum Arrival {
     Event(EncodedFrame),
     Gap(Gap),
     Close(Box<CloseRequest>),
@@ -346,23 +346,23 @@ impl Mailbox {
 
     /// Takes the next gap, event or decision to close. If there is none, wakes the task when there
     /// is one.
-    pub(crate) fn poll_receive(&self, cx: &Context<'_>) -> Poll<Received> {
+    pub(crate) fn poll_receive(&self, cx: &Context<'_>) -> Poll<Arrival> {
         if !self.flags().needs_attention() {
             return Poll::Pending;
         }
         let mut state = self.lock();
         if let Some(gap) = state.inbox.pop_gap() {
-            return Poll::Ready(Received::Gap(gap));
+            return Poll::Ready(Arrival::Gap(gap));
         }
         if let Some(event) = state.inbox.pop_event() {
-            return Poll::Ready(Received::Event(event));
+            return Poll::Ready(Arrival::Event(event));
         }
         if let Some(request) = state.close_request.take() {
             if state.phase.accepts_frames() {
                 state.close_with_frame(request.code, &request.reason);
             }
             wake_senders(state);
-            return Poll::Ready(Received::Close(request));
+            return Poll::Ready(Arrival::Close(request));
         }
         state.register(cx.waker());
         Poll::Pending

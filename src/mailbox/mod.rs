@@ -21,7 +21,7 @@ mod write_queue;
 pub(crate) mod tests;
 
 pub(crate) use gap::{Gap, GapPermit};
-pub(crate) use mailbox::{Close, Control, Mailbox, Received};
+pub(crate) use mailbox::{Arrival, Close, Control, Mailbox};
 pub(crate) use outbound::{Outbound, QueueFull};
 pub(crate) use settings::ConnectionSettings;
 pub(crate) use state::CloseRequest;

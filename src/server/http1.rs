@@ -18,7 +18,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tower_service::Service;
 
 use crate::scope::Peer;
 use crate::service::{Body, WebSocketService};
@@ -32,7 +31,7 @@ use super::header_names::HeaderNames;
 use super::places::Place;
 use super::stream::HttpStream;
 
-/// The parts that all connections share.
+/// What serves every connection.
 #[derive(Clone)]
 pub(super) struct App {
     pub(super) websockets: WebSocketService,
@@ -164,17 +163,19 @@ impl Site {
         in_hand: InHand,
     ) -> Response<AnswerBody> {
         request.extensions_mut().insert(Peer(self.peer));
-        let mut websockets = self.app.websockets.clone();
-        let is_for_routes = websockets.is_for_routes(&request);
+        let websockets = &self.app.websockets;
+        let resolution = websockets.resolve(request.uri().path());
         let answer = match &self.app.fallback {
-            Some(fallback) if !is_for_routes => {
+            Some(fallback) if !resolution.is_for_routes(request.headers()) => {
                 let request =
                     request.map(|body| Body::new(RequestBody::new(body, in_hand.clone())));
                 fallback.call(request).await
             }
             _ => {
-                request.extensions_mut().insert(self.upgrade_slot.clone());
-                let Ok(answer) = websockets.call(request).await;
+                // No body of a handshake is read.
+                let (mut request, _) = request.into_parts();
+                request.extensions.insert(self.upgrade_slot.clone());
+                let answer = websockets.respond(request, resolution).await;
                 if let Some(names) = &self.header_names {
                     names.rewrite_next().await;
                 }

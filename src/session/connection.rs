@@ -1,7 +1,8 @@
-//! [`Connection`]: the socket's side of a session: writing, heartbeat, closing. How it reads is in
-//! [`reading`](super::reading).
+//! [`Connection`]: one WebSocket on its way from open to closed: reading ahead, writing, heartbeat,
+//! closing handshake.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,50 +10,27 @@ use std::task::{Context, Poll};
 use crate::broadcast::EncodedFrame;
 use crate::close::{Cause, CloseCode, Closed};
 use crate::config::Config;
-use crate::mailbox::{Close, Control, Gap, Mailbox, Received};
+use crate::mailbox::{Arrival, Close, CloseRequest, Control, Gap, Mailbox};
 use crate::message::Message;
-use crate::websocket::{Decoder, Role};
+use crate::websocket::Violation;
 use crate::yield_now::yield_now;
 
 use super::deadlines::{Deadline, Deadlines};
-use super::hook::Cancelled;
-use super::inbound_rate::InboundRate;
-use super::read_ahead::ReadAhead;
-use super::read_buffer::ReadBuffer;
-use super::reading::ReadState;
+use super::phase::{Phase, Source};
+use super::reader::{ReadState, Reader, Received};
 use super::socket::Socket;
 use super::transport::Transport;
-use super::turn::Turn;
 
-/// One WebSocket connection after its handshake. It owns nothing while idle but this and its timer.
+/// One WebSocket connection after its handshake. While idle it owns nothing except this and its
+/// timer.
 pub(super) struct Connection {
-    pub(super) socket: Socket,
-    pub(super) decoder: Decoder,
-    /// Bytes that were read but not decoded. A pooled buffer only while the session runs.
-    pub(super) buffer: Option<Box<ReadBuffer>>,
-    /// Messages that were decoded while a hook ran.
-    pub(super) read_ahead: Option<Box<ReadAhead>>,
-    pub(super) deadlines: Pin<Box<Deadlines>>,
-    /// How the connection ended, once it has.
-    pub(super) end: Option<Box<Closed>>,
-    /// An event goes before the next message.
-    pub(super) event_first: bool,
-    /// How much may be done before others have their turn.
-    pub(super) turn: Turn,
-    /// The running hook has waited, so that it may have deadlines.
-    pub(super) hook_waited: bool,
-    pub(super) read_state: ReadState,
-    /// The last read has emptied the socket, and the task has not slept since: another read would
-    /// find nothing.
-    pub(super) is_drained: bool,
-    /// `None` where the peer may send as fast as it can.
-    pub(super) rate: Option<Box<InboundRate>>,
-    /// A write has failed: nothing more is written. Messages that the client sent before it left
-    /// are still read.
-    pub(super) is_mute: bool,
+    socket: Socket,
+    reader: Reader,
+    deadlines: Pin<Box<Deadlines>>,
+    phase: Phase,
 }
 
-/// The next step of a session.
+/// The next cause of a hook, or the end.
 #[derive(Debug)]
 pub(super) enum Next {
     Message(Message),
@@ -61,23 +39,34 @@ pub(super) enum Next {
     End(Closed),
 }
 
+/// Why a running hook is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cancelled {
+    /// Its time was up. For `connect` and `disconnect`, that is a timeout of their own. For another
+    /// hook, its connection had ended, and the grace or the drain's deadline was over.
+    TimedOut,
+    /// It ran longer than [`Config::hook_limit`].
+    OverLimit,
+}
+
+/// The session's side.
 impl Connection {
-    /// Takes over the stream; from now on others may write to it.
+    /// Takes over the stream. From now on others may write to it.
     pub(super) fn new(mailbox: Arc<Mailbox>, transport: Transport) -> Self {
+        Self::in_phase(Phase::open(), mailbox, transport)
+    }
+
+    /// Takes over the stream of a client that was refused: only the closing handshake is left.
+    pub(super) fn refused(mailbox: Arc<Mailbox>, transport: Transport) -> Self {
+        let is_slow_reader = false;
+        Self::in_phase(Phase::Closing { is_slow_reader }, mailbox, transport)
+    }
+
+    fn in_phase(phase: Phase, mailbox: Arc<Mailbox>, transport: Transport) -> Self {
         Self {
-            decoder: Decoder::new(Role::Server, mailbox.settings().config().max_message)
-                .with(mailbox.extensions()),
+            reader: Reader::new(&mailbox, &transport.early),
             deadlines: Deadlines::new(mailbox.settings().config(), mailbox.id()),
-            buffer: (!transport.early.is_empty()).then(|| ReadBuffer::of(&transport.early)),
-            read_ahead: None,
-            end: None,
-            event_first: false,
-            turn: Turn::new(),
-            hook_waited: false,
-            read_state: ReadState::Open,
-            is_drained: false,
-            rate: InboundRate::of(mailbox.settings().config()),
-            is_mute: false,
+            phase,
             socket: Socket::new(mailbox, transport.stream),
         }
     }
@@ -86,187 +75,386 @@ impl Connection {
         self.socket.mailbox()
     }
 
-    pub(super) fn config(&self) -> &Config {
-        self.mailbox().settings().config()
-    }
-
-    /// The next message, event or end; messages and events take turns. Queued frames are written
-    /// before this waits.
+    /// Returns the next message, event, gap or the end. Messages take turns with the others.
+    /// Queued data is written before this waits.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        if self.turn.is_over() {
-            // Others have their turn, and the peer gets its answers.
+        if self.reader.is_turn_over() {
+            // Others run now, and the peer gets its answers.
             yield_now(cx);
-            self.turn = Turn::new();
-            // If events never cease to wait, this is when the peer is heard.
-            if self.buffer.is_none() {
+            self.reader.begin_turn();
+            // If there are always events waiting, the peer is read here only.
+            if self.reader.is_empty() {
                 let _ = self.poll_read(cx);
             }
             self.flush(cx);
-            // A peer that always has something to say has deadlines, too.
+            // A peer that always sends something has deadlines, too.
             self.poll_deadlines(cx);
             self.sleep();
             return Poll::Pending;
         }
         loop {
-            if let Some(next) = self.at_hand(cx) {
-                self.turn.ran_hook();
-                if let Some(rate) = &mut self.rate {
-                    // The hook may block its thread. Until everything is read, nobody can tell when
-                    // it came.
-                    rate.rest();
-                }
+            if let Some(next) = self.next_at_hand(cx) {
+                self.reader.hook_begins();
                 return Poll::Ready(next);
             }
             self.flush(cx);
             if self.poll_read(cx).is_ready() {
                 continue;
             }
-            if self.end.is_none() && !self.poll_deadlines(cx) {
+            self.poll_deadlines(cx);
+            if !matches!(self.phase, Phase::Ended(_)) {
                 self.sleep();
                 return Poll::Pending;
             }
         }
     }
 
-    /// The next step that needs no read. Registers the task if there is none.
-    fn at_hand(&mut self, cx: &Context<'_>) -> Option<Next> {
-        if self.end.is_some() {
-            // Messages that the client sent before it left are still handled.
-            let waiting = self
-                .read_ahead
-                .as_mut()
-                .and_then(|read_ahead| read_ahead.pop());
-            return waiting
-                .map(Next::Message)
-                .or_else(|| self.end.as_deref().cloned().map(Next::End));
+    /// Does everything except hooks while a hook waits: reads ahead up to the bound, writes, sends
+    /// pings, checks the deadlines. Returns why the hook must be dropped now, if it must.
+    pub(super) fn poll_during_hook(&mut self, cx: &mut Context<'_>) -> Option<Cancelled> {
+        if let Phase::Open {
+            hook_has_waited, ..
+        } = &mut self.phase
+        {
+            *hook_has_waited = true;
         }
-        let event_first = self.event_first;
-        if !event_first && let Some(message) = self.next_message() {
-            self.event_first = true;
-            return Some(Next::Message(message));
-        }
-        self.event_first = false;
-        if let Poll::Ready(taken) = self.mailbox().poll_receive(cx) {
-            return Some(self.taken(taken));
-        }
-        if !event_first {
-            return None;
-        }
-        self.next_message().map(Next::Message)
-    }
-
-    fn taken(&mut self, taken: Received) -> Next {
-        match taken {
-            Received::Event(event) => Next::Event(event),
-            Received::Gap(gap) => Next::Gap(gap),
-            Received::Close(request) => {
-                let closed = Closed::new(request.code, request.reason, request.cause);
-                self.read_ahead = None;
-                self.end_with(closed.clone());
-                Next::End(closed)
-            }
-        }
-    }
-
-    /// Everything but hooks: reading into the read-ahead while it has room, writing, pings, deadlines.
-    /// For while a hook runs. Tells why the hook must end now, if it must.
-    pub(super) fn poll_background(&mut self, cx: &mut Context<'_>) -> Option<Cancelled> {
-        self.hook_waited = true;
         if let Some(limit) = self.config().hook_limit {
-            self.deadlines.as_mut().limit_within(limit);
+            self.deadlines.as_mut().set(Deadline::HookLimit, limit);
         }
         self.mailbox().register(cx.waker());
         self.fill_read_ahead(cx);
         self.sleep();
         self.flush(cx);
-        let cut = self.poll_hook_deadlines(cx);
-        // The drain's deadline holds even if the hook has grace left.
-        cut.or_else(|| {
+        let cancelled = self.poll_hook_deadlines(cx);
+        // The drain's deadline counts whatever the hook's grace is.
+        cancelled.or_else(|| {
             self.mailbox()
                 .flags()
                 .is_hook_cancelled()
-                .then_some(Cancelled::Deadline)
+                .then_some(Cancelled::TimedOut)
         })
     }
 
-    /// A hook is over. If the connection has ended, its grace continues for the messages that the
-    /// client sent before.
-    pub(super) fn hook_over(&mut self) {
-        // One that was ready at once has no deadline: the deadlines is not looked at, which is seldom
-        // in the cache.
-        let waited = std::mem::take(&mut self.hook_waited);
-        if waited {
-            self.deadlines.as_mut().limit_over();
-        }
-        if self.end.is_some() {
-            // Messages that the client sent before it left are still handled, unless the hook has
-            // closed as well.
+    /// Continues after a hook has returned. If the connection has ended, the time of the hook goes
+    /// on for the messages that were read before.
+    pub(super) fn hook_returned(&mut self) {
+        let Phase::Open {
+            hook_has_waited, ..
+        } = &mut self.phase
+        else {
+            self.deadlines.as_mut().clear(Deadline::HookLimit);
+            // Messages that were read before still run their hooks, unless the hook has closed.
             if self.mailbox().flags().has_close_request() {
-                self.read_ahead = None;
+                self.phase.discard_read_ahead();
             }
             return;
+        };
+        // A hook that was ready at once has set no deadline. Then the deadlines are not touched,
+        // since they are seldom in the cache.
+        let has_waited = mem::take(hook_has_waited);
+        if has_waited {
+            self.deadlines.as_mut().clear(Deadline::HookLimit);
         }
         if self.mailbox().flags().is_closed() {
-            // The decision to close goes before the next message.
-            self.event_first = true;
-        } else if waited {
-            self.deadlines.as_mut().hook_over();
+            self.ask_first(Source::Mailbox);
+        } else if has_waited {
+            self.deadlines.as_mut().clear(Deadline::Hook);
         }
     }
 
-    /// A hook was dropped or has failed: no other will run but `disconnect`.
-    pub(super) fn hook_was_last(&mut self) {
-        self.deadlines.as_mut().limit_over();
-        self.read_ahead = None;
-        // The decision to close goes before a message that was read and not decoded.
-        self.event_first = true;
+    /// Continues after a hook was dropped or has failed: no other runs except `disconnect`.
+    pub(super) fn hook_failed(&mut self) {
+        self.deadlines.as_mut().clear(Deadline::HookLimit);
+        self.phase.discard_read_ahead();
+        // The decision to close comes before a message that was read and not decoded.
+        self.ask_first(Source::Mailbox);
     }
 
     /// Gives `disconnect` its time, from now.
-    pub(super) fn begin_last(&mut self) {
-        let limit = self.config().disconnect_timeout;
-        self.deadlines.as_mut().hook_over();
-        self.deadlines.as_mut().hook_within(limit);
+    pub(super) fn begin_disconnect(&mut self) {
+        let timeout = self.config().disconnect_timeout;
+        self.deadlines.as_mut().clear(Deadline::Hook);
+        self.deadlines.as_mut().set(Deadline::Hook, timeout);
     }
 
-    /// Goes on with closing while `disconnect` runs. Ready when its time is up.
-    pub(super) fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.go_on_closing(cx) {
+    /// Closes while `disconnect` runs. Ready when the time of `disconnect` is up.
+    pub(super) fn poll_during_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.close(cx) {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
     }
 
-    /// Goes on with closing after `disconnect`. Ready when nothing is left to do.
-    pub(super) fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // The time that `disconnect` had may pass only now; it is over already.
-        while self.go_on_closing(cx) {}
-        if self.read_state == ReadState::Gone {
+    /// Closes after `disconnect`. Ready when the connection is closed.
+    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The deadline of `disconnect` may pass only now, when it has returned already.
+        while self.close(cx) {}
+        if self.reader.state() == ReadState::Ended {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
     }
+}
 
-    /// As far as it goes without waiting; `true` when the hook's time is up.
-    fn go_on_closing(&mut self, cx: &mut Context<'_>) -> bool {
-        // A connection that is closing sends no pings.
-        self.deadlines.as_mut().pause(true);
-        if self.read_state != ReadState::Gone {
-            // Progress alone no longer counts: a client that takes a byte now and then would hold
-            // the queue for days.
+/// Reading.
+impl Connection {
+    /// Returns the next cause of a hook that is there without a read. If there is none, the mailbox
+    /// wakes the task when it has one.
+    fn next_at_hand(&mut self, cx: &Context<'_>) -> Option<Next> {
+        let first = match &mut self.phase {
+            Phase::Open { first, .. } => mem::replace(first, Source::Messages),
+            // Messages that the peer sent before the end come first.
+            Phase::Ended(_) | Phase::Closing { .. } => {
+                let message = self.phase.pop_read_ahead().map(Next::Message);
+                return message.or_else(|| self.phase.close_ended().map(Next::End));
+            }
+        };
+        if first == Source::Messages
+            && let Some(message) = self.next_message()
+        {
+            self.ask_first(Source::Mailbox);
+            return Some(Next::Message(message));
+        }
+        if let Poll::Ready(taken) = self.mailbox().poll_receive(cx) {
+            return Some(match taken {
+                Arrival::Event(event) => Next::Event(event),
+                Arrival::Gap(gap) => Next::Gap(gap),
+                Arrival::Close(request) => {
+                    let closed = Closed::new(request.code, request.reason, request.cause);
+                    self.phase.close(&closed);
+                    Next::End(closed)
+                }
+            });
+        }
+        if first == Source::Messages {
+            return None;
+        }
+        self.next_message().map(Next::Message)
+    }
+
+    /// Returns the next message that was read ahead, or else the next to decode.
+    fn next_message(&mut self) -> Option<Message> {
+        let message = self.phase.pop_read_ahead();
+        if message.is_some() {
+            return message;
+        }
+        if self.phase.discard_read_ahead() {
+            self.deadlines.as_mut().resume_heartbeat();
+        }
+        self.decode()
+    }
+
+    /// Decodes the next message. Control frames before it are answered.
+    fn decode(&mut self) -> Option<Message> {
+        loop {
+            match self.reader.decode()? {
+                Received::Message(message) => return Some(message),
+                Received::Ping(payload) => self.mailbox().push_control(Control::Pong(payload)),
+                Received::Close(code, reason) => self.peer_closed(code, reason),
+                Received::Violation(violation) => self.peer_failed(violation),
+            }
+        }
+    }
+
+    /// Reads once; ready when there is something new: bytes, or the stream's end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let read = self.reader.poll_read(&mut self.socket, cx);
+        read.map(|read| match read {
+            Ok(0) => self.peer_half_closed(),
+            Ok(_) => self.deadlines.as_mut().heard(),
+            Err(_) => self.lost(),
+        })
+    }
+
+    /// Reads ahead of a running hook, up to the bound. Beyond it nothing is read, and TCP slows the
+    /// peer down.
+    fn fill_read_ahead(&mut self, cx: &mut Context<'_>) {
+        let bound = self.config().messages;
+        loop {
+            let read_ahead = self.phase.read_ahead().and_then(Option::as_mut);
+            let is_full = read_ahead.is_some_and(|read_ahead| {
+                read_ahead.drop_if_evicted();
+                read_ahead.is_full(bound)
+            });
+            if is_full || !self.phase.is_open() {
+                self.deadlines.as_mut().pause_heartbeat();
+            } else {
+                self.deadlines.as_mut().resume_heartbeat();
+            }
+            if is_full {
+                self.find_broken_socket(cx);
+                self.reader.rest();
+            }
+            if is_full || !self.phase.is_open() {
+                return;
+            }
+            if let Some(message) = self.decode() {
+                if let Some(read_ahead) = self.phase.read_ahead() {
+                    let read_ahead = read_ahead.get_or_insert_default();
+                    read_ahead.push(message, self.socket.mailbox());
+                }
+            } else if !self.phase.is_open() || self.poll_read(cx).is_pending() {
+                return;
+            }
+        }
+    }
+
+    /// Ends a connection on which a write has failed, while reading rests and would not find it.
+    fn find_broken_socket(&mut self, cx: &Context<'_>) {
+        if !self.socket.is_broken() {
+            return;
+        }
+        if self.mailbox().flags().has_output() {
+            // The hook may wait for room only, which it gets before the next look.
+            cx.waker().wake_by_ref();
+        } else {
+            // The hook has its grace from now on.
+            self.lost();
+        }
+    }
+}
+
+/// Writing and deadlines.
+impl Connection {
+    /// Writes the queued data. Returns whether nothing is left.
+    fn flush(&mut self, cx: &mut Context<'_>) -> bool {
+        let (written, result) = self.socket.poll_flush(cx);
+        if written > 0 || result.is_ready() {
+            self.deadlines.as_mut().clear(Deadline::Write);
+        }
+        if result.is_pending() {
+            let timeout = self.config().write_timeout;
+            self.deadlines.as_mut().set(Deadline::Write, timeout);
+        }
+        result.is_ready()
+    }
+
+    /// Acts on the deadlines that have passed, while the connection is open.
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) {
+        while self.phase.is_open()
+            && let Poll::Ready(deadline) = self.poll_deadline(cx)
+        {
+            self.passed(deadline);
+            self.flush(cx);
+        }
+    }
+
+    /// As [`poll_deadlines`](Self::poll_deadlines), while a hook runs, which has deadlines too.
+    fn poll_hook_deadlines(&mut self, cx: &mut Context<'_>) -> Option<Cancelled> {
+        loop {
+            if !self.phase.is_open() || self.mailbox().flags().is_closed() {
+                let grace = self.config().grace;
+                self.deadlines.as_mut().set(Deadline::Hook, grace);
+            }
+            match self.poll_deadline(cx) {
+                Poll::Ready(Deadline::Hook) => return Some(Cancelled::TimedOut),
+                Poll::Ready(Deadline::HookLimit) => return Some(Cancelled::OverLimit),
+                Poll::Ready(deadline) => self.passed(deadline),
+                Poll::Pending => return None,
+            }
+            self.flush(cx);
+        }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Deadline> {
+        let config = self.socket.mailbox().settings().config();
+        self.deadlines.as_mut().poll(config, cx)
+    }
+
+    fn passed(&mut self, deadline: Deadline) {
+        match deadline {
+            Deadline::Ping => self.mailbox().push_control(Control::Ping),
+            Deadline::Pong => self.give_up(CloseCode::NO_PONG, "no answer to a ping"),
+            Deadline::Write => self.give_up(CloseCode::ABNORMAL, "nothing could be written"),
+            Deadline::Close | Deadline::Hook | Deadline::HookLimit => {}
+        }
+    }
+}
+
+/// Ways to end.
+impl Connection {
+    fn peer_closed(&mut self, code: CloseCode, reason: String) {
+        // If this side closed first, that is how it ended, and this is the answer.
+        if !self.mailbox().flags().is_closed() {
+            self.mailbox().close(Close::Answer(code));
+            self.phase.end(Closed::new(code, reason, Cause::Client));
+        }
+    }
+
+    fn peer_failed(&self, violation: Violation) {
+        let code = CloseCode::from_wire(violation.code);
+        let cause = if code == CloseCode::POLICY_VIOLATION {
+            Cause::RateLimit
+        } else {
+            Cause::Protocol
+        };
+        self.mailbox().close(Close::AfterQueue(CloseRequest {
+            code,
+            reason: violation.reason,
+            cause,
+        }));
+    }
+
+    /// The peer has ended its half of the stream without a close frame. Queued data still goes out,
+    /// since the peer may read on.
+    fn peer_half_closed(&mut self) {
+        if !self.mailbox().flags().is_closed() {
+            self.phase
+                .end(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
+        }
+        self.mailbox().close(Close::WithoutFrame);
+    }
+
+    /// The stream has broken.
+    fn lost(&mut self) {
+        self.reader.end();
+        if !self.mailbox().flags().is_closed() {
+            self.phase
+                .end(Closed::new(CloseCode::ABNORMAL, "", Cause::Lost));
+        }
+        self.mailbox().close(Close::Abort);
+    }
+
+    /// The peer has missed a deadline. If this side has closed before, that is how it ended.
+    fn give_up(&mut self, code: CloseCode, reason: &str) {
+        if !self.mailbox().flags().is_closed() {
+            self.phase.end(Closed::new(code, reason, Cause::TimeOut));
+        }
+        self.reset();
+    }
+}
+
+/// The phases, and closing.
+impl Connection {
+    fn config(&self) -> &Config {
+        self.mailbox().settings().config()
+    }
+
+    fn ask_first(&mut self, source: Source) {
+        if let Phase::Open { first, .. } = &mut self.phase {
+            *first = source;
+        }
+    }
+
+    /// Closes as far as possible without waiting. Returns whether the time of `disconnect` is up.
+    fn close(&mut self, cx: &mut Context<'_>) -> bool {
+        self.deadlines.as_mut().pause_heartbeat();
+        if self.reader.state() != ReadState::Ended {
+            // Progress alone is no longer enough: a peer that takes a byte now and then would hold
+            // the queued data for days.
             let config = self.config();
-            let flush = config.write_timeout.saturating_mul(FLUSHES);
+            let flush = config.write_timeout.saturating_mul(FLUSH_TIMEOUTS);
             let timeout = flush.saturating_add(config.close_timeout);
-            self.deadlines.as_mut().closes_within(timeout);
+            self.deadlines.as_mut().shorten(Deadline::Close, timeout);
         }
         loop {
             self.mailbox().register(cx.waker());
             self.close_stream(cx);
             match self.poll_deadline(cx) {
-                Poll::Ready(Deadline::Close | Deadline::Stall) => self.reset(),
-                Poll::Ready(Deadline::Ping | Deadline::Silence | Deadline::Limit) => {}
+                Poll::Ready(Deadline::Close | Deadline::Write) => self.reset(),
+                Poll::Ready(Deadline::Ping | Deadline::Pong | Deadline::HookLimit) => {}
                 Poll::Ready(Deadline::Hook) => return true,
                 Poll::Pending => {
                     self.sleep();
@@ -276,25 +464,29 @@ impl Connection {
         }
     }
 
-    /// Writes what waits, then waits for the peer's close frame, then ends the stream.
+    /// Writes the queued data, then waits for the peer's close frame, then ends the stream.
     fn close_stream(&mut self, cx: &mut Context<'_>) {
-        while self.read_state != ReadState::Gone {
-            // Before the look at what the peer has sent: its close frame may just have been read.
+        while self.reader.state() != ReadState::Ended {
+            // Before the state is read: the close frame of the peer may just have arrived.
             self.discard_messages();
             if self.flush(cx) {
-                match self.read_state {
-                    ReadState::Closed | ReadState::Ended => return self.shut_down(cx),
-                    // No answer of the client could be decoded, so only the end of the stream tells
-                    // it that nothing more comes.
-                    ReadState::Garbage => self.socket.end_output(cx),
-                    ReadState::Open | ReadState::Gone => {}
+                match self.reader.state() {
+                    ReadState::Closed | ReadState::HalfClosed => return self.shut_down(cx),
+                    // No answer could be decoded. The peer sees that nothing more comes.
+                    ReadState::Failed => self.socket.end_output(cx),
+                    ReadState::Open | ReadState::Ended => {}
                 }
                 // For a slow reader the kernel still holds megabytes, which go before the close
-                // frame. It keeps the time of the whole close, or it would see a reset in place of
+                // frame. It has the time of the whole close, or it would see a reset in place of
                 // 4008.
-                if !self.reads_slowly() {
+                if !matches!(
+                    self.phase,
+                    Phase::Closing {
+                        is_slow_reader: true
+                    }
+                ) {
                     let timeout = self.config().close_timeout;
-                    self.deadlines.as_mut().closes_within(timeout);
+                    self.deadlines.as_mut().shorten(Deadline::Close, timeout);
                 }
             }
             if self.poll_read(cx).is_pending() {
@@ -303,112 +495,35 @@ impl Connection {
         }
     }
 
-    fn reads_slowly(&self) -> bool {
-        let end = self.end.as_deref();
-        end.is_some_and(|closed| closed.cause() == Cause::SlowReader)
-    }
-}
-
-/// Writing and deadlines.
-impl Connection {
-    /// Writes what waits; `true` when nothing is left.
-    fn flush(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.is_mute {
-            self.mailbox().discard_output();
-            return true;
-        }
-        let (written, result) = self.socket.poll_flush(cx);
-        if written > 0 || result.is_ready() {
-            self.deadlines.as_mut().wrote();
-        }
-        match result {
-            Poll::Ready(Ok(())) => true,
-            Poll::Ready(Err(_)) => {
-                self.is_mute = true;
-                self.mailbox().discard_output();
-                // If reading is paused, the end is found at the next look only.
-                cx.waker().wake_by_ref();
-                true
-            }
-            Poll::Pending => {
-                self.deadlines.as_mut().stalls();
-                false
-            }
-        }
-    }
-
-    /// Deals with the deadlines that have passed; `true` when the connection has ended with that.
-    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.end.is_none() {
-            let Poll::Ready(due) = self.poll_deadline(cx) else {
-                return false;
-            };
-            self.passed(due);
-            self.flush(cx);
-        }
-        true
-    }
-
-    /// As [`poll_deadlines`](Self::poll_deadlines), but tells when the hook's time is up.
-    fn poll_hook_deadlines(&mut self, cx: &mut Context<'_>) -> Option<Cancelled> {
-        loop {
-            if self.end.is_some() || self.mailbox().flags().is_closed() {
-                let grace = self.config().grace;
-                self.deadlines.as_mut().hook_within(grace);
-            }
-            match self.poll_deadline(cx) {
-                Poll::Ready(Deadline::Hook) => return Some(Cancelled::Deadline),
-                Poll::Ready(Deadline::Limit) => return Some(Cancelled::Limit),
-                Poll::Ready(due) => self.passed(due),
-                Poll::Pending => return None,
-            }
-            self.flush(cx);
-        }
-    }
-
-    /// The next deadline that has passed.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Deadline> {
-        self.deadlines
-            .as_mut()
-            .poll(self.socket.mailbox().settings().config(), cx)
-    }
-
-    fn passed(&mut self, due: Deadline) {
-        match due {
-            Deadline::Ping => self.mailbox().push_control(Control::Ping),
-            Deadline::Silence => self.give_up(CloseCode::NO_PONG, "no answer to a ping"),
-            Deadline::Stall => self.give_up(CloseCode::ABNORMAL, "nothing could be written"),
-            Deadline::Close | Deadline::Hook | Deadline::Limit => {}
-        }
-    }
-
-    /// The client did not keep a deadline. If this side has closed before, the end keeps that
-    /// cause.
-    fn give_up(&mut self, code: CloseCode, reason: &str) {
-        if !self.mailbox().flags().is_closed() {
-            self.end_with(Closed::new(code, reason, Cause::TimeOut));
-        }
-        self.reset();
+    /// Looks through the data that was read, for the peer's close frame only.
+    fn discard_messages(&mut self) {
+        // No hook takes messages, and the time of the close is bounded.
+        self.reader.lift_rate();
+        while self.decode().is_some() {}
     }
 
     /// Ends the stream from this side, after both close frames.
     fn shut_down(&mut self, cx: &mut Context<'_>) {
-        self.read_state = ReadState::Gone;
+        self.reader.end();
         self.socket.shut_down(cx);
     }
 
-    /// Gives the client up: bytes that the kernel still holds for it are dropped with the socket.
+    /// Gives the peer up: data that the kernel still holds for it is dropped with the socket.
     fn reset(&mut self) {
-        self.read_state = ReadState::Gone;
-        self.deadlines.as_mut().pause(true);
+        self.reader.end();
+        self.deadlines.as_mut().pause_heartbeat();
         self.mailbox().close(Close::Abort);
         self.socket.reset();
+    }
+
+    /// Prepares for a wait: nothing borrowed from the thread is kept.
+    fn sleep(&mut self) {
+        self.reader.sleep();
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.drop_buffer();
         self.mailbox().close(Close::Abort);
     }
 }
@@ -417,10 +532,10 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("mailbox", self.mailbox())
-            .field("read_state", &self.read_state)
+            .field("phase", &self.phase)
             .finish_non_exhaustive()
     }
 }
 
-/// How many times [`Config::write_timeout`] all that waits has when the connection closes.
-const FLUSHES: u32 = 3;
+/// How many times [`Config::write_timeout`] the queued data has when the connection closes.
+const FLUSH_TIMEOUTS: u32 = 3;

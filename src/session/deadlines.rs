@@ -10,249 +10,225 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::config::Config;
 
 pin_project_lite::pin_project! {
-    /// The deadlines, and one timer for the nearest. It is moved forward only when it fires, so
-    /// that traffic costs a note of the time and nothing more.
+    /// The deadlines of a connection, and one timer for the nearest.
+    ///
+    /// The timer is moved forward only when it fires, so that traffic costs a note of the time and
+    /// nothing more.
     pub(super) struct Deadlines {
         #[pin]
-        sleep: Sleep,
-        // Whether the timer knows the task and fires no later than the nearest deadline.
-        armed: bool,
-        // When the peer was last heard, or asked for a sign of life.
+        timer: Sleep,
+        // The timer holds the task's waker and fires no later than the nearest deadline.
+        is_armed: bool,
+        heartbeat: Heartbeat,
+        // When the heartbeat's present state began, or the peer was last heard.
         since: Instant,
-        // It was asked and has not answered yet.
-        asked: bool,
-        // Nothing is read because the hook is behind: then silence proves nothing.
-        paused: bool,
-        // By how much this connection's pings differ from others'.
+        // By how much this connection's pings differ from those of others.
         spread: u32,
-        // Deadlines that an idle connection does not have.
+        // The deadlines that an idle connection does not have.
         rare: Option<Box<Rare>>,
     }
 }
 
-/// Deadlines of moments that most connections are not in.
-#[derive(Debug, Default)]
-struct Rare {
-    /// Since when writing stands still.
-    stalled: Option<Instant>,
-    /// The end of an orderly close: until the queued frames are written and the client's close
-    /// frame has come.
-    close_by: Option<Instant>,
-    /// When the running hook is dropped because its connection has ended.
-    hook_by: Option<Instant>,
-    /// When the running hook is dropped because it runs for too long.
-    limit_by: Option<Instant>,
+/// Whether the peer is alive, and how that is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heartbeat {
+    /// The peer was heard. If it is silent for an interval, a ping is due.
+    Listening,
+    /// A ping was sent, and nothing was read since.
+    AwaitingPong,
+    /// Nothing is read, because a hook is behind or the connection closes. Silence proves nothing.
+    Paused,
 }
 
-/// A deadline that has passed.
+/// One deadline of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deadline {
-    Ping,
-    /// The ping was not answered.
-    Silence,
-    /// Nothing could be written for too long.
-    Stall,
-    /// The peer did not take what waited, or did not answer the close frame.
+    /// The peer takes some of the bytes that are being written.
+    Write,
+    /// The closing handshake ends: the queued data is written and the peer's close frame read.
     Close,
-    /// The hook's time after the connection's end is up.
+    /// The running hook ends, because its connection has ended or because it is `disconnect`.
     Hook,
-    /// The hook has run for too long.
-    Limit,
+    /// The running hook ends, by [`Config::hook_limit`].
+    HookLimit,
+    /// The peer sends something, or else is sent a ping.
+    Ping,
+    /// The peer answers the ping.
+    Pong,
 }
+
+/// When each of [`RARE`] passes, if it is set.
+type Rare = [Option<Instant>; RARE.len()];
+
+/// The deadlines that are set and cleared, each at the place of its discriminant. The other two
+/// follow from the heartbeat.
+const RARE: [Deadline; 4] = [
+    Deadline::Write,
+    Deadline::Close,
+    Deadline::Hook,
+    Deadline::HookLimit,
+];
 
 impl Deadlines {
     pub(super) fn new(config: &Config, id: u64) -> Pin<Box<Self>> {
         let now = Instant::now();
-        // Neighbours in number are far from each other here.
+        // Connections with consecutive numbers get spreads that are far apart.
         let spread = (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
         Box::pin(Self {
-            sleep: sleep_until(after(now, vary(config.ping_interval, spread))),
-            armed: false,
+            timer: sleep_until(after(now, vary(config.ping_interval, spread))),
+            is_armed: false,
+            heartbeat: Heartbeat::Listening,
             since: now,
-            asked: false,
-            paused: false,
             spread,
             rare: None,
         })
     }
 
-    /// The peer was heard.
+    /// Notes that the peer was heard.
     pub(super) fn heard(self: Pin<&mut Self>) {
         let this = self.project();
         *this.since = Instant::now();
-        if *this.asked {
-            *this.asked = false;
+        if *this.heartbeat == Heartbeat::AwaitingPong {
+            *this.heartbeat = Heartbeat::Listening;
             // The next ping may be nearer than the end of the wait for this answer was.
-            *this.armed = false;
+            *this.is_armed = false;
         }
     }
 
-    /// Whether reading rests.
-    pub(super) fn pause(self: Pin<&mut Self>, paused: bool) {
+    /// Stops the heartbeat while nothing is read.
+    pub(super) fn pause_heartbeat(self: Pin<&mut Self>) {
+        *self.project().heartbeat = Heartbeat::Paused;
+    }
+
+    /// Starts the heartbeat again, if it was stopped.
+    pub(super) fn resume_heartbeat(self: Pin<&mut Self>) {
         let this = self.project();
-        if *this.paused && !paused {
+        if *this.heartbeat == Heartbeat::Paused {
+            *this.heartbeat = Heartbeat::Listening;
             // The peer may have answered long ago, unread.
             *this.since = Instant::now();
-            *this.asked = false;
             // The next ping is a deadline again.
-            *this.armed = false;
-        }
-        *this.paused = paused;
-    }
-
-    /// Writing made progress, or has nothing left to do.
-    pub(super) fn wrote(self: Pin<&mut Self>) {
-        if let Some(rare) = self.project().rare {
-            rare.stalled = None;
+            *this.is_armed = false;
         }
     }
 
-    /// Writing stands still; the first call counts.
-    pub(super) fn stalls(self: Pin<&mut Self>) {
+    /// Sets a deadline, unless it is set already: the first call counts until it is cleared.
+    pub(super) fn set(self: Pin<&mut Self>, deadline: Deadline, timeout: Duration) {
         let this = self.project();
-        let rare = this.rare.get_or_insert_default();
-        if rare.stalled.is_none() {
-            rare.stalled = Some(Instant::now());
-            *this.armed = false;
+        if let Some(at) = slot(this.rare.get_or_insert_default(), deadline)
+            && at.is_none()
+        {
+            *at = Some(after(Instant::now(), timeout));
+            *this.is_armed = false;
         }
     }
 
-    /// The connection has so much time left to close; of several calls the nearest end counts.
-    pub(super) fn closes_within(self: Pin<&mut Self>, timeout: Duration) {
+    /// Sets a deadline, or moves it forward: of several calls the nearest end counts.
+    pub(super) fn shorten(self: Pin<&mut Self>, deadline: Deadline, timeout: Duration) {
         let this = self.project();
-        let rare = this.rare.get_or_insert_default();
         let end = after(Instant::now(), timeout);
-        if rare.close_by.is_none_or(|at| end < at) {
-            rare.close_by = Some(end);
-            *this.armed = false;
+        if let Some(at) = slot(this.rare.get_or_insert_default(), deadline)
+            && at.is_none_or(|at| end < at)
+        {
+            *at = Some(end);
+            *this.is_armed = false;
         }
     }
 
-    /// The running hook has so much time left; the first call counts until
-    /// [`hook_over`](Self::hook_over).
-    pub(super) fn hook_within(self: Pin<&mut Self>, timeout: Duration) {
-        let this = self.project();
-        let rare = this.rare.get_or_insert_default();
-        if rare.hook_by.is_none() {
-            rare.hook_by = Some(after(Instant::now(), timeout));
-            *this.armed = false;
+    /// Clears a deadline.
+    pub(super) fn clear(self: Pin<&mut Self>, deadline: Deadline) {
+        if let Some(rare) = self.project().rare
+            && let Some(at) = slot(rare, deadline)
+        {
+            *at = None;
         }
     }
 
-    /// The running hook may take so long; the first call counts until
-    /// [`limit_over`](Self::limit_over).
-    pub(super) fn limit_within(self: Pin<&mut Self>, timeout: Duration) {
-        let this = self.project();
-        let rare = this.rare.get_or_insert_default();
-        if rare.limit_by.is_none() {
-            rare.limit_by = Some(after(Instant::now(), timeout));
-            *this.armed = false;
-        }
-    }
-
-    /// The hook is over.
-    pub(super) fn hook_over(self: Pin<&mut Self>) {
-        if let Some(rare) = self.project().rare {
-            rare.hook_by = None;
-        }
-    }
-
-    /// The hook is over, and the next has a limit of its own.
-    pub(super) fn limit_over(self: Pin<&mut Self>) {
-        if let Some(rare) = self.project().rare {
-            rare.limit_by = None;
-        }
-    }
-
-    /// The next deadline that has passed.
+    /// Returns the next deadline that has passed. Each is returned once.
     pub(super) fn poll(
         mut self: Pin<&mut Self>,
         config: &Config,
         cx: &mut Context<'_>,
     ) -> Poll<Deadline> {
-        // As nearly always, whenever something was read or written.
-        if self.armed && !self.sleep.is_elapsed() {
+        // This is so nearly always when something was read or written.
+        if self.is_armed && !self.timer.is_elapsed() {
             return Poll::Pending;
         }
         loop {
-            let Some((due, at)) = self.next(config) else {
+            let Some((deadline, at)) = self.nearest(config) else {
                 return Poll::Pending;
             };
             let mut this = self.as_mut().project();
-            if at < this.sleep.deadline() {
-                this.sleep.as_mut().reset(at);
+            if at < this.timer.deadline() {
+                this.timer.as_mut().reset(at);
             }
-            *this.armed = true;
-            // Past tokio's budget: where that is spent, the timer would be taken for armed and know
-            // nobody.
-            ready!(pin!(unconstrained(this.sleep.as_mut())).poll(cx));
+            *this.is_armed = true;
+            // Without tokio's budget: if that were spent, the timer would return `Pending` without
+            // taking the waker, and would count as armed.
+            ready!(pin!(unconstrained(this.timer.as_mut())).poll(cx));
             if at <= Instant::now() {
-                self.as_mut().settle(due);
-                return Poll::Ready(due);
+                self.as_mut().pass(deadline);
+                return Poll::Ready(deadline);
             }
-            this.sleep.as_mut().reset(at);
+            this.timer.as_mut().reset(at);
         }
     }
 
-    /// The nearest deadline.
-    fn next(&self, config: &Config) -> Option<(Deadline, Instant)> {
-        let life = match (self.paused, self.asked) {
-            // While reading rests, the peer is not asked either.
-            (true, _) => None,
-            (false, true) => Some((Deadline::Silence, after(self.since, config.pong_timeout))),
-            (false, false) => {
-                let silence = vary(config.ping_interval, self.spread);
-                Some((Deadline::Ping, after(self.since, silence)))
+    fn nearest(&self, config: &Config) -> Option<(Deadline, Instant)> {
+        let heartbeat = match self.heartbeat {
+            Heartbeat::Listening => {
+                let interval = vary(config.ping_interval, self.spread);
+                Some((Deadline::Ping, after(self.since, interval)))
             }
+            Heartbeat::AwaitingPong => {
+                Some((Deadline::Pong, after(self.since, config.pong_timeout)))
+            }
+            Heartbeat::Paused => None,
         };
-        let Some(rare) = &self.rare else {
-            return life;
+        let Some(rare) = self.rare.as_deref() else {
+            return heartbeat;
         };
-        let stall = rare
-            .stalled
-            .map(|since| (Deadline::Stall, after(since, config.write_timeout)));
-        let close = rare.close_by.map(|at| (Deadline::Close, at));
-        let hook = rare.hook_by.map(|at| (Deadline::Hook, at));
-        let limit = rare.limit_by.map(|at| (Deadline::Limit, at));
-        [life, stall, close, hook, limit]
-            .into_iter()
-            .flatten()
-            .min_by_key(|&(_, at)| at)
+        let set = RARE.into_iter().zip(rare);
+        let set = set.filter_map(|(deadline, &at)| Some((deadline, at?)));
+        heartbeat.into_iter().chain(set).min_by_key(|&(_, at)| at)
     }
 
-    /// A deadline counts once.
-    fn settle(self: Pin<&mut Self>, due: Deadline) {
+    fn pass(self: Pin<&mut Self>, deadline: Deadline) {
         let this = self.project();
-        let rare = this.rare.get_or_insert_default();
-        match due {
+        match deadline {
             Deadline::Ping => {
                 *this.since = Instant::now();
-                *this.asked = true;
+                *this.heartbeat = Heartbeat::AwaitingPong;
             }
-            Deadline::Silence => *this.asked = false,
-            Deadline::Stall => rare.stalled = None,
-            Deadline::Close => rare.close_by = None,
-            Deadline::Hook => rare.hook_by = None,
-            Deadline::Limit => rare.limit_by = None,
+            Deadline::Pong => *this.heartbeat = Heartbeat::Listening,
+            Deadline::Write | Deadline::Close | Deadline::Hook | Deadline::HookLimit => {
+                if let Some(at) = this.rare.as_mut().and_then(|rare| slot(rare, deadline)) {
+                    *at = None;
+                }
+            }
         }
-        let deadlines = [rare.stalled, rare.close_by, rare.hook_by, rare.limit_by];
-        if deadlines == [None; 4] {
+        if this.rare.as_deref() == Some(&Rare::default()) {
             *this.rare = None;
         }
     }
 }
 
-/// ±20 %, so that connections which began together do not ping together.
+/// Returns the place of a rare deadline.
+fn slot(rare: &mut Rare, deadline: Deadline) -> Option<&mut Option<Instant>> {
+    rare.get_mut(deadline as usize)
+}
+
+/// Returns the interval ±20 %, so that connections that began together do not ping together.
 fn vary(interval: Duration, spread: u32) -> Duration {
     let thousandths = 800 + spread % 401;
     (interval / 1000).saturating_mul(thousandths)
 }
 
-/// The moment after this duration; a duration that no deadlines can represent, such as
-/// [`Duration::MAX`], ends far in the future.
+/// Returns the moment that much later. A time that no clock can represent, such as
+/// [`Duration::MAX`], is replaced by one far in the future.
 pub(super) fn after(start: Instant, time: Duration) -> Instant {
     start.checked_add(time).unwrap_or_else(|| start + FAR)
 }
 
-/// Thirty years, as tokio has it.
+/// Thirty years, as in tokio.
 const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);

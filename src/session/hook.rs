@@ -1,4 +1,4 @@
-//! Running one hook, while its connection goes on.
+//! [`run`]: one hook, while its connection reads, writes and keeps its deadlines.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 
 use crate::sampler::{LogSampler, sampled};
 
-use super::connection::Connection;
+use super::connection::{Cancelled, Connection};
 
 /// How a hook ended.
 #[derive(Debug)]
@@ -22,33 +22,22 @@ pub(super) enum HookEnd<T> {
     Cancelled(Cancelled),
 }
 
-/// Why a hook had to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cancelled {
-    /// Its time was up: that of `connect` or `disconnect`; for another hook, its connection had
-    /// ended and the grace or the drain's deadline was over.
-    Deadline,
-    /// It ran longer than [`Config::hook_limit`](crate::config::Config::hook_limit).
-    Limit,
-}
-
-/// Runs a hook that may take its time; whenever it waits, the connection reads ahead, writes and
-/// looks after itself.
-pub(super) fn run<'a, T>(hook: BoxFuture<'a, T>, connection: &'a mut Connection) -> Running<'a, T> {
-    Running {
+/// Runs a hook. While it waits, the connection reads ahead, writes, and keeps its deadlines.
+pub(super) fn run<'a, T>(hook: BoxFuture<'a, T>, connection: &'a mut Connection) -> HookRun<'a, T> {
+    HookRun {
         hook: Some(hook),
         connection,
     }
 }
 
-/// A hook and its connection. A type with a name, so that a hook that is ready at once is polled
-/// without a call between.
-pub(super) struct Running<'a, T> {
+/// A hook and its connection. This is a named future, so that a hook that is ready at once is
+/// polled without a call between.
+pub(super) struct HookRun<'a, T> {
     hook: Option<BoxFuture<'a, T>>,
     connection: &'a mut Connection,
 }
 
-impl<T> Future for Running<'_, T> {
+impl<T> Future for HookRun<'_, T> {
     type Output = HookEnd<T>;
 
     #[inline]
@@ -57,30 +46,30 @@ impl<T> Future for Running<'_, T> {
         if let Some(hook) = &mut this.hook
             && let Poll::Ready(end) = poll_caught(hook.as_mut(), cx)
         {
-            this.connection.hook_over();
+            this.connection.hook_returned();
             return Poll::Ready(end);
         }
         this.wait(cx)
     }
 }
 
-impl<T> Running<'_, T> {
+impl<T> HookRun<'_, T> {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<HookEnd<T>> {
-        let Some(cut) = self.connection.poll_background(cx) else {
+        let Some(cancelled) = self.connection.poll_during_hook(cx) else {
             return Poll::Pending;
         };
-        self.connection.hook_was_last();
+        self.connection.hook_failed();
         drop_caught(self.hook.take(), self.connection.mailbox().settings().log());
-        Poll::Ready(HookEnd::Cancelled(cut))
+        Poll::Ready(HookEnd::Cancelled(cancelled))
     }
 }
 
 /// Runs `disconnect` within its limit, while the connection closes.
-pub(super) fn run_last<'a>(
+pub(super) fn run_disconnect<'a>(
     hook: BoxFuture<'a, crate::error::Result>,
     connection: &'a mut Connection,
 ) -> impl Future<Output = HookEnd<crate::error::Result>> + 'a {
-    connection.begin_last();
+    connection.begin_disconnect();
     let mut hook = Some(hook);
     poll_fn(move |cx| {
         if let Some(hook) = &mut hook
@@ -88,13 +77,13 @@ pub(super) fn run_last<'a>(
         {
             return Poll::Ready(end);
         }
-        ready!(connection.poll_last(cx));
+        ready!(connection.poll_during_disconnect(cx));
         drop_caught(hook.take(), connection.mailbox().settings().log());
-        Poll::Ready(HookEnd::Cancelled(Cancelled::Deadline))
+        Poll::Ready(HookEnd::Cancelled(Cancelled::TimedOut))
     })
 }
 
-/// One poll in which a panic is an answer.
+/// Polls a hook once, and returns a panic as its end.
 pub(super) fn poll_caught<T>(
     hook: Pin<&mut (dyn Future<Output = T> + Send + '_)>,
     cx: &mut Context<'_>,
@@ -105,8 +94,8 @@ pub(super) fn poll_caught<T>(
     }
 }
 
-/// Drops a hook at its current `.await`. Values that it holds may panic in `Drop`; the session
-/// continues.
+/// Drops a hook that has not returned. A value that it holds may panic in its `Drop`; the session
+/// goes on.
 fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>, log: &LogSampler) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(hook))) {
         let message = panic_message(panic);
@@ -120,7 +109,7 @@ fn drop_caught<T>(hook: Option<BoxFuture<'_, T>>, log: &LogSampler) {
     }
 }
 
-/// The message of a panic. Drops the payload.
+/// Returns the message of a panic, and drops its payload.
 pub(super) fn panic_message(panic: Box<dyn Any + Send>) -> String {
     let message = panic
         .downcast_ref::<String>()
@@ -128,7 +117,8 @@ pub(super) fn panic_message(panic: Box<dyn Any + Send>) -> String {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a message")
         .to_owned();
-    // A payload may panic when it is dropped. The payload of that second panic is leaked.
+    // The payload may panic when it is dropped. The payload of that second panic is leaked, since
+    // it might panic again.
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
     }

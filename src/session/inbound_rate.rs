@@ -1,4 +1,4 @@
-//! [`InboundRate`]: how fast one peer may send, where that is limited.
+//! [`InboundRate`]: how fast one peer may send, if that is limited.
 
 use tokio::time::Instant;
 
@@ -16,15 +16,15 @@ pub(super) struct InboundRate {
 }
 
 impl InboundRate {
-    /// `None` if there is no limit, which then costs one check per message.
-    pub(super) fn of(config: &Config) -> Option<Box<Self>> {
+    /// Returns `None` if there is no limit. Then it costs one branch per message.
+    pub(super) fn new(config: &Config) -> Option<Box<Self>> {
         let rate = config.inbound_rate?;
         let bucket = Bucket::new(rate, Instant::now());
         Some(Box::new(Self { rate, bucket }))
     }
 
-    /// The decoded message, counted with the short fragments before it; an error if it exceeds the
-    /// limit. A close frame always gets through.
+    /// Counts a decoded message with the small fragments before it, and returns it. If the rate is
+    /// exceeded, returns a violation in its place. A close frame always gets through.
     pub(super) fn limit(
         &mut self,
         decoded: Result<Option<Incoming>, Violation>,
@@ -46,13 +46,13 @@ impl InboundRate {
         })
     }
 
-    /// Reading rests because a hook is behind. Messages that arrive meanwhile are read later, all
-    /// at once, which is not the client's fault.
+    /// Notes that reading rests because a hook is behind. Messages that the peer sends meanwhile
+    /// are found later, all at once, which is not its fault.
     pub(super) fn rest(&mut self) {
         self.bucket.rest(Instant::now());
     }
 
-    /// There is nothing left to read.
+    /// Notes that nothing is left to read.
     pub(super) fn caught_up(&mut self) {
         self.bucket.caught_up();
     }

@@ -21,35 +21,34 @@ use crate::sampler::sampled;
 use crate::scope::Scope;
 use crate::websocket::Extensions;
 
-use super::connection::Connection;
+use super::connection::{Cancelled, Connection};
 use super::deadlines::after;
-use super::hook::{Cancelled, HookEnd, poll_caught};
-use super::session::{Session, log_last};
+use super::hook::{HookEnd, poll_caught};
+use super::session::{Session, log_disconnect};
 use super::sockets::Guard;
 use super::transport::Transport;
 
-/// A client that the checks let through, and the consumer made for it.
+/// A client that has passed the checks, and the consumer made for it.
 pub(crate) struct Admission {
     pub(crate) consumer: Box<dyn DynConsumer>,
     pub(crate) scope: Scope,
     pub(crate) layer: ChannelLayer,
     pub(crate) terms: Arc<ConnectionSettings>,
     pub(crate) extensions: Extensions,
-    /// The place it has taken.
+    /// Its place among the limits.
     pub(crate) guard: Guard,
 }
 
 /// The HTTP side of a session that has begun.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// The headers of the 101, or the refusal. Dropped, it tells the session that the client has
-    /// gone.
+    /// The headers of the 101, or the refusal. If this is dropped, the client has gone.
     pub(crate) answer: oneshot::Receiver<Result<HeaderMap, Refusal>>,
-    /// Takes the stream after the 101. Dropping it tells the session the same.
+    /// Takes the stream after the 101. If this is dropped, the client has gone, too.
     pub(crate) stream: oneshot::Sender<Transport>,
 }
 
-/// Starts the session's task, whose first work is `connect`; `None` where a drain has begun
+/// Starts the session's task, whose first work is `connect`. Returns `None` if a drain has begun
 /// meanwhile.
 pub(crate) fn open(admission: Admission) -> Option<Answer> {
     let (answer_sender, answer) = oneshot::channel();
@@ -69,13 +68,13 @@ pub(crate) fn open(admission: Admission) -> Option<Answer> {
     Some(Answer { answer, stream })
 }
 
-/// The whole life of a session. State that only the beginning needs is boxed, and freed before the
-/// long part.
+/// Runs the whole life of a session. State that only the beginning needs is boxed, and freed before
+/// the long part.
 fn live(opening: Opening) -> impl Future<Output = ()> + Send {
     let opening = Box::pin(opening.run());
     async move {
         let mut session = opening.await;
-        // In place: moved out of the option, it would be kept twice.
+        // In place: if it were moved out of the option, the future would have room for it twice.
         if let Some(session) = &mut session {
             session.run().await;
         }
@@ -122,7 +121,7 @@ impl Opening {
         self.rejected(reject).await
     }
 
-    /// Runs `connect` within its limit; within its grace once nobody waits for the answer.
+    /// Runs `connect` within `connect_timeout`. When the client has gone, its grace is the limit.
     async fn connect(&mut self) -> HookEnd<Result<Accept, Reject>> {
         let mailbox = self.ctx.mailbox();
         let config = mailbox.settings().config();
@@ -136,7 +135,7 @@ impl Opening {
             }
             mailbox.register(cx.waker());
             if mailbox.flags().is_hook_cancelled() {
-                return Poll::Ready(HookEnd::Cancelled(Cancelled::Deadline));
+                return Poll::Ready(HookEnd::Cancelled(Cancelled::TimedOut));
             }
             if !abandoned && self.answer.poll_closed(cx).is_ready() {
                 abandoned = true;
@@ -145,7 +144,7 @@ impl Opening {
                     .reset(limit.min(after(Instant::now(), config.grace)));
             }
             ready!(sleep.as_mut().poll(cx));
-            Poll::Ready(HookEnd::Cancelled(Cancelled::Deadline))
+            Poll::Ready(HookEnd::Cancelled(Cancelled::TimedOut))
         })
         .await
     }
@@ -163,7 +162,7 @@ impl Opening {
             }
         };
         let told = self.answer.send(Ok(headers)).is_ok();
-        if told && let Ok(Ok(transport)) = timeout(HANDOVER, self.stream).await {
+        if told && let Ok(Ok(transport)) = timeout(UPGRADE_TIMEOUT, self.stream).await {
             let connection = Box::new(Connection::new(self.ctx.mailbox().clone(), transport));
             return Some(Session {
                 consumer: self.consumer,
@@ -195,16 +194,16 @@ impl Opening {
         }
         let mailbox = self.ctx.mailbox();
         mailbox.close(Close::Refusal(code, reason));
-        if let Ok(Ok(transport)) = timeout(HANDOVER, self.stream).await {
-            let mut connection = Connection::new(mailbox.clone(), transport);
-            poll_fn(|cx| connection.poll_closing(cx)).await;
+        if let Ok(Ok(transport)) = timeout(UPGRADE_TIMEOUT, self.stream).await {
+            let mut connection = Connection::refused(mailbox.clone(), transport);
+            poll_fn(|cx| connection.poll_closed(cx)).await;
         }
         None
     }
 }
 
-/// The first subprotocol that was offered, if any. A browser that offers some takes a 101 without
-/// one for a failure, and its page would never see the close code.
+/// Returns the first subprotocol that was offered, if any. A browser that offers some treats a 101
+/// without one as a failure, and its page would never see the close code.
 fn first_offered(scope: &Scope) -> HeaderMap {
     let first = scope.subprotocols().next();
     let value = first.and_then(|name| HeaderValue::from_str(name).ok());
@@ -212,7 +211,7 @@ fn first_offered(scope: &Scope) -> HeaderMap {
     header.into_iter().collect()
 }
 
-/// `disconnect` for a consumer that accepted and never got its stream.
+/// Runs `disconnect` for a consumer that accepted and never got its stream.
 async fn end_without_stream(
     mut consumer: Box<dyn DynConsumer>,
     ctx: &Context,
@@ -225,8 +224,8 @@ async fn end_without_stream(
     let limit = ctx.mailbox().settings().config().disconnect_timeout;
     let mut hook = consumer.disconnect(ctx, closed);
     let end = timeout(limit, poll_fn(|cx| poll_caught(hook.as_mut(), cx))).await;
-    log_last(
-        &end.unwrap_or(HookEnd::Cancelled(Cancelled::Deadline)),
+    log_disconnect(
+        &end.unwrap_or(HookEnd::Cancelled(Cancelled::TimedOut)),
         ctx,
         name,
     );
@@ -258,5 +257,5 @@ pub(super) fn log_failure(
     }
 }
 
-/// How long the server in front may take to write the 101 and hand the stream over.
-const HANDOVER: Duration = Duration::from_secs(10);
+/// How long the server in front may take to write the 101 and to hand the stream over.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -14,13 +14,12 @@ pub(super) struct ReadAhead {
     queue: VecDeque<Message>,
     bytes: usize,
     reservation: Reservation,
-    /// The connection is closed for it, and no hook will take what comes.
+    /// The connection is closed because of it, and no hook takes further messages.
     is_given_up: bool,
 }
 
 impl ReadAhead {
-    /// Appends a message. If the node's budget is exceeded by it, the largest queues are evicted at
-    /// once.
+    /// Appends a message. If this exceeds the budget of the node, memory is freed at once.
     pub(super) fn push(&mut self, message: Message, mailbox: &Arc<Mailbox>) {
         self.bytes += message.len();
         self.queue.push_back(message);
@@ -40,12 +39,12 @@ impl ReadAhead {
         Some(message)
     }
 
-    /// Whether no more is to be read for now.
+    /// Whether reading must rest for now.
     pub(super) fn is_full(&self, bound: Bound) -> bool {
         self.is_given_up || bound.is_reached(self.queue.len(), self.bytes)
     }
 
-    /// Drops the messages if the budget has evicted this queue; its connection is then being
+    /// Drops the messages if this was the slowest queue of the node. Then its connection is being
     /// closed.
     pub(super) fn drop_if_evicted(&mut self) {
         if self.reservation.is_evicted() {
@@ -72,7 +71,7 @@ mod tests {
     use super::ReadAhead;
 
     #[test]
-    fn an_evicted_read_ahead_drops_its_messages_and_stays_full() {
+    fn the_slowest_queue_is_dropped_and_reads_no_more() {
         let budget = Budget::new(40_000);
         let mailbox = Mailbox::connection(
             ConnectionSettings::new(Config::new(), budget.clone()),
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn taken_messages_are_given_back_to_the_budget() {
+    fn messages_taken_are_given_back_to_the_budget() {
         let budget = Budget::new(usize::MAX);
         let mailbox = Mailbox::connection(
             ConnectionSettings::new(Config::new(), budget.clone()),

@@ -3,26 +3,26 @@
 use std::cell::RefCell;
 
 /// Bytes between reading and decoding. The buffer belongs to the thread, not to the connection:
-/// before a session sleeps it gives it back, and what it holds still goes into a small one of its
-/// own.
+/// before a session sleeps it gives the buffer back, and bytes that are left go into a small one of
+/// its own.
 #[derive(Debug)]
 pub(super) struct ReadBuffer {
     bytes: Vec<u8>,
-    /// How much is decoded.
-    pub(super) at: usize,
-    /// How much was read.
+    /// The end of the bytes that are decoded.
+    at: usize,
+    /// The end of the bytes that were read.
     end: usize,
     pooled: bool,
 }
 
 impl ReadBuffer {
-    /// The thread's buffer, empty.
+    /// Returns the thread's buffer, empty.
     pub(super) fn pooled() -> Box<Self> {
-        // A thread that ends has lost its pool already.
+        // A thread that ends no longer has a pool.
         let pooled = POOL.try_with(|pool| pool.borrow_mut().pop());
         pooled.ok().flatten().unwrap_or_else(|| {
             Box::new(Self {
-                bytes: vec![0; SIZE],
+                bytes: vec![0; SIZE_BYTES],
                 at: 0,
                 end: 0,
                 pooled: true,
@@ -30,8 +30,8 @@ impl ReadBuffer {
         })
     }
 
-    /// A buffer of one's own that holds these bytes.
-    pub(super) fn of(bytes: &[u8]) -> Box<Self> {
+    /// Returns a buffer outside the pool that holds these bytes.
+    pub(super) fn owned(bytes: &[u8]) -> Box<Self> {
         Box::new(Self {
             bytes: bytes.to_vec(),
             at: 0,
@@ -49,24 +49,24 @@ impl ReadBuffer {
         self.end = 0;
         let _ = POOL.try_with(|pool| {
             let mut pool = pool.borrow_mut();
-            if pool.len() < POOLED {
+            if pool.len() < POOLED_MAX {
                 pool.push(self);
             }
         });
     }
 
-    /// The same bytes in a buffer that may be kept; `None` if there are none.
+    /// Moves the bytes that are left into a buffer that may be kept; `None` if there are none.
     pub(super) fn park(self: Box<Self>) -> Option<Box<Self>> {
         if !self.pooled {
             return Some(self);
         }
         let rest = &self.bytes[self.at..self.end];
-        let parked = (!rest.is_empty()).then(|| Self::of(rest));
+        let parked = (!rest.is_empty()).then(|| Self::owned(rest));
         self.recycle();
         parked
     }
 
-    /// All that was read, and how far it is decoded.
+    /// Returns all that was read, and how far it is decoded.
     pub(super) fn unread(&mut self) -> (&mut [u8], &mut usize) {
         (&mut self.bytes[..self.end], &mut self.at)
     }
@@ -76,7 +76,7 @@ impl ReadBuffer {
         self.at == self.end
     }
 
-    /// Room to read into, once everything is decoded.
+    /// Returns room to read into, once everything is decoded.
     pub(super) fn room(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
@@ -94,6 +94,6 @@ thread_local! {
 }
 
 /// One read.
-const SIZE: usize = 32 * 1024;
+const SIZE_BYTES: usize = 32 * 1024;
 /// One session runs at a time on a thread; a second buffer is for a runtime within a runtime.
-const POOLED: usize = 2;
+const POOLED_MAX: usize = 2;

@@ -12,9 +12,9 @@ use crate::mailbox::{Close, CloseRequest};
 use crate::metrics::connection_closed;
 use crate::sampler::sampled;
 
-use super::connection::{Connection, Next};
+use super::connection::{Cancelled, Connection, Next};
 use super::hook;
-use super::hook::{Cancelled, HookEnd};
+use super::hook::HookEnd;
 use super::sockets::Guard;
 
 /// A connection and its consumer, from acceptance on.
@@ -30,8 +30,8 @@ pub(super) struct Session {
 impl Session {
     /// Runs to the end, `disconnect` included.
     ///
-    /// There are many sessions and most are idle, so state that is needed for a moment is not kept
-    /// across an `.await`, and the ending is boxed.
+    /// There are many of these futures, and most are idle. So no short-lived state is kept across a
+    /// wait, and the ending is boxed.
     pub(super) async fn run(&mut self) {
         let closed = loop {
             let next = poll_fn(|cx| self.connection.poll_next(cx)).await;
@@ -60,13 +60,14 @@ impl Session {
             });
             if let Some(request) = judged {
                 self.ctx.mailbox().close(Close::AfterQueue(request));
-                self.connection.hook_was_last();
+                self.connection.hook_failed();
             }
         };
         Box::pin(self.finish(closed)).await;
     }
 
-    /// Memberships, `disconnect`, and the rest of the closing handshake, which goes on meanwhile.
+    /// Releases the memberships, runs `disconnect`, and completes the closing handshake, which goes
+    /// on meanwhile.
     async fn finish(&mut self, closed: Closed) {
         let (ctx, connection) = (&self.ctx, &mut self.connection);
         ctx.set_event(None);
@@ -74,13 +75,13 @@ impl Session {
         connection_closed(&closed);
         let name = self.consumer.name();
         log_end(&closed, ctx, name);
-        let end = hook::run_last(self.consumer.disconnect(ctx, closed), connection).await;
-        log_last(&end, ctx, name);
-        poll_fn(|cx| connection.poll_closing(cx)).await;
+        let end = hook::run_disconnect(self.consumer.disconnect(ctx, closed), connection).await;
+        log_disconnect(&end, ctx, name);
+        poll_fn(|cx| connection.poll_closed(cx)).await;
     }
 }
 
-/// The next thing to do.
+/// A hook that has begun, or the end.
 enum Begun<'a> {
     Hook(BoxFuture<'a, Result>),
     End(Closed),
@@ -107,8 +108,8 @@ fn log_end(closed: &Closed, ctx: &Context, consumer: &str) {
     );
 }
 
-/// Logs how `disconnect` ended, where that was not well.
-pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
+/// Logs how `disconnect` ended, if it did not return.
+pub(super) fn log_disconnect(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
     let (log, path) = (ctx.mailbox().settings().log(), ctx.scope().path());
     match end {
         HookEnd::Done(_) => {}
@@ -132,11 +133,12 @@ pub(super) fn log_last(end: &HookEnd<Result>, ctx: &Context, consumer: &str) {
     }
 }
 
-/// The client's mistakes are no errors of the program, and a wanted close is no failure.
+/// Logs why a hook failed. A client's mistake is only a warning, and an intended close is not
+/// logged.
 fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context) {
     let (log, path) = (ctx.mailbox().settings().log(), ctx.scope().path());
     let known = error.downcast_ref::<Error>();
-    // Also of an error that is not logged: whether its `Display` panics must not depend on that.
+    // Formatted even if it is not logged: whether its `Display` panics must not depend on that.
     let (code, text) = (code.as_u16(), chain(&**error));
     if known.is_some_and(Error::is_bad_message) {
         sampled!(
@@ -147,7 +149,7 @@ fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context)
             path = &*excerpt(path),
             code,
             error = text,
-            "closes: a message was not what was expected"
+            "closes the connection: a message was malformed"
         );
     } else if known.is_some_and(Error::is_unavailable) && !ctx.layer().is_available() {
         // The outage was logged when it began, once for all connections.
@@ -166,8 +168,8 @@ fn log_failure(error: &BoxError, code: CloseCode, consumer: &str, ctx: &Context)
     }
 }
 
-/// Whether the connection goes on after a hook, or how it is to be closed. A failure is logged
-/// here, once.
+/// Returns how the connection is to be closed after a hook, or `None` if it goes on. A failure is
+/// logged here, once.
 fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseRequest> {
     let (log, path) = (ctx.mailbox().settings().log(), ctx.scope().path());
     let (code, reason, cause) = match end {
@@ -190,7 +192,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             );
             return Some(panicked());
         }
-        HookEnd::Cancelled(Cancelled::Deadline) => {
+        HookEnd::Cancelled(Cancelled::TimedOut) => {
             sampled!(
                 log,
                 warn,
@@ -201,7 +203,7 @@ fn judge(end: HookEnd<Result>, ctx: &Context, consumer: &str) -> Option<CloseReq
             );
             return None;
         }
-        HookEnd::Cancelled(Cancelled::Limit) => {
+        HookEnd::Cancelled(Cancelled::OverLimit) => {
             let limit = ctx
                 .mailbox()
                 .settings()

@@ -1,4 +1,4 @@
-//! [`Socket`]: the byte stream of a connection, of whichever kind.
+//! [`Socket`]: the byte stream of a connection, plain TCP or another kind.
 
 use std::io;
 use std::io::IoSlice;
@@ -16,30 +16,36 @@ use crate::mailbox::{Mailbox, try_send};
 
 use super::transport::{Duplex, Stream};
 
-/// A TCP stream, which is in the mailbox so that deliverers can write to it, or another stream of
-/// the session's own.
+/// A TCP stream, or another stream. The TCP stream is in the mailbox, so that fan-outs can write to
+/// it; another stream belongs to the session.
 pub(super) struct Socket {
     mailbox: Arc<Mailbox>,
     other: Option<Box<dyn Duplex>>,
+    /// A write has failed: nothing more goes out. Bytes that the peer sent before are still read.
+    is_broken: bool,
 }
 
 impl Socket {
-    /// From here on frames go out.
+    /// Opens the mailbox: from now on frames go out.
     pub(super) fn new(mailbox: Arc<Mailbox>, stream: Stream) -> Self {
         let (tcp, other) = match stream {
             Stream::Tcp(stream) => (Some(stream), None),
             Stream::Other(stream) => (None, Some(stream)),
         };
         mailbox.open(tcp);
-        Self { mailbox, other }
+        Self {
+            mailbox,
+            other,
+            is_broken: false,
+        }
     }
 
     pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
     }
 
-    /// Whether a read is worth a buffer; else the task is woken when it is. A stream that is not
-    /// TCP always is.
+    /// Ready if a read is worth a buffer; otherwise the task is woken when it is. A stream that is
+    /// not TCP is always ready.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self.mailbox.stream() {
             Some(stream) => stream.poll_read_ready(cx).map(drop),
@@ -47,7 +53,7 @@ impl Socket {
         }
     }
 
-    /// One read; 0 at the stream's end.
+    /// Reads once. Returns 0 at the end of the stream.
     pub(super) fn poll_read(
         &mut self,
         buffer: &mut [u8],
@@ -64,17 +70,39 @@ impl Socket {
         }
     }
 
-    /// Writes what waits in the mailbox. How much that was, and whether it was all.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> (usize, Poll<io::Result<()>>) {
+    /// Whether a write has failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Writes the queued data of the mailbox. Returns how much that was, and whether it was all. If
+    /// a write fails, queued data is dropped from then on.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> (usize, Poll<()>) {
+        if !self.is_broken {
+            match self.poll_write(cx) {
+                (written, Poll::Pending) => return (written, Poll::Pending),
+                (written, Poll::Ready(Ok(()))) => return (written, Poll::Ready(())),
+                (_, Poll::Ready(Err(_))) => {
+                    self.is_broken = true;
+                    // While reading rests, the end is found at the next look only.
+                    cx.waker().wake_by_ref();
+                }
+            }
+        }
+        self.mailbox.discard_output();
+        (0, Poll::Ready(()))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> (usize, Poll<io::Result<()>>) {
         if let Some(stream) = &mut self.other {
             let mut stream = Pin::new(stream);
-            let flushed = self
+            let written = self
                 .mailbox
                 .poll_flush(|slices| stream.as_mut().poll_write_vectored(cx, slices));
             // A stream with a buffer of its own must be flushed.
             return match stream.poll_flush(cx) {
                 Poll::Ready(Err(error)) => (0, Poll::Ready(Err(error))),
-                Poll::Ready(Ok(())) | Poll::Pending => flushed,
+                Poll::Ready(Ok(())) | Poll::Pending => written,
             };
         }
         match self.mailbox.stream() {
@@ -86,11 +114,11 @@ impl Socket {
         }
     }
 
-    /// Ends the stream in good order.
+    /// Ends the stream in both directions.
     pub(super) fn shut_down(&mut self, cx: &mut Context<'_>) {
         if let Some(stream) = &mut self.other {
-            // The last bytes of a stream with layers of its own, such as TLS. Nobody waits for
-            // them.
+            // A stream with layers of its own may write something at its end. Nothing waits for
+            // that.
             let _ = Pin::new(stream).poll_shutdown(cx);
         } else if let Some(stream) = self.mailbox.stream() {
             let _ = shutdown(stream, Shutdown::Both);
@@ -107,7 +135,7 @@ impl Socket {
         }
     }
 
-    /// Gives the client up: bytes that the kernel still holds for it are dropped with the socket.
+    /// Gives the peer up: data that the kernel still holds for it is dropped with the socket.
     pub(super) fn reset(&mut self) {
         if let Some(stream) = self.mailbox.stream() {
             let _ = set_socket_linger(stream, Some(Duration::ZERO));
@@ -117,8 +145,8 @@ impl Socket {
     }
 }
 
-/// One `recv`. A read that does not fill the buffer has emptied the socket: the readiness is
-/// cleared with it, which saves the call that would only say so.
+/// Calls `recv` once. A read that does not fill the buffer has emptied the socket. The readiness is
+/// cleared with it, which saves a call that would return `WouldBlock`.
 fn poll_read_tcp(
     stream: &TcpStream,
     buffer: &mut [u8],
@@ -146,7 +174,7 @@ fn poll_read_tcp(
     }
 }
 
-/// Straight on the descriptor first: tokio's readiness is asked only where the kernel takes
+/// Writes to the descriptor directly first. tokio's readiness is asked only if the kernel takes
 /// nothing.
 fn poll_write_tcp(
     stream: &TcpStream,

@@ -1,4 +1,4 @@
-//! [`Sockets`]: the connections of one service: how many, and how to end them all.
+//! [`Sockets`]: the connections of one service, counted and drained.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,9 +27,9 @@ pub struct Sockets(Arc<Inner>);
 struct Inner {
     limits: Limits,
     state: Mutex<State>,
-    /// Told when the last connection has ended.
+    /// Notified when the last connection has ended.
     empty: Notify,
-    /// The log was warned that clients have no address.
+    /// A warning that clients have no address was logged.
     is_blind: AtomicBool,
     log: LogSampler,
 }
@@ -37,9 +37,9 @@ struct Inner {
 struct State {
     /// Sessions from the beginning of `connect` to the end of `disconnect`.
     live: HashMap<u64, Arc<Mailbox>>,
-    /// The places of these, and of handshakes under way.
+    /// The places of the sessions, and of handshakes under way.
     limiter: Limiter,
-    /// Those of all sessions so far, each once; most services have one.
+    /// The layers of all sessions so far, each once. Most services have one.
     layers: Vec<ChannelLayer>,
     draining: bool,
 }
@@ -52,7 +52,7 @@ pub struct Drain {
     deadline: Duration,
 }
 
-/// The result of a drain.
+/// The outcome of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
@@ -82,7 +82,8 @@ impl Sockets {
         &self.0.limits
     }
 
-    /// How many connections there are, from the beginning of `connect` to the end of `disconnect`.
+    /// Returns the number of connections, from the beginning of `connect` to the end of
+    /// `disconnect`.
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().live.len()
@@ -96,33 +97,34 @@ impl Sockets {
 
     /// Ends all connections: new handshakes are answered 503; the open ones are closed with 1012,
     /// in random order spread over the window, with a reason such as `retry_after_ms=1500` that
-    /// spreads the clients' return. Messages published before are written first, if that takes at
-    /// most a quarter of the deadline. A running hook ends first, and queued frames are written. At
-    /// the deadline running hooks are dropped. Every `disconnect` runs.
+    /// spreads the clients' return. Messages that were published before go out first, if that takes
+    /// no more than a quarter of the deadline. A running hook ends first, and queued messages go
+    /// out. At the deadline running hooks are dropped. Every `disconnect` runs.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, new handshakes stay refused, and connections that were not told
-    /// yet stay open. Call it again.
+    /// If the future is dropped before it is ready, new handshakes stay refused, and connections
+    /// that were not closed yet stay open. Call it again.
     pub async fn drain(&self, drain: Drain) -> Drained {
         let (mailboxes, layers) = self.begin_drain();
         let total = mailboxes.len();
         let deadline = after(Instant::now(), drain.deadline);
-        // Connections that are closed early would miss messages whose fan-out is under way.
-        let settled = async {
+        // A fan-out that is under way goes from member to member. The clients that are closed first
+        // would miss its messages.
+        let fanned_out = async {
             for layer in &layers {
                 layer.settle().await;
             }
         };
-        // A delivery may stand still with its runtime: hooks and queues keep their part of the
+        // A fan-out stands still if its runtime does. So hooks and queues keep their part of the
         // time.
-        let _ = timeout(drain.deadline / SETTLING, settled).await;
+        let _ = timeout(drain.deadline / FANOUT_SHARE, fanned_out).await;
         let start = Instant::now();
         for (place, mailbox) in mailboxes.into_iter().enumerate() {
             let share = drain.window.mul_f64(place as f64 / total.max(1) as f64);
             let due = after(start, share);
             if due > Instant::now() {
-                // Nobody left: nothing to wait for.
+                // If nobody is left, there is nothing to wait for.
                 let _ = timeout_at(due.min(deadline), self.emptied()).await;
             }
             mailbox.close(Close::BetweenHooks(drain.request()));
@@ -150,8 +152,8 @@ impl Sockets {
         }
     }
 
-    /// A place for a handshake from this address, until the guard is dropped; `None` during a
-    /// drain.
+    /// Takes a place for a handshake from this address, until the guard is dropped. Returns `None`
+    /// during a drain.
     pub(crate) fn admit(&self, address: Option<IpAddr>) -> Option<Result<Guard, Reject>> {
         self.warn_if_blind(address);
         let client = address.filter(|_| self.limits().needs_client());
@@ -176,7 +178,8 @@ impl Sockets {
         }))
     }
 
-    /// Clients without an address cannot be limited. This line says so before an attack does.
+    /// Warns that clients without an address cannot be limited. Otherwise an attack would be the
+    /// first sign of it.
     fn warn_if_blind(&self, address: Option<IpAddr>) {
         let is_blind = address.is_none() && self.limits().needs_client();
         if is_blind && !self.0.is_blind.swap(true, Ordering::Relaxed) {
@@ -188,7 +191,8 @@ impl Sockets {
         }
     }
 
-    /// Refuses newcomers, and lists who is there in random order, and their layers.
+    /// Refuses new handshakes from now on. Returns the open connections in random order, and their
+    /// layers.
     fn begin_drain(&self) -> (Vec<Arc<Mailbox>>, Vec<ChannelLayer>) {
         let mut state = self.lock();
         state.draining = true;
@@ -225,7 +229,7 @@ impl fmt::Debug for Sockets {
 }
 
 impl Drain {
-    /// No spread, ten seconds for hooks and queues.
+    /// Returns a drain with no window, and ten seconds for hooks and queues.
     pub fn new() -> Self {
         Self {
             window: Duration::ZERO,
@@ -233,25 +237,25 @@ impl Drain {
         }
     }
 
-    /// Spreads the closings over this time. Connections that are still open at the
-    /// [deadline](Self::deadline) are closed then, so set that some seconds later. Default: none.
+    /// Spreads the closings over this time. A connection that is not closed by the
+    /// [deadline](Self::deadline) is closed then, so let that be some seconds later. Default: none.
     ///
     /// The drain lasts as long, and about half of the clients are asked to come back before it has
     /// ended. If no other process accepts them yet, they are refused, which a page sees as 1006,
-    /// and pause again.
+    /// and wait again.
     pub fn window(mut self, window: Duration) -> Self {
         self.window = window;
         self
     }
 
-    /// When running hooks are dropped, counted from the beginning. Default: 10 s.
+    /// Sets when running hooks are dropped, counted from the beginning. Default: 10 s.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The client is asked to come back at a time of its own: within the window, and at least
-    /// within two seconds.
+    /// Asks a client to come back at a time of its own, within the window or within two seconds,
+    /// whichever is longer.
     fn request(&self) -> CloseRequest {
         let spread = self.window.max(Duration::from_secs(2)).as_millis();
         let spread = u64::try_from(spread).unwrap_or(u64::MAX).max(1);
@@ -280,8 +284,8 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Notes the session that the handshake has become; `None` during a drain, which would not tell
-    /// it.
+    /// Registers the session that the handshake has become. Returns `None` during a drain, which
+    /// would not close it.
     pub(super) fn register(mut self, mailbox: Arc<Mailbox>, layer: &ChannelLayer) -> Option<Self> {
         self.id = NonZeroU64::new(mailbox.id());
         let mut state = self.sockets.lock();
@@ -303,8 +307,8 @@ impl Drop for Guard {
         state.limiter.give_back(self.client);
         let mailbox = self.id.and_then(|id| state.live.remove(&id.get()));
         let was_last = mailbox.is_some() && state.live.is_empty();
-        // The contents of the mailbox are dropped without the lock: payloads may run code of the
-        // application.
+        // The queues of the mailbox are dropped without the lock, since a payload may have a `Drop`
+        // of the application's.
         drop(state);
         drop(mailbox);
         if was_last {
@@ -313,5 +317,5 @@ impl Drop for Guard {
     }
 }
 
-/// Which part of a drain's deadline is for what is being delivered when it begins.
-const SETTLING: u32 = 4;
+/// The divisor of a drain's deadline that gives the time for fan-outs under way when it begins.
+const FANOUT_SHARE: u32 = 4;

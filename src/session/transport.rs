@@ -1,5 +1,5 @@
-//! [`Transport`]: the stream that a session is handed after the handshake, and the way it is handed
-//! over.
+//! [`Transport`]: the stream that a session takes over after the handshake, and the slot through
+//! which it does.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,8 @@ pub(crate) struct Transport {
     pub(super) early: Bytes,
 }
 
-/// Plain TCP is shared with tasks that deliver; any other stream belongs to the session alone.
+/// Plain TCP is shared with the fan-outs that write to it. Any other stream belongs to the session
+/// alone.
 pub(super) enum Stream {
     Tcp(TcpStream),
     Other(Box<dyn Duplex>),
@@ -48,19 +49,19 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// An extension of the request, from the owner of the stream to the service. It carries back the
-/// session that waits for the stream.
+/// The place where a service leaves the session that waits for the stream of a request. It travels
+/// as an extension of the request, from the owner of the stream to the service.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UpgradeSlot(Arc<Mutex<Option<oneshot::Sender<Transport>>>>);
 
 impl UpgradeSlot {
-    /// The service's side: a session waits for the stream.
+    /// Leaves the session that waits for the stream. This is the service's side.
     pub(crate) fn expect(&self, session: oneshot::Sender<Transport>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
     }
 
-    /// The stream's side: the session that waits for it, if the request was a handshake that
-    /// succeeded.
+    /// Returns the session that waits for the stream, if the request was a handshake that
+    /// succeeded. This is the side of the stream's owner.
     pub(crate) fn take(&self) -> Option<oneshot::Sender<Transport>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

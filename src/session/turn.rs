@@ -1,7 +1,7 @@
-//! [`Turn`]: how much a session may do before others have their turn.
+//! [`Turn`]: how much a session may do before other tasks run.
 
-/// The rest of a session's turn. A peer that always has something to say is served until the turn
-/// is over; then the session [yields](crate::yield_now::yield_now).
+/// The rest of a session's turn. A peer that never stops sending is served until the turn is over;
+/// then the session [yields](crate::yield_now::yield_now).
 ///
 /// A turn is measured by what it costs, with a read of a few bytes as the unit: no deadlines is read.
 #[derive(Clone, Copy, Debug)]

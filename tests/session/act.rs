@@ -1,5 +1,5 @@
-//! [`Act`]: one thing that can happen to a session, and [`Stage`]: the state of the session before
-//! the first of them.
+//! [`Act`]: one thing that can happen to a session, and [`Stage`]: the state of the session when
+//! the first of them happens.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use strait::config::Config;
 
-/// The current work of the session.
+/// The work that the session is in the middle of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Connected; nothing runs.
@@ -35,7 +35,7 @@ pub(crate) const STAGES: [Stage; 6] = [
     Stage::Closing,
 ];
 
-/// The event.
+/// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// A message that is echoed.
@@ -149,7 +149,8 @@ impl Act {
     }
 }
 
-/// Events one after the other, each over before the next; and two concurrent ones at the end.
+/// Acts one behind the other, each over before the next, and at the end two acts that happen at
+/// once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sequence {
     pub(crate) acts: Vec<Act>,

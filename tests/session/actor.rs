@@ -1,4 +1,4 @@
-//! [`Actor`]: a scripted consumer that records its hooks and waits at a gate.
+//! [`Actor`]: a consumer that notes its hooks, and waits at a gate for its orders.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,10 +14,10 @@ use super::act::{Act, LARGE, MANY, Stage};
 /// The groups of the hook and of the socket.
 pub(crate) const HOOKED: &str = "hooked";
 pub(crate) const RELAYED: &str = "relayed";
-/// The text of a failing or panicking hook, which nothing else may contain.
+/// The text of a failing or panicking hook. Nothing else may fail with it.
 pub(crate) const SECRET: &str = "a secret";
 
-/// The record of the hooks, and the gate that they wait at.
+/// A record of the hooks, and the gate at which they wait.
 #[derive(Clone, Default)]
 pub(crate) struct Notes(Arc<Inner>);
 
@@ -38,7 +38,7 @@ pub(crate) struct State {
     pub(crate) dropped: Vec<&'static str>,
     /// A hook waits at the gate.
     pub(crate) waits: bool,
-    /// Broken rules.
+    /// A breach of a promise.
     pub(crate) faults: Vec<String>,
     /// When the consumer was dropped, which is when the session ended.
     pub(crate) over: Option<Instant>,
@@ -192,7 +192,7 @@ impl Actor {
         }
     }
 
-    /// Waits at the gate until told to end in one way or another.
+    /// Waits at the gate for the order to end in one way or another.
     async fn wait(&self, ctx: &Context) -> strait::Result {
         loop {
             self.notes.lock().waits = true;

@@ -135,7 +135,7 @@ fn every_pair_at_once(stage: Stage, expected: usize) {
     trial.conclude(expected);
 }
 
-/// Continues from every state for as long as the test says.
+/// Goes on from every state, up to the given depth.
 fn walk(
     table: &[Act],
     model: &Model,
@@ -212,8 +212,8 @@ fn be_silent_about_wanted_panics() {
     });
 }
 
-/// The states in which events depend on each other most: a hook, a client that does not read, two
-/// sides that close, a deadline.
+/// The acts that hinge on each other most often: a hook, a peer that does not read, two sides that
+/// close, a deadline.
 const CORE: [Act; 12] = [
     Act::PeerBursts,
     Act::PeerCloses,

@@ -1,5 +1,5 @@
-//! Peers that send more than they should, or at the wrong moment: the inbound rate's finer points,
-//! and the turns of other tasks.
+//! Peers that send more than they should, or at the wrong moment: details of the inbound rate, and
+//! whether other tasks run.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ use strait::{Consumer, Context, Message, Router, Server};
 
 use super::client::{CONTINUATION, TEXT, fragment, frame};
 
-/// Waits, or blocks its thread, or uses up the task's turn, as scripted.
+/// Waits, or blocks its thread, or uses up the task's budget, as the message says.
 struct Worker;
 
 impl Consumer for Worker {
@@ -88,8 +88,7 @@ async fn a_peer_is_not_blamed_for_a_hook_that_uses_up_the_turn() {
     let config = Config::new().inbound_rate(10, 5).messages(2, 1 << 20);
     let (mut peer, sockets) = open(config).await;
     peer.write_all(&frame(TEXT, b"wait")).await.unwrap();
-    // At the rate. The messages that are found when the hook is over need more than one read, and
-    // each uses up a turn.
+    // At the rate. After the hook more than one read is waiting, and each message uses up a turn.
     let spend = frame(TEXT, format!("spend{}", ".".repeat(100)));
     for _ in 0..400 {
         sleep(Duration::from_millis(100)).await;

@@ -15,7 +15,7 @@ use super::line::{Line, router};
 const LOST: (u16, String, Cause) = (1006, String::new(), Cause::Lost);
 
 #[tokio::test(start_paused = true)]
-async fn messages_sent_and_frames_queued_before_it_arrive() {
+async fn messages_sent_and_queued_before_the_half_close_arrive() {
     for running in [false, true] {
         let mut line = Line::open(Config::new(), 1000).await;
         line.peer.reads = false;
@@ -51,7 +51,7 @@ async fn messages_sent_and_frames_queued_before_it_arrive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_queued_frames_is_given_up() {
+async fn gives_up_a_peer_that_does_not_read_the_queue() {
     let mut line = Line::open(Config::new(), 1000).await;
     line.peer.reads = false;
     line.broadcast("x".repeat(5000)).await;

@@ -1,4 +1,4 @@
-//! `Config::hook_limit`: which hooks it drops, and when; the close and the log.
+//! `Config::hook_limit`: which hooks it drops, when, and what is logged and sent then.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -140,7 +140,7 @@ async fn a_dropped_hook_is_logged_once_with_the_consumer_and_the_limit() {
     }
 }
 
-/// The logged lines.
+/// The lines that were logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use strait::close::Cause;
 
 use super::act::{Act, CLOSE, DISCONNECT, GRACE, LARGE, LIMIT, MANY, Stage, WRITE};
-use super::model::{End, Model, Phase};
+use super::model::{End, Model, Phase, Source};
 use super::wire::Frame;
 
 /// A hook that has begun.
@@ -40,7 +40,7 @@ pub(crate) enum Outcome {
     Done,
     Panicked,
     Failed,
-    Cut,
+    TimedOut,
     OverLimit,
 }
 
@@ -71,20 +71,20 @@ impl Model {
             return;
         }
         if let Some(end) = self.end {
-            // Messages that the client sent before it left are still handled.
-            match self.backlog.pop_front() {
+            // Messages that the peer sent before its end are still received.
+            match self.read_ahead.pop_front() {
                 Some(message) => self.receive(message),
                 None => self.begin_disconnect(end),
             }
             return;
         }
-        if !self.event_first
-            && let Some(message) = self.backlog.pop_front()
+        if self.first == Source::Messages
+            && let Some(message) = self.read_ahead.pop_front()
         {
-            self.event_first = true;
+            self.first = Source::Mailbox;
             return self.receive(message);
         }
-        self.event_first = false;
+        self.first = Source::Messages;
         if let Some(event) = self.events.pop_front() {
             self.event(event);
         } else if let Some(request) = self.request {
@@ -92,7 +92,7 @@ impl Model {
                 self.shut(request.0);
             }
             self.begin_disconnect(request);
-        } else if let Some(message) = self.backlog.pop_front() {
+        } else if let Some(message) = self.read_ahead.pop_front() {
             self.receive(message);
         }
     }
@@ -105,7 +105,7 @@ impl Model {
             "wait" => vec![Step::Send(Frame::text(format!("r{text}"), 0)), Step::Gate],
             _ => vec![Step::Send(Frame::text(format!("r{text}"), 0))],
         };
-        self.told.received.push(text);
+        self.expected.received.push(text);
         self.hook = Some(Hook::new(Kind::Receive, "receive", steps));
         self.run_hook();
     }
@@ -113,7 +113,7 @@ impl Model {
     fn event(&mut self, kind: String) {
         let gate = (kind == "wait").then_some(Step::Gate);
         let steps = [Step::Send(Frame::text(format!("e{kind}"), 0))];
-        self.told.events.push(kind);
+        self.expected.events.push(kind);
         self.hook = Some(Hook::new(
             Kind::Receive,
             "event",
@@ -124,8 +124,8 @@ impl Model {
 
     fn begin_disconnect(&mut self, end: End) {
         self.phase = Phase::Closing;
-        self.told.closed = Some(end);
-        self.backlog.clear();
+        self.expected.closed = Some(end);
+        self.read_ahead.clear();
         self.events.clear();
         self.due.grace = None;
         self.due.disconnect = Some(self.now + DISCONNECT);
@@ -197,7 +197,7 @@ impl Model {
         }
         hook.limit.get_or_insert(now + LIMIT);
         if self.cut {
-            return self.hook_over(Outcome::Cut);
+            return self.hook_over(Outcome::TimedOut);
         }
         if ended {
             self.due.grace.get_or_insert(now + GRACE);
@@ -211,8 +211,8 @@ impl Model {
         let Some(hook) = self.hook.take() else {
             return;
         };
-        if matches!(outcome, Outcome::Cut | Outcome::OverLimit) {
-            self.told.dropped.push(hook.name);
+        if matches!(outcome, Outcome::TimedOut | Outcome::OverLimit) {
+            self.expected.dropped.push(hook.name);
         }
         match hook.kind {
             Kind::Connect if outcome == Outcome::Done => self.accept(),
@@ -233,16 +233,16 @@ impl Model {
             Outcome::Done if self.end.is_some() && self.request.is_some() => None,
             Outcome::Done if self.wire.is_shut && self.end.is_none() => None,
             Outcome::Done => return,
-            Outcome::Cut => None,
+            Outcome::TimedOut => None,
             Outcome::Panicked => Some((1011, Cause::Panic)),
             Outcome::Failed => Some((1011, Cause::Error)),
             Outcome::OverLimit => Some((1011, Cause::HookLimit)),
         };
         // No hook but `disconnect` follows.
-        self.backlog.clear();
-        self.event_first = true;
+        self.read_ahead.clear();
+        self.first = Source::Mailbox;
         if outcome == Outcome::Failed {
-            self.told.errors += 1;
+            self.expected.errors += 1;
         }
         if let Some(request) = request {
             self.close(request);
@@ -250,7 +250,7 @@ impl Model {
     }
 
     fn accept(&mut self) {
-        self.told.accepted = true;
+        self.expected.accepted = true;
         if self.abandoned {
             self.wire.drop_queue();
             self.wire.gone = true;
@@ -265,9 +265,9 @@ impl Model {
 
     pub(crate) fn reject(&mut self, status: u16) {
         if self.hook.take().is_some() && status == 503 {
-            self.told.dropped.push("connect");
+            self.expected.dropped.push("connect");
         }
-        self.told.rejected = Some(status);
+        self.expected.rejected = Some(status);
         self.finish();
     }
 
@@ -297,7 +297,7 @@ impl Model {
         self.events.clear();
     }
 
-    /// The hook that runs when the connection ends.
+    /// Starts the grace if a hook runs when the connection ends.
     pub(crate) fn grace_begins(&mut self) {
         if self
             .hook
@@ -309,8 +309,8 @@ impl Model {
     }
 
     pub(crate) fn finish(&mut self) {
-        self.phase = Phase::Over;
-        self.told.over = self.now;
+        self.phase = Phase::Closed;
+        self.expected.over = self.now;
         self.wire.gone = true;
         self.wire.drop_queue();
         self.moved = true;

@@ -49,7 +49,7 @@ impl Line {
         sent.unwrap();
     }
 
-    /// Lets this many milliseconds pass, in which the peer acts.
+    /// Lets this many milliseconds pass, while the peer runs.
     pub(crate) async fn pass(&mut self, time: u64) {
         let _ = timeout(Duration::from_millis(time), self.peer.pump()).await;
     }
@@ -68,7 +68,7 @@ impl Line {
         u64::try_from(start.elapsed().as_millis()).unwrap()
     }
 
-    /// The argument of `disconnect`, if it ran, and then once.
+    /// The end that `disconnect` was called with, if it ran. It runs once at most.
     pub(crate) fn closed(&self) -> Option<(u16, String, Cause)> {
         let notes = self.notes.lock();
         assert!(notes.farewells.len() <= 1, "{:?}", notes.farewells);

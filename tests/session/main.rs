@@ -4,7 +4,8 @@
 //! [`act`] is the table of what can happen. [`model`] with [`hooks`] and [`wire`] says what must
 //! come of it: it is written from the chapters on the consumer, the close codes and the defaults.
 //! [`world`] makes it happen to a real session over a pipe, in paused time, and [`verdict`]
-//! compares the two: the hooks and their arguments, every frame, the time, and what is left behind.
+//! compares the two: the hooks that ran and their arguments, the end that `disconnect` received,
+//! every frame, the time, and leftovers.
 //!
 //! [`enumerated`] plays all sequences of up to three acts, each over before the next, in six
 //! stages; all pairs that happen at once, behind one act or none; and sequences of four in

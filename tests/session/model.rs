@@ -1,4 +1,4 @@
-//! [`Model`]: the result of a sequence of events, by the promises alone. This file has the acts and
+//! [`Model`]: the outcome of each act that the documentation promises. This file has the acts and
 //! the deadlines.
 
 use std::collections::VecDeque;
@@ -24,14 +24,14 @@ pub(crate) struct Model {
     pub(crate) hook: Option<Hook>,
     pub(crate) wire: Wire,
     pub(crate) peer: PeerState,
-    /// Messages that the peer has sent and the session has not read.
+    /// Items that the peer has sent and the session has not read.
     pub(crate) inbound: VecDeque<Item>,
-    /// The expected rest of it.
-    pub(crate) hears: Hears,
-    pub(crate) backlog: VecDeque<String>,
+    /// The state of the peer's half of the stream.
+    pub(crate) read_state: ReadState,
+    pub(crate) read_ahead: VecDeque<String>,
     pub(crate) events: VecDeque<String>,
-    pub(crate) event_first: bool,
-    /// This side's decision to close; until the door is shut, a drain's that waits for the hook.
+    pub(crate) first: Source,
+    /// This side's decision to close. That of a drain waits for the hook.
     pub(crate) request: Option<End>,
     /// The end that came from outside.
     pub(crate) end: Option<End>,
@@ -40,7 +40,7 @@ pub(crate) struct Model {
     pub(crate) cut: bool,
     pub(crate) heard: u64,
     pub(crate) due: Deadlines,
-    pub(crate) told: Told,
+    pub(crate) expected: Expected,
     /// Something has changed, and may change something else.
     pub(crate) moved: bool,
     numbers: Numbers,
@@ -52,16 +52,26 @@ pub(crate) enum Phase {
     Open,
     /// From `disconnect` on.
     Closing,
-    Over,
+    Closed,
+}
+
+/// The source that is asked first for the next hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Messages,
+    Mailbox,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hears {
-    Messages,
-    Garbage,
-    /// It has closed.
-    Close,
-    Nothing,
+pub(crate) enum ReadState {
+    /// The peer may send messages.
+    Open,
+    /// It broke the protocol.
+    Failed,
+    /// It has sent its close frame.
+    Closed,
+    /// The stream has ended.
+    Ended,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,14 +98,14 @@ pub(crate) struct Deadlines {
     pub(crate) connect: Option<u64>,
     pub(crate) grace: Option<u64>,
     pub(crate) disconnect: Option<u64>,
-    pub(crate) stall: Option<u64>,
+    pub(crate) write: Option<u64>,
     pub(crate) close: Option<u64>,
     pub(crate) drain: Option<u64>,
 }
 
-/// The result to compare.
+/// The outcomes that are compared.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct Expected {
     pub(crate) received: Vec<String>,
     pub(crate) events: Vec<String>,
     pub(crate) errors: usize,
@@ -110,15 +120,15 @@ pub(crate) struct Told {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
+enum Deadline {
     Connect,
-    Limit,
+    HookLimit,
     Grace,
     Disconnect,
-    Stall,
+    Write,
     Close,
     Drain,
-    Silence,
+    Pong,
 }
 
 impl Model {
@@ -131,17 +141,17 @@ impl Model {
             wire: Wire::default(),
             peer: PeerState::default(),
             inbound: VecDeque::new(),
-            hears: Hears::Messages,
-            backlog: VecDeque::new(),
+            read_state: ReadState::Open,
+            read_ahead: VecDeque::new(),
             events: VecDeque::new(),
-            event_first: false,
+            first: Source::Messages,
             request: None,
             end: None,
             abandoned: false,
             cut: false,
             heard: 0,
             due: Deadlines::default(),
-            told: Told::default(),
+            expected: Expected::default(),
             moved: false,
             numbers: Numbers::default(),
         };
@@ -176,8 +186,8 @@ impl Model {
         let speaks = peer.holds && !peer.half_closed && !peer.closed && !peer.broke;
         let gate = self.hook.as_ref().filter(|hook| hook.waits_at_gate());
         match act {
-            // Events after the end belong to the shorter sequence.
-            _ if self.phase == Phase::Over => false,
+            // A sequence that goes on after the end equals the shorter one.
+            _ if self.phase == Phase::Closed => false,
             Act::PeerSends
             | Act::PeerBursts
             | Act::PeerPanics
@@ -193,7 +203,7 @@ impl Model {
             Act::GateFails | Act::GateCloses | Act::GateClosesOn | Act::GateSends => {
                 gate.is_some_and(|hook| hook.kind != Kind::Disconnect)
             }
-            Act::DrainBegins => self.told.drain.is_none(),
+            Act::DrainBegins => self.expected.drain.is_none(),
             // After two the pings of connections are too far apart to tell.
             Act::PassPing => self.now < PING,
             _ => true,
@@ -237,7 +247,7 @@ impl Model {
             return None;
         }
         // Too late for a session that is over.
-        if next.phase != Phase::Over {
+        if next.phase != Phase::Closed {
             next.happen(other);
         }
         next.advance(STEP);
@@ -278,7 +288,7 @@ impl Model {
             | Act::GateSends => self.tell(act),
             Act::DrainBegins => {
                 self.due.drain = Some(self.now + DRAIN);
-                self.told.drain = Some(self.now);
+                self.expected.drain = Some(self.now);
                 self.request_softly((1012, Cause::Drain));
             }
             Act::PassClose | Act::PassWrite | Act::PassGrace | Act::PassLimit | Act::PassPing => {}
@@ -293,7 +303,7 @@ impl Model {
     pub(crate) fn run_out(&mut self) {
         let until = self.now + PING - PING / 5;
         self.advance(until - self.now);
-        assert!(self.phase == Phase::Over, "the model does not end");
+        assert!(self.phase == Phase::Closed, "the model does not end");
         self.peer.reads = true;
         self.peer_reads();
     }
@@ -361,13 +371,13 @@ impl Model {
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        matches!(self.phase, Phase::Closing | Phase::Over)
+        matches!(self.phase, Phase::Closing | Phase::Closed)
     }
 }
 
 /// Time.
 impl Model {
-    /// Lets this time pass.
+    /// Lets this time pass, with everything that happens in it.
     pub(crate) fn advance(&mut self, time: u64) {
         let until = self.now + time;
         loop {
@@ -385,28 +395,32 @@ impl Model {
         }
     }
 
-    fn deadlines(&self) -> [Option<(u64, Due)>; 8] {
+    fn deadlines(&self) -> [Option<(u64, Deadline)>; 8] {
         let of = |at: Option<u64>, due, holds: bool| at.filter(|_| holds).map(|at| (at, due));
         let due = &self.due;
         let runs = |kind: Kind| self.hook.as_ref().is_some_and(|hook| hook.kind == kind);
         let streams = matches!(self.phase, Phase::Open | Phase::Closing) && !self.wire.gone;
         let limit = self.hook.as_ref().and_then(|hook| hook.limit);
-        let alive = self.phase != Phase::Over;
+        let alive = self.phase != Phase::Closed;
         let listens = self.phase == Phase::Open && self.end.is_none() && !self.is_paused();
         let silence = self.heard + PING + if self.answers_pings() { 0 } else { PONG };
         [
-            of(due.connect, Due::Connect, self.phase == Phase::Connecting),
-            of(limit, Due::Limit, alive),
-            of(due.grace, Due::Grace, runs(Kind::Receive)),
-            of(due.disconnect, Due::Disconnect, runs(Kind::Disconnect)),
-            of(due.stall, Due::Stall, streams),
+            of(
+                due.connect,
+                Deadline::Connect,
+                self.phase == Phase::Connecting,
+            ),
+            of(limit, Deadline::HookLimit, alive),
+            of(due.grace, Deadline::Grace, runs(Kind::Receive)),
+            of(due.disconnect, Deadline::Disconnect, runs(Kind::Disconnect)),
+            of(due.write, Deadline::Write, streams),
             of(
                 due.close,
-                Due::Close,
+                Deadline::Close,
                 streams && self.phase == Phase::Closing,
             ),
-            of(due.drain, Due::Drain, alive),
-            of(Some(silence), Due::Silence, streams && listens),
+            of(due.drain, Deadline::Drain, alive),
+            of(Some(silence), Deadline::Pong, streams && listens),
         ]
     }
 
@@ -415,31 +429,31 @@ impl Model {
         peer.holds && peer.reads && !peer.half_closed
     }
 
-    fn pass(&mut self, due: Due) {
+    fn pass(&mut self, due: Deadline) {
         match due {
-            Due::Connect => self.reject(503),
-            Due::Limit => self.hook_over(Outcome::OverLimit),
-            Due::Grace => self.hook_over(Outcome::Cut),
-            Due::Disconnect => self.hook_over(Outcome::Cut),
-            Due::Close => self.reset(),
-            Due::Stall => {
+            Deadline::Connect => self.reject(503),
+            Deadline::HookLimit => self.hook_over(Outcome::OverLimit),
+            Deadline::Grace => self.hook_over(Outcome::TimedOut),
+            Deadline::Disconnect => self.hook_over(Outcome::TimedOut),
+            Deadline::Close => self.reset(),
+            Deadline::Write => {
                 self.end_with((1006, Cause::TimeOut));
                 self.reset();
             }
-            Due::Silence if self.answers_pings() => self.heard = self.now,
-            Due::Silence => {
-                self.told.silence = true;
+            Deadline::Pong if self.answers_pings() => self.heard = self.now,
+            Deadline::Pong => {
+                self.expected.silence = true;
                 self.end_with((4009, Cause::TimeOut));
                 self.reset();
             }
-            Due::Drain => {
+            Deadline::Drain => {
                 self.due.drain = None;
                 self.request_softly((1012, Cause::Drain));
                 self.cut = true;
                 self.events.clear();
                 match self.hook.as_ref().map(|hook| hook.kind) {
                     Some(Kind::Connect) => self.reject(503),
-                    Some(Kind::Receive) => self.hook_over(Outcome::Cut),
+                    Some(Kind::Receive) => self.hook_over(Outcome::TimedOut),
                     _ => {}
                 }
             }
@@ -454,7 +468,7 @@ impl Model {
         }
     }
 
-    /// Until nothing follows any longer.
+    /// Repeats until nothing changes.
     fn react(&mut self) {
         self.moved = true;
         while std::mem::take(&mut self.moved) {
@@ -477,7 +491,7 @@ impl Model {
             .hook
             .as_ref()
             .is_some_and(|hook| hook.kind == Kind::Receive);
-        runs && (self.backlog.len() >= MESSAGES || self.end.is_some())
+        runs && (self.read_ahead.len() >= MESSAGES || self.end.is_some())
     }
 
     pub(crate) fn wait_for_close(&mut self) {
@@ -485,6 +499,6 @@ impl Model {
     }
 
     pub(crate) fn stalls(&mut self) {
-        self.due.stall.get_or_insert(self.now + WRITE);
+        self.due.write.get_or_insert(self.now + WRITE);
     }
 }

@@ -1,5 +1,5 @@
 //! [`Peer`]: the client's end of the pipe. It answers pings and a close frame when it reads them,
-//! and reads only while the test lets it.
+//! and reads only while it is ordered to.
 
 use std::future::pending;
 
@@ -14,7 +14,7 @@ pub(crate) struct Peer {
     /// `None` before the handshake's end, and once it has dropped it.
     pub(crate) stream: Option<DuplexStream>,
     pub(crate) reads: bool,
-    /// The messages that it has read, by label, and `close` with its code.
+    /// The frames it has read: the label of each message, and `close` with its code.
     pub(crate) seen: Vec<String>,
     /// Reasons of close frames.
     pub(crate) reasons: Vec<String>,

@@ -78,7 +78,7 @@ async fn one_byte_a_second_is_progress_until_the_queue_is_full() {
     assert!(u64::from(read) * 1000 > 10 * STALL, "{read}");
     let closed = line.closed().unwrap();
     assert_eq!((closed.0, closed.2), (4008, Cause::SlowReader));
-    // The frames that were read, those in the pipe and the queue, and the one that found no room.
+    // The data that was read, the pipe, the queue, and the frame for which there was no room.
     let fit = (read as usize + 100) / (frame - 10) + frames + 1;
     assert!(published.abs_diff(fit) <= 2, "{published}, {fit}");
 }

@@ -1,4 +1,4 @@
-//! Compares a session with the model.
+//! [`Verdict`]: the session's behaviour compared with the model's.
 
 use std::fmt::Debug;
 
@@ -8,8 +8,8 @@ use super::model::Model;
 use super::wire::Seen;
 use super::world::{Hall, Remains, World, play};
 
-/// The differences; none is a pass. Of two things that happened at once either may have been the
-/// first.
+/// Returns the differences; none is a pass. Of two things that happened at once, either may have
+/// been the first.
 pub(crate) fn differences(hall: &mut Hall, sequence: &Sequence) -> Vec<String> {
     let mut models = models(hall.stage, sequence);
     let leaves = models.iter().any(Model::needs_an_end);
@@ -64,7 +64,7 @@ impl Verdict {
     }
 
     fn hooks(&mut self, world: &World, model: &Model) {
-        let (notes, told) = (world.notes.lock(), &model.told);
+        let (notes, told) = (world.notes.lock(), &model.expected);
         self.equal("faults", &notes.faults, &Vec::new());
         self.equal("messages received", &notes.received, &told.received);
         self.equal("events received", &notes.events, &told.events);
@@ -74,7 +74,7 @@ impl Verdict {
     }
 
     fn end(&mut self, world: &World, model: &Model) {
-        let (notes, told) = (world.notes.lock(), &model.told);
+        let (notes, told) = (world.notes.lock(), &model.expected);
         let closed = notes.farewells.iter();
         let closed: Vec<_> = closed
             .map(|closed| (closed.code().as_u16(), closed.cause()))
@@ -130,9 +130,9 @@ impl Verdict {
         let drained = remains
             .drained
             .map(|drained| (drained.closed, drained.abandoned));
-        let expected = model.told.drain.map(|begun| {
+        let expected = model.expected.drain.map(|begun| {
             let waits = DRAIN + DISCONNECT + CLOSE;
-            let in_time = model.told.over <= begun + waits;
+            let in_time = model.expected.over <= begun + waits;
             (usize::from(in_time), usize::from(!in_time))
         });
         // A drain that begins when the session ends may find it, or nobody.
@@ -143,7 +143,7 @@ impl Verdict {
     }
 }
 
-/// All expected frames in order, except those that may be lost.
+/// Whether all expected frames were seen in their order, except frames that may be lost.
 fn is_permitted(found: &[&String], expected: &[&Seen]) -> bool {
     let mut found = found.iter().peekable();
     for seen in expected {

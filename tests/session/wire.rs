@@ -6,7 +6,7 @@ use strait::close::Cause;
 
 use super::act::{FRAMES, PIPE};
 use super::hooks::{Hook, Kind};
-use super::model::{Hears, Item, Model, Phase};
+use super::model::{Item, Model, Phase, ReadState};
 
 #[derive(Clone, Default)]
 pub(crate) struct Wire {
@@ -20,7 +20,7 @@ pub(crate) struct Wire {
     /// The close frame is queued, or nothing more goes out.
     pub(crate) is_shut: bool,
     /// Writing has failed.
-    mute: bool,
+    is_broken: bool,
     /// This side has ended the stream.
     pub(crate) gone: bool,
     /// This side has ended its half of the stream.
@@ -33,8 +33,8 @@ pub(crate) struct Wire {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) label: String,
-    /// It was sent when the peer's end had come and was not read: the order of the two is not
-    /// promised.
+    /// It was sent when the peer's end had come and was not read. Which of the two comes first is
+    /// not promised.
     pub(crate) may_be_lost: bool,
 }
 
@@ -131,16 +131,16 @@ impl Model {
             return;
         }
         if !self.peer.holds && !self.wire.queue.is_empty() {
-            self.wire.mute = true;
+            self.wire.is_broken = true;
             self.wire.drop_queue();
             self.moved = true;
         }
         if self.wire.fill_pipe() {
-            self.due.stall = None;
+            self.due.write = None;
             self.moved = true;
         }
         if self.wire.queue.is_empty() {
-            self.due.stall = None;
+            self.due.write = None;
         } else {
             self.stalls();
         }
@@ -172,20 +172,20 @@ impl Model {
         if !matches!(self.phase, Phase::Open | Phase::Closing) || self.wire.gone {
             return;
         }
-        if matches!(self.hears, Hears::Close | Hears::Nothing) {
+        if matches!(self.read_state, ReadState::Closed | ReadState::Ended) {
             return;
         }
         let hook = self.hook.as_ref().map(|hook| hook.kind);
         if self.is_paused() {
             // A hook that waits for room gets it, now that nothing can be written.
             let waits = self.hook.as_ref().is_some_and(Hook::waits_at_gate);
-            if waits && self.wire.mute && self.wire.queue.is_empty() && self.end.is_none() {
+            if waits && self.wire.is_broken && self.wire.queue.is_empty() && self.end.is_none() {
                 self.lose();
                 self.inbound.clear();
             }
             return;
         }
-        let at_hand = !self.backlog.is_empty() || !self.events.is_empty() || self.end.is_some();
+        let at_hand = !self.read_ahead.is_empty() || !self.events.is_empty() || self.end.is_some();
         let idle = self.phase == Phase::Open && hook != Some(Kind::Receive);
         if idle && (at_hand || self.request.is_some()) {
             return;
@@ -196,13 +196,13 @@ impl Model {
         self.heard = self.now;
         self.moved = true;
         match item {
-            // Queued frames are still written.
+            // Queued frames still go out.
             Item::End => self.lose(),
-            _ if self.hears == Hears::Garbage => {}
+            _ if self.read_state == ReadState::Failed => {}
             Item::Message(_) if self.phase == Phase::Closing => {}
-            Item::Message(text) => self.backlog.push_back(text),
+            Item::Message(text) => self.read_ahead.push_back(text),
             Item::Close => {
-                self.hears = Hears::Close;
+                self.read_state = ReadState::Closed;
                 if !self.wire.is_shut {
                     self.end_with((1000, Cause::Client));
                     self.shut(1000);
@@ -210,7 +210,7 @@ impl Model {
                 }
             }
             Item::Garbage => {
-                self.hears = Hears::Garbage;
+                self.read_state = ReadState::Failed;
                 self.close((1002, Cause::Protocol));
             }
         }
@@ -219,7 +219,7 @@ impl Model {
     /// The stream has ended without a close frame.
     fn lose(&mut self) {
         self.end_with((1006, Cause::Lost));
-        self.hears = Hears::Nothing;
+        self.read_state = ReadState::Ended;
         self.wire.is_shut = true;
         self.events.clear();
         self.grace_begins();
@@ -228,7 +228,7 @@ impl Model {
 
     /// Gives the peer up.
     pub(crate) fn reset(&mut self) {
-        self.hears = Hears::Nothing;
+        self.read_state = ReadState::Ended;
         self.wire.drop_queue();
         self.wire.gone = true;
         self.wire.is_shut = true;
@@ -243,12 +243,12 @@ impl Model {
             return;
         }
         if !self.wire.gone && self.wire.queue.is_empty() {
-            match self.hears {
-                Hears::Close | Hears::Nothing => {
+            match self.read_state {
+                ReadState::Closed | ReadState::Ended => {
                     self.wire.gone = true;
                     self.moved = true;
                 }
-                Hears::Garbage if !self.wire.ended => {
+                ReadState::Failed if !self.wire.ended => {
                     self.wire.ended = true;
                     self.moved = true;
                 }

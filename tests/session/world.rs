@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    /// Lets this many milliseconds pass, in which the peer reads and the handshake continues.
+    /// Lets this many milliseconds pass, in which the peer reads and the handshake goes on.
     async fn settle(&mut self, time: u64) {
         let until = Instant::now() + Duration::from_millis(time);
         if let Some(connecting) = &mut self.connecting {

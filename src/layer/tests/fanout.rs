@@ -25,7 +25,7 @@ use crate::config::{Config, Overflow};
 use crate::layer::fanout::{CHUNK_MEMBERS, QUEUED_MAX_BYTES, publish};
 use crate::layer::group::Group;
 use crate::layer::pending::{PENDING, Pending};
-use crate::mailbox::{ConnectionSettings, Mailbox, Received};
+use crate::mailbox::{Arrival, ConnectionSettings, Mailbox};
 use crate::name::GroupName;
 
 fn group() -> Arc<Group> {
@@ -83,7 +83,7 @@ fn has_event(mailbox: &Mailbox) -> bool {
 fn received(mailbox: &Mailbox) -> Vec<u64> {
     let cx = Context::from_waker(Waker::noop());
     let mut numbers = Vec::new();
-    while let Poll::Ready(Received::Event(event)) = mailbox.poll_receive(&cx) {
+    while let Poll::Ready(Arrival::Event(event)) = mailbox.poll_receive(&cx) {
         let text = std::str::from_utf8(event.payload()).unwrap();
         numbers.push(text.trim_start().parse().unwrap());
     }

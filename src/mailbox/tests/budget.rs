@@ -15,7 +15,7 @@ use crate::broadcast::{ConflationKey, EncodedFrame, FrameBatch, PreparedMessage}
 use crate::budget::{Budget, STEP_BYTES};
 use crate::close::{Cause, CloseCode};
 use crate::config::{Config, Overflow};
-use crate::mailbox::{Close, CloseRequest, ConnectionSettings, Gap, Mailbox, Outbound, Received};
+use crate::mailbox::{Arrival, Close, CloseRequest, ConnectionSettings, Gap, Mailbox, Outbound};
 use crate::name::GroupName;
 use crate::websocket::Extensions;
 
@@ -48,8 +48,8 @@ fn closed(mailbox: &Mailbox) -> Option<(CloseCode, Cause)> {
     let cx = Context::from_waker(Waker::noop());
     loop {
         match mailbox.poll_receive(&cx) {
-            Poll::Ready(Received::Event(_) | Received::Gap(_)) => {}
-            Poll::Ready(Received::Close(request)) => return Some((request.code, request.cause)),
+            Poll::Ready(Arrival::Event(_) | Arrival::Gap(_)) => {}
+            Poll::Ready(Arrival::Close(request)) => return Some((request.code, request.cause)),
             Poll::Pending => return None,
         }
     }
@@ -290,7 +290,7 @@ proptest! {
             prop_assert!(budget.used() <= 400_000 + 8 * 100_000, "{}", budget.used());
         }
         for mailbox in &mailboxes {
-            while let Poll::Ready(Received::Event(_)) = mailbox.poll_receive(&cx) {}
+            while let Poll::Ready(Arrival::Event(_)) = mailbox.poll_receive(&cx) {}
             flush(mailbox, usize::MAX);
         }
         prop_assert_eq!(budget.used(), 0);
@@ -341,7 +341,7 @@ fn a_channel_that_loses_its_events_keeps_its_gaps() {
     }
     assert!(channel.take_dropped() > 0, "the budget was never used up");
     let cx = Context::from_waker(Waker::noop());
-    let Poll::Ready(Received::Gap(gap)) = channel.poll_receive(&cx) else {
+    let Poll::Ready(Arrival::Gap(gap)) = channel.poll_receive(&cx) else {
         panic!("the gap is lost");
     };
     assert_eq!(gap.group.as_str(), "room");

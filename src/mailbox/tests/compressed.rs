@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use crate::broadcast::{EncodedFrame, PreparedMessage};
 use crate::budget::Budget;
 use crate::config::{Config, Deflate, Overflow};
-use crate::mailbox::{Close, ConnectionSettings, Mailbox, Outbound, Received};
+use crate::mailbox::{Arrival, Close, ConnectionSettings, Mailbox, Outbound};
 use crate::message::Message;
 use crate::websocket::deflate::{WindowBits, compressed_frame};
 use crate::websocket::{Extensions, OpCode};
@@ -37,7 +37,7 @@ fn records(count: u32) -> Vec<u8> {
 /// Forwards an event as a hook does.
 fn forward(mailbox: &Arc<Mailbox>) -> usize {
     let cx = Context::from_waker(Waker::noop());
-    let Poll::Ready(Received::Event(event)) = mailbox.poll_receive(&cx) else {
+    let Poll::Ready(Arrival::Event(event)) = mailbox.poll_receive(&cx) else {
         panic!("an event waits");
     };
     let message = mailbox.prepare(Outbound::Frame(event));

@@ -103,7 +103,7 @@ fn connections() -> Vec<(Arc<Mailbox>, Connection)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn others_have_their_turn_while_a_peer_sends_on_and_on() {
+async fn other_tasks_run_while_a_peer_never_stops_sending() {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
     let cx = &mut Context::from_waker(&waker);
@@ -112,7 +112,7 @@ async fn others_have_their_turn_while_a_peer_sends_on_and_on() {
             assert!(connection.poll_next(cx).is_pending());
             assert!(woken.take_after_driver().await, "it goes on by itself");
             // While a hook runs.
-            assert!(connection.poll_background(cx).is_none());
+            assert!(connection.poll_during_hook(cx).is_none());
             assert!(woken.take_after_driver().await);
         }
     }
@@ -142,7 +142,7 @@ fn the_io_driver_is_polled_between_two_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_has_its_deadline_while_a_peer_sends_on_and_on() {
+async fn a_close_has_its_deadline_while_a_peer_never_stops_sending() {
     for (mailbox, mut connection) in connections() {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
@@ -152,9 +152,9 @@ async fn a_close_has_its_deadline_while_a_peer_sends_on_and_on() {
             reason: String::new(),
             cause: Cause::Server,
         }));
-        assert!(connection.poll_closing(cx).is_pending());
+        assert!(connection.poll_closed(cx).is_pending());
         assert!(woken.take_after_driver().await);
         advance(mailbox.settings().config().close_timeout).await;
-        assert!(connection.poll_closing(cx).is_ready());
+        assert!(connection.poll_closed(cx).is_ready());
     }
 }
