@@ -1,5 +1,7 @@
 //! A storm of connections before the server has come round to the first: all are let in by the
 //! kernel at once.
+//!
+//! A program of its own, since it opens thousands of descriptors and raises the process's limit.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failing test should panic")]

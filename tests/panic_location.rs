@@ -1,5 +1,7 @@
 //! A mistake in the program's own routes panics at the line that made it; the `try_` forms return
 //! an error that names the pattern.
+//!
+//! A program of its own, since the panic hook that it sets is the process's.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 

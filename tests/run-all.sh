@@ -14,6 +14,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 readonly OUT="$CARGO_TARGET_DIR/tests"
 readonly VENV="$OUT/venv"
+# A test that runs longer than this hangs: its name is printed and it has failed. 60 is the least.
+readonly TEST_LIMIT_SECS=60
+# Some tests with servers wait through outages of 30 to 100 seconds, four of them at once.
+readonly SERVERS_TEST_LIMIT_SECS=240
 readonly SECTIONS=(format lints tests servers docs examples walk browser)
 
 main() {
@@ -121,15 +125,21 @@ lints() {
 }
 
 tests() {
-    for_each_feature_set cargo test --locked --no-fail-fast --lib --bins --tests --examples --FEATURES
+    for_each_feature_set cargo test --config "$(watchdog "$TEST_LIMIT_SECS")" --locked --no-fail-fast \
+        --lib --bins --tests --examples --FEATURES
     for_each_feature_set cargo test --locked --doc --FEATURES
 }
 
 # What needs Redis, NATS or Django: each of these tests starts its own, and prints what it counted. Most of the time they wait,
 # so several may do so at once on however few cores.
 servers() {
-    STRAIT_PYTHON="$VENV/bin/python" cargo test --locked --no-fail-fast --lib --bins --tests --examples --all-features -- \
-        --ignored --show-output --test-threads=4
+    STRAIT_PYTHON="$VENV/bin/python" cargo test --config "$(watchdog "$SERVERS_TEST_LIMIT_SECS")" --locked --no-fail-fast \
+        --lib --bins --tests --examples --all-features -- --ignored --show-output --test-threads=4
+}
+
+# The setting for cargo that runs each test binary under the watchdog.
+watchdog() {
+    echo "target.'cfg(all())'.runner = ['python3', '$PWD/tests/watchdog.py', '$1']"
 }
 
 docs() {

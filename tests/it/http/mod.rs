@@ -1,0 +1,6 @@
+//! HTTP around the WebSocket: the handshake, its limits, and what is served beside it.
+
+mod handshake;
+mod limits;
+mod mounting;
+mod plain_http;
