@@ -281,6 +281,7 @@
 //! - [Metrics](docs::metrics): the names and meanings of all counters.
 //! - [Architecture](docs::architecture): the layers of the source, the way of a message, owners and
 //!   invariants.
+//! - [Contributing](docs::contributing) and the [changelog](docs::changelog).
 //!
 //! The examples: `echo`, `chat`, `order_tracking`, `beside_django`, `inside_axum`, and `hub`, the
 //! server of the benchmarks.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::random;
 
-/// Drawn anew for each try, from the whole range, so that many nodes that lost one server do not
-/// come back to it together.
+/// Draws a new pause for each try, from the whole range, so that many nodes that lost one server do
+/// not come back to it together.
 pub(crate) fn pause(outage: Duration) -> Duration {
     pause_at(outage, random::fraction())
 }

@@ -138,7 +138,7 @@ mod tests {
     use crate::layer::ChannelLayer;
 
     #[test]
-    fn what_names_no_backend_is_told_what_does() {
+    fn an_unknown_backend_is_an_error_that_lists_the_known_ones() {
         for (url, why) in [
             #[cfg(not(feature = "redis"))]
             (

@@ -1,4 +1,4 @@
-//! What carries envelopes between nodes: the backends that come with strait, and the constructors
+//! The backends that come with strait, which carry envelopes between nodes, and the constructors
 //! that name them.
 
 #[cfg(any(feature = "nats", feature = "redis"))]

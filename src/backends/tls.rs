@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::url::Authorities;
 
-/// Who is trusted, read once. A clone shares it.
+/// The trusted authorities, read once. A clone shares it.
 #[derive(Clone)]
 pub(crate) struct Tls(Arc<ClientConfig>);
 

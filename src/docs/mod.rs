@@ -1,13 +1,15 @@
 //! The book: chapters on subjects that belong to no single type.
 //!
 //! - [`from_channels`]: for developers who know Django Channels.
-//! - [`backends`]: which one to choose, what happens while it is away, and how to write another.
+//! - [`backends`]: how to choose one, the behaviour during an outage, how to write another.
 //! - [`django`]: strait holds the sockets of a Django project, which stays as it is.
-//! - [`close_codes`]: when each code is sent, and what a client should do.
-//! - [`deflate`]: whether compression pays, what it costs, how it is switched on.
+//! - [`close_codes`]: the cause of each code, and the reaction of a client.
+//! - [`deflate`]: when compression pays, its cost, and how to enable it.
 //! - [`defaults`]: the reason for every default, and the memory a limit implies.
 //! - [`metrics`]: the names and meanings of all counters.
-//! - [`architecture`]: how the source is laid out, and what must hold in it.
+//! - [`architecture`]: the layers of the source, the way of a message, owners and invariants.
+//! - [`contributing`]: how to build, where a test goes, how we write.
+//! - [`changelog`]: the versions.
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
@@ -15,8 +17,14 @@ pub mod architecture {}
 #[doc = include_str!("backends.md")]
 pub mod backends {}
 
+#[doc = include_str!("changelog.md")]
+pub mod changelog {}
+
 #[doc = include_str!("close_codes.md")]
 pub mod close_codes {}
+
+#[doc = include_str!("contributing.md")]
+pub mod contributing {}
 
 #[doc = include_str!("defaults.md")]
 pub mod defaults {}

@@ -31,7 +31,7 @@ use super::header_names::HeaderNames;
 use super::places::Place;
 use super::stream::HttpStream;
 
-/// What serves every connection.
+/// The parts that all connections share.
 #[derive(Clone)]
 pub(super) struct App {
     pub(super) websockets: WebSocketService,

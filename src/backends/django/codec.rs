@@ -48,7 +48,7 @@ pub(super) struct Body {
     bytes: Vec<u8>,
 }
 
-/// What was read of an entry.
+/// The content that was read from an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// A JSON object with one `"type"`.
@@ -97,7 +97,7 @@ impl Codec {
         Ok(entry)
     }
 
-    /// What an entry holds. It may be anybody's, so nothing in it is trusted.
+    /// The content of an entry. It may be anybody's, so nothing in it is trusted.
     pub(super) fn open(&self, entry: &[u8]) -> Result<Entry, Unreadable> {
         if entry.len() > MAX_ENTRY {
             return Err(Unreadable::LARGE);

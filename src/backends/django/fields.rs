@@ -1,5 +1,5 @@
-//! [`Fields`]: what is looked at in an event on its way from one form into another: its `"type"`,
-//! and the keys that are not the event's own.
+//! [`Fields`]: a filter for an event on its way from one form into another: it checks the `"type"`
+//! and takes out the keys that are not the event's own.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ pub(super) const EXCEPT: &str = "__strait_except__";
 /// [`latest`](crate::layer::Publish::latest)'s key. Of strait's own.
 pub(super) const LATEST: &str = "__strait_latest__";
 
-/// Passes an event on, but for the reserved keys, and sees to it that it is one: a dictionary with
-/// one `"type"`, a text.
+/// Passes an event on, except the reserved keys, and checks that it is one: a dictionary with one
+/// `"type"`, a text.
 #[derive(Debug, Default)]
 pub(super) struct Fields<O> {
     out: O,
@@ -28,7 +28,7 @@ pub(super) struct Fields<O> {
     reserved: Reserved,
 }
 
-/// What travels beside an event.
+/// The reserved keys of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reserved {
     /// Each once, however often it was named.
@@ -72,7 +72,7 @@ impl<O: Output> Fields<O> {
         Ok((kind, self.reserved, self.out))
     }
 
-    /// Where to pass a value on to; none where it must not be there.
+    /// The receiver of a value; none if the value must not be there.
     fn out(&mut self) -> Result<&mut O, Unreadable> {
         match self.field {
             _ if self.depth == 0 => Err(NO_DICTIONARY),

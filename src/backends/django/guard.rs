@@ -6,7 +6,7 @@ use crate::layer::{Address, Glob};
 /// Keeps events from being published that would end each of Django's consumers that gets them.
 ///
 /// In Channels the type of an event, its `.` replaced by `_`, is the name of the consumer's method
-/// that is called with it. Where there is no such method, or it is one of the framework's, the
+/// that is called with it. If there is no such method, or it is one of the framework's, the
 /// consumer fails, and its connection is closed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard {
@@ -70,7 +70,7 @@ fn reserved(kind: &str) -> Option<&'static str> {
 
 const ASGI: &[&str] = &["http_", "lifespan_", "websocket_"];
 
-/// What the consumers of Channels 4.3 have beside their ASGI handlers, methods and attributes.
+/// The methods and attributes of the consumers of Channels 4.3, besides their ASGI handlers.
 const FRAMEWORK: &[&str] = &[
     "accept",
     "as_asgi",
@@ -108,7 +108,7 @@ mod tests {
     use super::{FRAMEWORK, Guard};
 
     #[test]
-    fn what_would_end_a_django_consumer_is_refused() {
+    fn events_that_would_end_a_django_consumer_are_refused() {
         let rows = [
             ("order.updated", None),
             ("order_updated", None),

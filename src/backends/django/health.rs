@@ -45,8 +45,8 @@ impl Health {
         self.lose(&mut self.lock(), part, Part::Away, reason);
     }
 
-    /// The part is prepared, if its connection is still there: what is asked last, so that its loss
-    /// is heard of after this.
+    /// The part is prepared, if its connection is still there. That is checked last, so that a
+    /// later loss is reported after this.
     pub(super) fn up(&self, part: usize, is_there: impl Fn() -> bool) {
         let mut state = self.lock();
         state.parts[part] = if is_there() { Part::Up } else { Part::Away };
@@ -95,7 +95,7 @@ impl Health {
         self.sink.down(reason);
     }
 
-    /// What this node is subscribed to was deleted behind its back: subscribes again, as after an
+    /// The subscriptions of this node were deleted by somebody else: subscribes again, as after an
     /// outage.
     pub(super) fn forgotten(&self, reason: &str) {
         let mut state = self.lock();

@@ -147,11 +147,11 @@ pub(super) trait Links: Send + Sync + 'static {
     /// Something was published to a topic.
     fn arrived(&self, topic: &str, payload: &Bytes);
 
-    /// What has to be done on each new connection before the layer is up.
+    /// The work on each new connection before the layer is up.
     fn prepare(self: Arc<Self>, part: usize) -> BoxFuture<'static, Result<(), Error>>;
 }
 
-/// What one link tells, which is one part of the layer's health. It does not keep the layer.
+/// The events of one link, which is one part of the layer's health. It does not keep the layer.
 struct Ears<L> {
     layer: Weak<L>,
     part: usize,

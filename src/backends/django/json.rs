@@ -118,8 +118,7 @@ impl<'a> Reader<'a> {
         if is_plain {
             return Ok(Cow::Borrowed(&rest[1..end]));
         }
-        // What is left to be wrong: a control character, an unknown escape, half of a surrogate
-        // pair.
+        // The remaining faults: a control character, an unknown escape, half of a surrogate pair.
         let text: Result<String, _> = serde_json::from_str(&rest[..=end]);
         text.map(Cow::Owned).map_err(|_| Unreadable::SURROGATE)
     }

@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What says that it has four billion entries ends with its bytes.
+    /// A map that claims four billion entries ends with its bytes.
     fn map(
         &mut self,
         out: &mut impl Output,

@@ -3,7 +3,7 @@
 use crate::layer::Address;
 use crate::name::{ChannelName, GroupName};
 
-/// Names as channels_redis forms them: with its setting `prefix`, and over so many hosts.
+/// Names as channels_redis forms them: with its setting `prefix`, and over this many hosts.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     pub(super) prefix: String,
@@ -27,11 +27,10 @@ impl Names {
         format!("{}{}", self.prefix, non_local(channel))
     }
 
-    /// Where a process awaits what is sent to its channels.
+    /// The queue in which a process awaits messages to its channels.
     ///
-    /// channels_redis itself sends there what is for a group. What is for one channel it sends to
-    /// the host of the whole name, and so loses it for each second channel where there are two
-    /// hosts.
+    /// channels_redis itself sends there what is for a group. It sends a message for one channel to
+    /// the host of the whole name, and so loses it for every second channel if there are two hosts.
     pub(super) fn queue_host(&self, channel: &str) -> usize {
         self.host(non_local(channel))
     }
@@ -113,7 +112,7 @@ pub(super) fn is_name(channel: &str) -> bool {
     !channel.is_empty() && channel.chars().take(100).count() < 100
 }
 
-/// What stands for itself within a pattern of Redis.
+/// Characters without a meaning in a pattern of Redis.
 fn glob_escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! [`Options`]: what both layers are told, by a builder or by a URL.
+//! [`Options`]: the options of both layers, from a builder or a URL.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use crate::error::Error;
 use super::codec::SerializerFormat;
 use super::guard::Guard;
 
-/// What `CONFIG` says in Django's settings, and what strait adds.
+/// The options of `CONFIG` in Django's settings, and those that strait adds.
 #[derive(Clone)]
 pub(super) struct Options {
     /// In the order of the settings, since they tell what lies where. An error of their URLs is
-    /// told when the layer starts.
+    /// returned when the layer starts.
     pub(super) hosts: Result<Vec<Find>, String>,
     pub(super) prefix: String,
     pub(super) format: SerializerFormat,
@@ -45,7 +45,7 @@ impl Options {
         self.hosts.clone().map_err(Error::misconfigured)
     }
 
-    /// What must be the same in Django, for whoever looks why nothing arrives.
+    /// The options that must be equal in Django, for a developer who wonders why nothing arrives.
     pub(super) fn tell(&self, layer: &str) {
         let Self { prefix, format, .. } = self;
         let keys = self.keys.len();
@@ -121,7 +121,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// What a URL leads to, once all options are taken out of it.
+/// The hosts of a URL, once all options are taken out of it.
 fn server(url: &mut RedisUrl, known: &str) -> Result<Find, String> {
     // A Cluster would not do: the core layer's keys are not of one slot.
     let find = Find::new(url)?;
@@ -164,8 +164,8 @@ const OF_HOSTS: &str = "ca, sentinel_user, sentinel_password";
 macro_rules! shared_options {
     ($layer:ident) => {
         impl $layer {
-            /// The setting `prefix`: what all names in Redis begin with. Default: `"asgi"`, that of
-            /// channels_redis.
+            /// The setting `prefix`: the beginning of all names in Redis. Default: `"asgi"`, that
+            /// of channels_redis.
             #[must_use]
             pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
                 self.options.prefix = prefix.into();

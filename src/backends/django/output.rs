@@ -1,7 +1,7 @@
 //! [`Output`]: where the readers of JSON and of msgpack put a value, piece by piece, and the bounds
 //! that hold for all.
 
-/// What a reader writes to. Neither end builds a tree, so that what a hostile message costs is its
+/// The output of a reader. Neither end builds a tree, so that what a hostile message costs is its
 /// own length.
 pub(super) trait Output {
     fn null(&mut self) -> Result<(), Unreadable>;
@@ -62,7 +62,7 @@ impl Unreadable {
     }
 }
 
-/// How deeply arrays and dictionaries may be nested: what `serde_json` decodes at the most.
+/// How deeply arrays and dictionaries may be nested: the limit of `serde_json`.
 pub(super) const MAX_DEPTH: usize = 127;
 
 /// How long an event may be, as JSON and as msgpack.

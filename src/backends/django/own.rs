@@ -1,4 +1,4 @@
-//! [`deliver`]: what strait's nodes send each other over topics of their own, in both layers.
+//! [`deliver`]: messages between strait's nodes over topics of their own, in both layers.
 
 use bytes::Bytes;
 

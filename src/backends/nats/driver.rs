@@ -1,5 +1,5 @@
-//! [`Driver`]: what moves the bytes of a [`Link`](super::link::Link), and finds out which of its
-//! requests the server refuses.
+//! [`Driver`]: the task that moves the bytes of a [`Link`](super::link::Link), and matches the
+//! server's refusals with its requests.
 //!
 //! A NATS server says nothing about what it takes. A refusal is an `-ERR` line, without a word on
 //! which operation it was; it comes before the `PONG` of the next `PING`. So a `PING` follows each
@@ -323,8 +323,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes a request, and others that wait: what many publish at once goes out in one write, and
-    /// is confirmed by one answer.
+    /// Takes a request, and others that wait: concurrent publishes go out in one write, and one
+    /// answer confirms them.
     fn take(&mut self, request: Request) {
         let mut next = Some(request);
         while let Some(request) = next.take() {

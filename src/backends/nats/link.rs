@@ -96,8 +96,8 @@ impl Link {
             .await
     }
 
-    /// Returns when nothing of these groups arrives any more, so that a subscription that follows
-    /// at once brings nothing twice.
+    /// Returns when no more messages of these groups can arrive, so that a subscription that
+    /// follows at once brings nothing twice.
     pub(super) async fn unsubscribe(&self, groups: &[GroupName]) -> Result<(), Error> {
         let groups = groups.to_vec();
         self.ask(|done| Request::Unsubscribe { groups, done }, "")

@@ -32,15 +32,15 @@ use super::settings::Settings;
 /// `nats://[user:password@|token@]host[:port][,host[:port]…][?prefix=…&tls=true&ca=FILE]`. Several
 /// hosts are one cluster. The port is 4222 by default, the prefix, which begins all subjects,
 /// `strait`. With `tls=true` a server without TLS is refused; one that asks for TLS gets it in any
-/// case. `ca` is a PEM file with the authorities to trust, instead of the system's. What has a
-/// meaning in a URL is percent-encoded. Logins by NKey, JWT or a client's certificate are not
+/// case. `ca` is a PEM file with the authorities to trust, instead of the system's. Characters with
+/// a meaning in a URL are percent-encoded. Logins by NKey, JWT or a client's certificate are not
 /// supported.
 ///
 /// A user with permissions needs those to publish and to subscribe below the prefix: `strait.>`.
 /// The server's `max_subscriptions`, and the limit of the account, must allow one subscription for
 /// each group with members on this node, and one more.
 ///
-/// # What a server refuses
+/// # Refusals
 ///
 /// - If it does not let the node publish and subscribe to the node's own subjects, or does not
 ///   deliver what the node publishes to itself, [`ChannelLayer::new`](crate::ChannelLayer::new)
@@ -62,13 +62,13 @@ use super::settings::Settings;
 /// not tell its clients. Nodes on either side reach those on the same side, and their publishes
 /// succeed.
 ///
-/// # What it promises
+/// # Promises
 ///
-/// At most once. What one node publishes to a group, one after the other, arrives in that order;
-/// several nodes' may arrive in different orders at different nodes. How many receivers there are,
-/// NATS does not tell: [`Published::receivers`] is 0. A publish and a join return when the server
-/// has confirmed that it has them. In a cluster, the other servers hear of a subscription a moment
-/// later, so what is published there just after a join may be missed.
+/// At most once. Messages that one node publishes to a group, one after the other, arrive in that
+/// order; those of several nodes may arrive in different orders at different nodes. How many
+/// receivers there are, NATS does not tell: [`Published::receivers`] is 0. A publish and a join
+/// return when the server has confirmed that it has them. In a cluster, the other servers hear of a
+/// subscription a moment later, so what is published there just after a join may be missed.
 ///
 /// A node has one connection, one subscription for each group with members here, and one of its
 /// own. The connection holds at most about 256 KiB of publishes that are not written yet, or the
@@ -106,8 +106,9 @@ impl Nats {
         }
     }
 
-    /// What all subjects begin with, whatever the URL says: nodes with the same prefix share their
-    /// groups. ASCII letters, digits, `-` and `_`, in parts that a `.` divides. Default: `strait`.
+    /// Sets the beginning of all subjects, overriding the URL: nodes with the same prefix share
+    /// their groups. ASCII letters, digits, `-` and `_`, in parts that a `.` divides. Default:
+    /// `strait`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self

@@ -1,4 +1,4 @@
-//! [`Settings`]: what a `nats://` URL says.
+//! [`Settings`]: the options of a `nats://` URL.
 
 use std::fmt;
 

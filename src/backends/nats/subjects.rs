@@ -1,4 +1,4 @@
-//! [`Subjects`]: what groups and nodes are called on NATS.
+//! [`Subjects`]: the names of groups and nodes on NATS.
 
 use crate::layer::Address;
 use crate::name::{ChannelName, GroupName};
@@ -6,9 +6,9 @@ use crate::name::{ChannelName, GroupName};
 /// `<prefix>.g.<group>` is a group; `<prefix>.n.<node>.<number>` a channel;
 /// `<prefix>.n.<node>.echo` what a node sends to itself.
 ///
-/// A group's name is one token, so that it can be told from all others and `<prefix>.g.*` is all of
-/// them: its dots, which would part tokens, are slashes there. Names have no slash of their own,
-/// and NATS takes them in a token.
+/// A group's name is one token, so that no two names are confused and `<prefix>.g.*` matches all of
+/// them: its dots, which would separate tokens, are slashes there. Names have no slash of their
+/// own, and NATS takes them in a token.
 #[derive(Clone, Debug)]
 pub(super) struct Subjects {
     prefix: String,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_node_has_made_has_no_subject() {
+    fn a_channel_that_no_node_has_made_has_no_subject() {
         for name in [
             "worker-1",
             "a!b",

@@ -193,7 +193,7 @@ impl Shared {
     async fn subscribe(&self, topics: &[String]) -> Result<(), Error> {
         let seats = &self.arrivals.seats;
         let new = seats.begin(topics);
-        // What happens to them from here on is seen to by `tend`, also when this is dropped.
+        // From here on `tend` looks after them, also when this is dropped.
         let settling = Settling {
             seats,
             topics: Some(new),
@@ -237,7 +237,7 @@ impl Shared {
         Ok(elsewhere)
     }
 
-    /// Subscribes, and notes where; what nobody wants any more is given up again.
+    /// Subscribes, and records where. Topics that nobody wants any longer are given up again.
     async fn subscribe_at(
         &self,
         shard: &Shard,
@@ -277,7 +277,7 @@ impl Shared {
         Ok(())
     }
 
-    /// A server said that a slot is not its own any more: waits for another map than this one.
+    /// A server said that a slot is no longer its own: waits for another map than this one.
     async fn look_again(&self, old: &Map) {
         let _asking = self.asking.lock().await;
         if self.map().made != old.made {

@@ -1,4 +1,4 @@
-//! [`Commands`]: what is sent over a link while it is up.
+//! [`Commands`]: the commands of a link while it is up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// The connection as it is now. When it is lost, this fails for good: ask the link for another.
 ///
-/// What is sent at the same time, by whomever, goes out in one write.
+/// Concurrent commands go out in one write.
 ///
 /// # Cancel safety
 ///
@@ -150,7 +150,7 @@ fn confirmation(answer: Value, topic: &str) -> RedisResult<()> {
     }
 }
 
-/// For whoever published: a command that failed.
+/// The error of a publish whose command failed.
 pub(crate) fn failed(what: &str, error: &RedisError) -> Error {
     Error::unavailable(match error.kind() {
         ErrorKind::Server(_) | ErrorKind::Extension => format!("redis refused {what}: {error}"),
@@ -261,5 +261,5 @@ const REFUSALS: &[&str] = &[
     "NOREPLICAS",
     "OOM",
 ];
-/// How many topics go into one command: what a server does at once, others wait for.
+/// How many topics go into one command: other clients wait while a server executes it.
 const AT_ONCE: usize = 1_000;

@@ -1,4 +1,4 @@
-//! [`Find`]: how the server is found, at every connect anew.
+//! [`Find`]: finds the server, again at every connect.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 use super::server::{Place, Server, as_text};
 use super::url::{Host, Login, Mode, RedisUrl};
 
-/// Where to ask for the server that a link leads to.
+/// The source of a link's server.
 #[derive(Clone, Debug)]
 pub(crate) enum Find {
     /// It is always this one.
@@ -148,7 +148,7 @@ impl Sentinels {
     }
 }
 
-/// Where a URL wants it.
+/// If a URL asks for it.
 pub(super) fn tls(url: &mut RedisUrl) -> Result<Option<Tls>, String> {
     let ca = url.take_authorities()?;
     match (url.is_tls, ca) {

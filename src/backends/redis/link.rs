@@ -25,14 +25,14 @@ use super::server::{Connection, Server};
 /// A connection to one server, for commands and for subscriptions alike, and the task that looks
 /// after it. It ends when this is dropped.
 ///
-/// When the connection is lost, it is made again for as long as it takes. What was subscribed to is
-/// then not subscribed to any more, but for [`LinkOptions::topics`].
+/// When the connection is lost, it is made again for as long as it takes. All subscriptions are
+/// then lost, except [`LinkOptions::topics`].
 pub(crate) struct Link {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
 
-/// What a link tells. It is called on the link's own task, and must not block.
+/// The events of a link. It is called on the link's own task, and must not block.
 pub(crate) trait Listener: Send + Sync + 'static {
     /// Something was published to a topic that is subscribed to.
     fn message(&self, topic: &str, payload: Bytes);
@@ -58,7 +58,7 @@ pub(crate) struct LinkOptions {
     /// The connection is tested when nothing was published to it for this long. The server's role
     /// is asked for this often.
     pub(crate) probe_after: Duration,
-    /// A connection, or an answer, that takes longer will not come any more. A command that blocks
+    /// A connection, or an answer, that takes longer is given up. A command that blocks
     /// at the server must take less.
     pub(crate) timeout: Duration,
     /// Subscribed to on each connection before anything else happens on it.
@@ -67,7 +67,7 @@ pub(crate) struct LinkOptions {
     pub(crate) probe: Probe,
     /// The first version of the server that will do.
     pub(crate) needs: u32,
-    /// What an ACL user needs, in the words of `ACL SETUSER`.
+    /// The rights of an ACL user, in the words of `ACL SETUSER`.
     pub(crate) rights: String,
 }
 
@@ -86,7 +86,7 @@ impl LinkOptions {
 /// is used for, since a server may refuse other commands and still serve.
 #[derive(Clone, Debug)]
 pub(crate) enum Probe {
-    /// What was published to this topic, which is one of [`LinkOptions::topics`] and nobody else's.
+    /// A message of this topic, which is one of [`LinkOptions::topics`].
     Publish(String),
     /// The answer to `SPUBLISH` to this topic, which may be that its slot has moved.
     ShardPublish(String),
@@ -179,8 +179,8 @@ impl Link {
         }
     }
 
-    /// Publishes, and returns to how many connections. What others publish at the same time goes
-    /// out in the same write.
+    /// Publishes, and returns to how many connections. Concurrent publishes go out in the same
+    /// write.
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ impl Link {
         Ok(answer.await.unwrap_or_else(lost))
     }
 
-    /// What the server says against a command; where the user may not do so, with all that is
+    /// The server's refusal of a command; if the user lacks a right, with all rights that are
     /// needed.
     pub(crate) fn failed(&self, what: &str, error: &RedisError) -> Error {
         if !lacks_rights(error) {
@@ -377,7 +377,7 @@ impl Shared {
             mut refusal,
         } = opened;
         let mut pump = pin!(self.publisher.pump(&commands));
-        // In this order: what is published goes out before the task sleeps.
+        // In this order, publishes go out before the task sleeps.
         let reason = tokio::select! {
             biased;
             reason = self.watch(&server, &traffic, commands.clone()) => reason,
@@ -394,7 +394,7 @@ impl Shared {
         let _ = pump.now_or_never();
     }
 
-    /// Returns when the connection is not alive any more, though it looks so.
+    /// Returns when the connection is dead although it looks alive.
     async fn watch(&self, server: &Server, traffic: &Traffic, mut commands: Commands) -> String {
         let LinkOptions {
             probe_after,
@@ -491,10 +491,10 @@ impl Shared {
         }
         let now = self.find.find(self.options.timeout).await.ok()?;
         (now.to_string() != server.to_string())
-            .then(|| format!("redis at {server} is not the master any more: {now} is"))
+            .then(|| format!("redis at {server} is no longer the master: {now} is"))
     }
 
-    /// What came by itself, or the confirmation of a subscription. On the task of the link.
+    /// A push message, or the confirmation of a subscription. On the task of the link.
     fn receive(&self, push: PushInfo) {
         let mut data = push.data.into_iter();
         match push.kind {
@@ -514,7 +514,7 @@ impl Shared {
         else {
             return;
         };
-        // Whoever subscribed did so by a `str`; behind a pattern there may be anything.
+        // A subscription was made with a `str`; a pattern may match any bytes.
         let Ok(topic) = str::from_utf8(&topic) else {
             return;
         };

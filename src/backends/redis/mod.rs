@@ -1,4 +1,4 @@
-//! Redis: what carries envelopes, and the link to a server that everything on Redis is built on.
+//! Redis: the backend, and the link to a server, on which everything for Redis is built.
 
 mod cluster;
 mod commands;

@@ -1,4 +1,4 @@
-//! [`Publisher`]: what many publish at the same time goes out together.
+//! [`Publisher`]: sends concurrent publishes together.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,10 +15,10 @@ use super::commands::Commands;
 /// Takes publishes from all threads, and has them sent while there is a connection.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    /// What is not on its way yet. `None` while there is no connection.
+    /// Publishes that are not under way yet. `None` while there is no connection.
     waiting: Mutex<Option<Waiting>>,
-    /// One for each that may wait. Who finds none waits for it, so that a connection that does not
-    /// take them holds no more.
+    /// One for each that may wait. A publisher that finds no room waits, so that a connection that
+    /// takes nothing holds no more.
     room: Semaphore,
     /// There is something to send.
     arrived: Notify,
@@ -148,9 +148,9 @@ impl Waiting {
     }
 }
 
-/// What goes out together.
+/// Publishes that go out together.
 ///
-/// All bytes lie in one buffer, so that who publishes allocates nothing that the link's task would
+/// All bytes lie in one buffer, so that a publisher allocates nothing that the link's task would
 /// have to free: between two threads that costs more than the copy, since they wait for each
 /// other's allocator.
 #[derive(Debug)]
@@ -213,7 +213,7 @@ impl Batch {
     /// To each its own, or to all the same error.
     fn answer(self, answers: RedisResult<Vec<Value>>) {
         let publishes = self.publishes.into_iter();
-        // An error in sending: nobody may be waiting any more.
+        // If sending fails, nobody waits any longer.
         match answers {
             Ok(answers) => publishes.zip(answers).for_each(|(publish, answer)| {
                 let _ = publish.done.send(receivers(answer));
@@ -229,7 +229,7 @@ fn receivers(answer: Value) -> RedisResult<usize> {
     Ok(redis::from_redis_value(answer.extract_error()?)?)
 }
 
-/// How many publishes wait at the most.
+/// How many publishes wait at most.
 const WAITING: usize = 1_024;
 /// How many go into one pipeline, and how many pipelines are under way. One of more publishes is
 /// not faster: the server then has nothing to do while this process makes the next.
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_goes_out_in_its_order_and_in_batches() {
+    fn waiting_publishes_go_out_in_order_and_in_batches() {
         let publisher = Publisher::new();
         publisher.open();
         let mut answers = Vec::new();
@@ -353,7 +353,7 @@ mod tests {
             drop(publisher.next().now_or_never().unwrap());
             assert!(push(&publisher, 0).unwrap().is_some(), "a batch was taken");
             publisher.close();
-            assert!(push(&publisher, 0).unwrap().is_none(), "not open any more");
+            assert!(push(&publisher, 0).unwrap().is_none(), "no longer open");
             for answer in answers {
                 assert!(answer.now_or_never().unwrap().is_err(), "lost");
             }

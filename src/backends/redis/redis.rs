@@ -36,29 +36,29 @@ use super::url::{Mode, RedisUrl};
 ///
 /// `rediss://`, `rediss+sentinel://` and `rediss+cluster://` are the same by TLS. The port is 6379,
 /// a Sentinel's 26379. User and password are an ACL user's, a password alone (`:password@`) the
-/// default user's; what is not a letter or digit in them is percent-encoded. Options stand behind a
-/// `?`: `prefix`, `probe` and `timeout` (in seconds) as the methods here, `ca=FILE` for the
-/// authorities that TLS trusts, a PEM file (default: the system's), `sentinel_user` and
+/// default user's; characters that are no letters or digits are percent-encoded. Options stand
+/// behind a `?`: `prefix`, `probe` and `timeout` (in seconds) as the methods here, `ca=FILE` for
+/// the authorities that TLS trusts, a PEM file (default: the system's), `sentinel_user` and
 /// `sentinel_password`, which Sentinels have of their own.
 ///
-/// # What it costs
+/// # Costs
 ///
 /// A node has one connection, and subscribes once to each group that has members here, however many
-/// these are: what is sent to a group of 10,000 sockets goes to the node once. To what is sent
-/// Redis adds the topic and this crate 2 bytes. An ACL user needs `+@pubsub &strait:*` (with your
+/// these are: a message to a group of 10,000 sockets goes to the node once. To what is sent Redis
+/// adds the topic and this crate 2 bytes. An ACL user needs `+@pubsub &strait:*` (with your
 /// prefix), in a Cluster also `+cluster|slots`.
 ///
-/// Messages of all groups arrive by this connection. They are handed on as they come, and never
-/// wait for a reader: a group for which more comes than can be delivered loses what is too much,
-/// and is told ([`gap`](crate::Consumer::gap)).
+/// Messages of all groups arrive by this connection. They are delivered as they come, and never
+/// wait for a reader: if more comes for a group than can be delivered, the rest is dropped and the
+/// group has a gap ([`gap`](crate::Consumer::gap)).
 ///
 /// # Outages
 ///
 /// The connection is made again for as long as it takes: every 0.1 to 1 s at first, after half a
 /// minute every 0.1 to 5 s, at random. Meanwhile publishing fails at once
 /// ([`Error::is_unavailable`]). A connection that is lost is noticed at once, one that has gone
-/// silent by the [probe](Self::probe_after). With Sentinels the master is asked for anew each time.
-/// What was published meanwhile is lost, and members are told.
+/// silent by the [probe](Self::probe_after). With Sentinels the master is looked up again each
+/// time. Messages published meanwhile are lost, and `gap` runs.
 ///
 /// A server that answers, but does not serve, is an outage, too. An answer to a publish or a
 /// subscription that refuses to serve (`READONLY`, `LOADING`, `MISCONF`, `OOM`, `MASTERDOWN`,
@@ -93,7 +93,7 @@ enum Running {
 }
 
 impl Redis {
-    /// Connects when the layer is made; what is wrong with the URL is the error of that.
+    /// Connects when the layer is made, which also returns an error of the URL.
     pub fn new(url: impl AsRef<str>) -> Self {
         Self {
             url: RedisUrl::parse(url.as_ref()),
@@ -104,8 +104,8 @@ impl Redis {
         }
     }
 
-    /// What all topics begin with: nodes with the same prefix share their groups, whatever the
-    /// database, since pub/sub knows none. 1 to 99 ASCII letters, digits, `-`, `_`, `.`. Default:
+    /// Sets the beginning of all topics: nodes with the same prefix share their groups, whatever
+    /// the database, since pub/sub has none. 1 to 99 ASCII letters, digits, `-`, `_`, `.`. Default:
     /// `strait`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
@@ -121,14 +121,14 @@ impl Redis {
         self
     }
 
-    /// How long Redis may take to answer: to be connected to, or anything that is sent. What takes
-    /// longer is taken for lost, and so is the connection. Default: 5 s.
+    /// How long Redis may take to answer: to be connected to, or anything that is sent. A command
+    /// that takes longer is presumed lost, and so is the connection. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// What the methods said, or else the URL.
+    /// The value of the method, or else of the URL.
     fn settle(&self) -> Result<Settled, String> {
         let mut url = self.url.clone()?;
         let prefix = url.take("prefix");
@@ -171,7 +171,7 @@ impl Redis {
             tracing::warn!(
                 db,
                 prefix,
-                "a database's number parts nothing here: whoever has the same prefix on this server shares its groups, in whichever database"
+                "a database number does not isolate applications: nodes with the same prefix on this server share groups, in whichever database; use a prefix"
             );
         }
         Ok(running)

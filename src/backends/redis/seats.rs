@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 
 use super::slots::slot;
 
-/// All topics that are to be subscribed to, and where they are. Shared with the links, which tell
-/// of what is lost.
+/// All wanted topics and the places of their subscriptions. Shared with the links, which report
+/// losses.
 #[derive(Debug, Default)]
 pub(super) struct Seats {
     state: Mutex<State>,
@@ -29,8 +29,8 @@ struct State {
 #[derive(Debug)]
 struct Seat {
     slot: u16,
-    /// Where it was confirmed; it is subscribed to while that connection is the server's, and the
-    /// server the slot's.
+    /// The connection that confirmed it. It is subscribed to while that connection is the server's
+    /// and the server owns the slot.
     place: Option<Place>,
     /// Somebody is subscribing to it for the first time, and sees to it.
     is_new: bool,
@@ -64,7 +64,7 @@ impl Seats {
         self.lock().losses
     }
 
-    /// The server has confirmed it there, and there have been so many losses before that. Whether
+    /// The server has confirmed it there, after this many losses. Whether
     /// it is wanted still.
     pub(super) fn confirm(&self, topic: &str, place: Place, losses: u64) -> bool {
         let mut state = self.lock();
@@ -78,7 +78,7 @@ impl Seats {
         true
     }
 
-    /// Whoever began with them is done, and leaves them to whoever tends to all.
+    /// The task that began with them is done, and leaves them to `tend`.
     pub(super) fn settle(&self, topics: &[String]) {
         let mut is_lost = false;
         let seats = &mut self.lock().topics;
@@ -93,7 +93,7 @@ impl Seats {
         }
     }
 
-    /// They are not wanted any more.
+    /// They are no longer wanted.
     pub(super) fn forget(&self, topics: &[String]) {
         let seats = &mut self.lock().topics;
         for topic in topics {
@@ -116,7 +116,7 @@ impl Seats {
         self.changed.notify_one();
     }
 
-    /// The topics that are not where they should be. What is new is none of them.
+    /// The topics that are not where they should be. New topics are none of them.
     pub(super) fn misplaced(&self, place_of: impl Fn(u16) -> Option<Place>) -> Vec<String> {
         let seats = &self.lock().topics;
         let misplaced = seats.iter().filter(|(_, seat)| {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_subscribed_to_elsewhere_is_misplaced() {
+    fn a_topic_subscribed_to_elsewhere_is_misplaced() {
         let seats = Seats::default();
         let topics = names(&["a"]);
         assert_eq!(seats.begin(&topics), topics);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_while_it_is_new_is_not_taken_for_there() {
+    fn a_topic_lost_while_it_is_new_is_not_taken_for_subscribed() {
         let seats = Seats::default();
         let topics = names(&["a"]);
         seats.begin(&topics);

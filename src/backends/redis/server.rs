@@ -20,7 +20,7 @@ use crate::error::Error;
 use super::commands::Commands;
 use super::url::{Host, Login};
 
-/// Where a server is, and how to be let in.
+/// The address of a server, and its login.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) place: Place,
@@ -37,15 +37,15 @@ pub(crate) enum Place {
 
 /// A connection that has logged in, over RESP3.
 pub(super) struct Connection {
-    /// What commands go into. A clone is the same connection.
+    /// The sender of commands. A clone is the same connection.
     pub(super) commands: MultiplexedConnection,
-    /// What moves the bytes: nothing happens unless it is polled. It ends when the connection is
-    /// lost, and the connection when it is dropped. What arrives by itself is handed over while it
-    /// is polled.
+    /// The driver of the connection: nothing happens unless it is polled. It ends when the
+    /// connection is lost, and the connection when it is dropped. Push messages are handed over
+    /// while it is polled.
     pub(super) driver: BoxFuture<'static, ()>,
 }
 
-/// What a server says of itself.
+/// The properties that a server reports.
 #[derive(Debug)]
 pub(super) struct Hello {
     pub(super) version: (u32, u32),
@@ -80,7 +80,7 @@ impl Server {
         on_push: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Connection, Error> {
         let stream = self.stream().await.map_err(|error| match error.kind() {
-            // What rustls refuses: a certificate, or something that is no TLS.
+            // An error of rustls: a bad certificate, or bytes that are no TLS.
             io::ErrorKind::InvalidData => Error::misconfigured(format!(
                 "redis at {self} does not pass for rediss://: {error}; authorities of your own are named by ?ca=FILE"
             )),
@@ -117,7 +117,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// As of [`connect`](Self::connect). What the server says against the command is the inner one.
+    /// As of [`connect`](Self::connect). The server's refusal of the command is the inner error.
     pub(super) async fn ask(
         &self,
         command: &Cmd,
@@ -186,11 +186,11 @@ impl Server {
 
     fn speaks_otherwise(&self) -> Error {
         Error::misconfigured(format!(
-            "what answers at {self} does not speak RESP3 as Redis 6 and later do"
+            "the server at {self} does not speak RESP3 as Redis 6 and later do"
         ))
     }
 
-    /// Who logs in, for an error.
+    /// The user, for an error.
     pub(super) fn user(&self) -> String {
         match &self.login.user {
             Some(user) => format!("user {user:?}"),
@@ -198,7 +198,7 @@ impl Server {
         }
     }
 
-    /// What the server says of itself: whether it is one to work with.
+    /// Asks the server for its properties, and checks whether it can be used.
     pub(super) async fn hello(&self, commands: &mut Commands) -> Result<Hello, Error> {
         let hello = commands.query(redis::cmd("HELLO").arg(3)).await;
         let hello = hello.map_err(|error| self.refused(&error))?;
@@ -230,7 +230,7 @@ impl Server {
         match hello.role.as_deref() {
             Some("master") => Ok(()),
             _ => Err(Error::unavailable(format!(
-                "redis at {self} is a replica: what is published there reaches nobody else; name its master, or use redis+sentinel://"
+                "redis at {self} is a replica: messages published there reach nobody else; name its master, or use redis+sentinel://"
             ))),
         }
     }
@@ -278,5 +278,5 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
-/// How many commands may wait to be written; whoever has one more waits.
+/// How many commands may wait to be written; the next one waits for room.
 const COMMANDS: usize = 1_024;

@@ -31,7 +31,7 @@ pub(super) struct Shard {
     pub(super) publishing: Link,
 }
 
-/// Where what a shard tells goes. It holds no link.
+/// The listener of a shard's events. It holds no link.
 #[derive(Clone, Debug)]
 pub(super) struct Arrivals {
     pub(super) topics: Arc<Topics>,
@@ -108,7 +108,7 @@ fn tested_by(topic: String, options: &LinkOptions) -> [LinkOptions; LINKS] {
     })
 }
 
-/// What one shard's links tell.
+/// The events of one shard's links.
 struct Ears {
     /// For the log.
     server: String,

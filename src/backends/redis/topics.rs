@@ -42,7 +42,7 @@ impl Topics {
         GroupName::try_from(name).ok()
     }
 
-    /// Where it is published to.
+    /// The topic that it is published to.
     pub(super) fn of(&self, to: &Address) -> String {
         let (prefix, name) = self.parts(to);
         [prefix, name].concat()
@@ -83,7 +83,7 @@ impl Topics {
         }
     }
 
-    /// Delivers what has arrived. What is no envelope is skipped.
+    /// Delivers what has arrived. Malformed data is skipped.
     pub(super) fn deliver(&self, topic: &str, payload: Bytes, sink: &Sink) {
         let envelope = match self.group(topic) {
             Some(group) => Envelope::decode(Address::Group(group), &payload),
@@ -148,7 +148,7 @@ mod tests {
         let (topic, bytes) = published(&topics, &envelope);
         assert_eq!(topic, "strait:g:order_5");
         assert_eq!(bytes, envelope.encode());
-        assert_eq!(bytes.len(), 12 + 2, "what it costs");
+        assert_eq!(bytes.len(), 12 + 2, "its length");
         assert_eq!(topics.of(&envelope.to), "strait:g:order_5");
         assert_eq!(topics.group("strait:g:order_5"), Some(group));
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_no_channel_is_refused() {
+    fn a_topic_of_no_channel_is_refused() {
         let rows: &[&[u8]] = &[
             b"",
             b"\x05abcd",

@@ -1,4 +1,4 @@
-//! [`RedisUrl`]: what a URL says of a Redis server, of several behind Sentinels, or of a Cluster.
+//! [`RedisUrl`]: the URL of a Redis server, of several behind Sentinels, or of a Cluster.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(crate) struct RedisUrl {
     query: Query,
 }
 
-/// What the hosts are.
+/// The kind of the hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// One server.
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_one_sentence_without_the_password() {
+    fn a_senseless_url_is_one_sentence_without_the_password() {
         let rows = [
             ("localhost:6379", "begins with redis://, rediss://"),
             ("http://localhost", "not with \"http\""),

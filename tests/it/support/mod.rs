@@ -1,4 +1,4 @@
-//! What tests of several topics share.
+//! Code that tests of several topics share.
 
 pub(crate) mod bus;
 pub(crate) mod client;

@@ -39,24 +39,26 @@ use super::receive::{WAIT, drain};
 /// # Ok(()) }
 /// ```
 ///
-/// What is not in the settings of Django is not to be given here; what is must be given alike.
+/// Repeat every option of Django's settings here, and add no others.
 /// Redis 6 or later, and no Cluster.
 ///
-/// # What is promised
+/// # Promises
 ///
-/// - What Django sends to a group reaches the members on this node at most once. A process, and so
-///   a node, has queues of [`capacity`](Self::capacity) entries in Redis, and Django passes over
-///   those that are full, with a line in its log. A node that finds one of its queues full runs the
-///   [`gap`](crate::Consumer::gap) hook of the groups that may have missed something.
-/// - What strait sends reaches Django's processes likewise: those whose queue is full are counted
-///   in [`Published::full`], and where nobody has room it is an error ([`Error::is_full`]). Nodes
-///   of strait send to each other by Redis's pub/sub, which has no such bound.
+/// - A message that Django sends to a group reaches the members on this node at most once. A
+///   process, and so a node, has queues of [`capacity`](Self::capacity) entries in Redis, and
+///   Django passes over those that are full, with a line in its log. A node that finds one of its
+///   queues full runs the [`gap`](crate::Consumer::gap) hook of the groups that may have missed
+///   something.
+/// - A message of strait reaches Django's processes at most once, too. Processes whose queue is
+///   full are counted in [`Published::full`], and if no queue has room it is an error
+///   ([`Error::is_full`]). Nodes of strait send to each other by Redis's pub/sub, which has no such
+///   bound.
 /// - Entries are taken in the order of the time at which they were sent, by the clocks of Django's
-///   machines. What strait sends is in one order for all nodes, and what Django sends for each
+///   machines. Messages of strait are in one order for all nodes, and messages of Django for each
 ///   node; between the two there is none.
 /// - [`Published::receivers`] counts processes, Django's and strait's. Of a channel of Django's
 ///   nobody knows whether it is still there.
-/// - An event goes as msgpack or JSON of 1 MiB at the most. Types that would end Django's consumers
+/// - An event is sent as msgpack or JSON of at most 1 MiB. Types that would end Django's consumers
 ///   are refused: [`Error::is_refused`].
 /// - [`group_broadcast`](crate::ChannelLayer::group_broadcast) reaches strait's nodes alone: ready
 ///   messages have no form in Django.
@@ -66,16 +68,16 @@ use super::receive::{WAIT, drain};
 ///   channels of this node by their [name](crate::Context::channel_name), and may put them into
 ///   groups of its own.
 /// - With several hosts, an outage of one is an outage of the layer: joining fails, and afterwards
-///   all groups are told of a gap. Publishing fails for the groups of that host alone.
+///   all groups have a gap. Publishing fails for the groups of that host alone.
 ///
-/// # What it costs
+/// # Costs
 ///
 /// A group send of Django's is one entry for this node, about 60 bytes longer than the event,
 /// however many sockets are in the group. A node has two connections to each host. Every five
-/// seconds it says that it is alive; who has not for 15 seconds is taken out of its groups by
-/// another node, so that Django does not write to it in vain. Beside channels_redis's own keys
-/// there are `<prefix>:strait:nodes` and, for each node, `<prefix>:strait:groups:<node>`. What an
-/// ACL user needs is in [the chapter on Django](crate::docs::django#the-layer).
+/// seconds it sends a heartbeat. A node without one for 15 seconds is removed from its groups by
+/// another node, so that Django does not go on writing to it. Beside channels_redis's own keys
+/// there are `<prefix>:strait:nodes` and, for each node, `<prefix>:strait:groups:<node>`. [The
+/// chapter on Django](crate::docs::django#the-layer) lists the rights of an ACL user.
 #[doc(alias = "RedisChannelLayer")]
 #[derive(Debug)]
 pub struct ChannelsRedisCore {
@@ -84,7 +86,7 @@ pub struct ChannelsRedisCore {
     lanes: u64,
     random_prefix: usize,
     running: OnceLock<Arc<Node>>,
-    /// What ends with this.
+    /// The tasks that end with this.
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -146,8 +148,8 @@ impl ChannelsRedisCore {
     }
 
     /// The setting `group_expiry`: how long a process stays in a group after it was last added. It
-    /// must be the same everywhere, since whoever joins a group sets it for all; this node renews
-    /// its memberships after half of it. Whole seconds. Default: a day, that of channels_redis.
+    /// must be the same everywhere, since a join sets it for the whole group; this node renews its
+    /// memberships after half of it. Whole seconds. Default: a day, that of channels_redis.
     #[must_use]
     pub fn group_expiry(mut self, expiry: Duration) -> Self {
         self.limits.group_expiry = expiry.max(SECOND);

@@ -5,14 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::name::GroupName;
 
-/// One member per group, however many sockets there are: what comes back is the member's name, and
-/// the name tells the group.
+/// One member per group, however many sockets there are: a message comes back with the member's
+/// name, and the name identifies the group.
 ///
 /// Django bounds what waits for a process by the text before a name's `!`. So a node has several
 /// such texts, lanes, and spreads its groups over them.
 #[derive(Debug)]
 pub(super) struct Members {
-    /// What this node's lanes begin with: `s.`, twelve hexadecimal digits and a dot.
+    /// The beginning of this node's lanes: `s.`, twelve hexadecimal digits and a dot.
     stem: String,
     lanes: u64,
     groups: Mutex<Groups>,
@@ -80,7 +80,7 @@ impl Members {
         }
     }
 
-    /// This node is not a member any more. In Redis it is, until [`left`](Self::left) is seen to.
+    /// This node is no longer a member. In Redis it is, until [`left`](Self::left) is seen to.
     pub(super) fn remove(&self, group: &GroupName) {
         let mut groups = self.lock();
         let Some(number) = groups.numbers.remove(group) else {
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(
             members.group(&names[3]),
             None,
-            "what comes late is nobody's"
+            "a late message has no receiver"
         );
         assert_ne!(members.add(&groups[3]), names[3]);
         assert!(members.confirmed().is_empty());

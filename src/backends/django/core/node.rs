@@ -1,4 +1,4 @@
-//! [`Node`]: what the tasks of a core layer share, and how a node joins and leaves groups.
+//! [`Node`]: the state that the tasks of a core layer share, and the joins and leaves of a node.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) struct Node {
     pub(super) log: LogSampler,
 }
 
-/// What must be the same in Django's settings.
+/// The options that must be equal in Django's settings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// In entries.
@@ -175,8 +175,8 @@ impl Node {
         Ok(())
     }
 
-    /// Takes out of Redis, on this host, what this node is not any more; what could not be, the
-    /// next time.
+    /// Removes from Redis, on this host, memberships that this node no longer has; those that fail,
+    /// the next time.
     pub(super) async fn take_out(&self, host: usize) -> Result<(), Error> {
         let left = self
             .members
@@ -251,7 +251,7 @@ impl Links for Node {
             if part < self.hosts.len() {
                 let channels = self.names.own_channel_topics(&self.sink.node());
                 self.hosts[part].subscribe_pattern(&channels).await?;
-                // Before it joins groups anew, so that later it is not taken for one that was
+                // Before it joins groups again, so that later it is not taken for one that was
                 // forgotten.
                 self.beat(part).await?;
             }

@@ -22,8 +22,8 @@ use super::scripts::{REPAIR, TAKE};
 
 /// Empties the queues on one host. Never ends.
 ///
-/// What waits in Redis while there is no connection is not lost, but may be over capacity, or too
-/// old.
+/// Messages that wait in Redis while there is no connection are not lost, but may be over capacity,
+/// or too old.
 pub(super) async fn drain(node: Arc<Node>, host: usize) {
     let host = &node.drains[host];
     loop {

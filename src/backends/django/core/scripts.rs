@@ -3,7 +3,7 @@
 //!
 //! Of a skewed clock of ours Django's processes would see messages that are too old, and delete
 //! them. A number in Lua becomes text with 14 digits, so the time is put together as text. Keys
-//! that follow from what is found are not named beforehand, so that, like channels_redis itself,
+//! that depend on values in Redis are not named beforehand, so that, like channels_redis itself,
 //! this is not for a Cluster.
 //!
 //! Anybody who may write to Redis can put anything under these keys. A key of another type is

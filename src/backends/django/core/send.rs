@@ -142,7 +142,7 @@ impl Node {
         Ok(members)
     }
 
-    /// The channels of each queue, by its name; of so many queues as a publish may have.
+    /// The channels of each queue, by its name; for at most as many queues as a publish may have.
     fn by_queue(
         &self,
         members: impl Iterator<Item = String>,

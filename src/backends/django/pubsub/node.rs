@@ -1,4 +1,4 @@
-//! [`Node`]: what a pub/sub layer sends, and what it makes of what arrives.
+//! [`Node`]: the messages of a pub/sub layer, out and in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl Node {
         Ok(())
     }
 
-    /// What all channels of this node are called; Django publishes to the very name.
+    /// The name of all channels of this node; Django publishes to exactly this name.
     fn channels(&self) -> String {
         format!("{}!*", self.sink.node())
     }
@@ -108,7 +108,7 @@ impl Node {
         let mut envelope = Envelope::new(to, Payload::Event(entry.event));
         envelope.except = entry.reserved.except;
         envelope.latest = entry.reserved.latest;
-        // Where there is no room the sink itself tells the group.
+        // If there is no room, the sink itself runs the group's `gap` hooks.
         let _ = self.sink.try_deliver(&envelope);
     }
 

@@ -34,17 +34,17 @@ use super::node::Node;
 /// # Ok(()) }
 /// ```
 ///
-/// What is not in the settings of Django is not to be given here; what is must be given alike.
+/// Repeat every option of Django's settings here, and add no others.
 /// Redis 6 or later. As with channels_redis, the number of the database parts nothing: of two
 /// applications on one Redis each needs a [`prefix`](Self::prefix) of its own.
 ///
-/// # What is promised
+/// # Promises
 ///
-/// - What any process sends to a group reaches all members that are connected to Redis, at most
-///   once and in one order. Nothing is kept: what is sent during an outage is lost, and then the
+/// - A message of any process to a group reaches all members that are connected to Redis, at most
+///   once and in one order. Nothing is kept: messages sent during an outage are lost, and then the
 ///   [`gap`](crate::Consumer::gap) hook runs.
 /// - [`Published::receivers`] counts processes, Django's and strait's.
-/// - An event goes as msgpack or JSON of 1 MiB at the most. Types that would end Django's consumers
+/// - An event is sent as msgpack or JSON of at most 1 MiB. Types that would end Django's consumers
 ///   are refused: [`Error::is_refused`].
 /// - [`group_broadcast`](crate::ChannelLayer::group_broadcast) reaches strait's nodes alone: ready
 ///   messages have no form in Django.
@@ -55,16 +55,16 @@ use super::node::Node;
 ///   channels of this node by their [name](crate::Context::channel_name), but cannot put them into
 ///   groups.
 /// - With several hosts, an outage of one is an outage of the layer: joining fails, and afterwards
-///   all groups are told of a gap. Publishing fails for the groups of that host alone.
+///   all groups have a gap. Publishing fails for the groups of that host alone.
 /// - A host that refuses a publish or a subscription because of its own state (`READONLY`,
 ///   `LOADING`, `MISCONF`, `OOM` and the like), or is found to be a replica when it is asked every
 ///   30 s, is an outage of that host.
 ///
-/// # What it costs
+/// # Costs
 ///
 /// A group send is one `PUBLISH`. A node has one connection to each host, two subscriptions for
-/// each group and one pattern. What an ACL user needs is in [the chapter on
-/// Django](crate::docs::django#the-layer).
+/// each group and one pattern. [The chapter on Django](crate::docs::django#the-layer) lists the
+/// rights of an ACL user.
 #[doc(alias = "RedisPubSubChannelLayer")]
 #[derive(Debug)]
 pub struct ChannelsRedisPubSub {

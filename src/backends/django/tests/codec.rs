@@ -49,7 +49,7 @@ fn an_event_is_what_channels_redis_makes_of_it() {
 }
 
 #[test]
-fn what_travels_beside_an_event_is_taken_off() {
+fn reserved_keys_are_removed_from_an_event() {
     let reserved = Reserved {
         channels: ["s.a!1".to_owned(), "s.a!\"2".to_owned()].into(),
         except: Some(ChannelName::try_from(CHANNEL).unwrap()),
@@ -98,7 +98,7 @@ fn the_names_of_all_channels_of_a_large_process_fit() {
 }
 
 #[test]
-fn what_is_no_event_is_skipped() {
+fn malformed_events_are_skipped() {
     let rows = [
         (r#"{"type":"t","__asgi_channel__":"a!b"}"#, None),
         (r#"{"type":"t","__asgi_channel__":["a!b"]}"#, None),

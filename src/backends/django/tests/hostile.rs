@@ -1,5 +1,4 @@
-//! Entries of a writer that means harm: what they cost is bounded, and what is good in them still
-//! arrives.
+//! Entries of a hostile writer: their cost is bounded, and the valid ones among them still arrive.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
@@ -62,7 +61,7 @@ fn a_bomb_is_refused_by_its_own_length() {
         ("text of four billion", long(0xdb), "ends in the middle"),
         ("bytes of four billion", long(0xc6), "ends in the middle"),
         (
-            "what grows to five times as JSON",
+            "a value that grows to five times as JSON",
             [
                 &[0xdd][..],
                 &8_000_000_u32.to_be_bytes(),

@@ -1,4 +1,4 @@
-//! What strait's nodes send each other, encrypted: bound to its topic and to its time.
+//! Encrypted messages between strait's nodes are bound to their topic and their time.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 

@@ -1,4 +1,4 @@
-//! What must hold for any value and any bytes: what is written is read again, and nothing panics.
+//! For any value and any bytes, reading inverts writing, and nothing panics.
 
 #![allow(clippy::unwrap_used, reason = "a failing row should panic")]
 
@@ -16,7 +16,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_written_is_read(value in values(), names in vec("[a-z!\"]{1,9}", 0..20), codec in select(codecs())) {
+    fn reading_inverts_writing(value in values(), names in vec("[a-z!\"]{1,9}", 0..20), codec in select(codecs())) {
         let event = json!({"type": "t", "v": value}).to_string();
         let reserved = Reserved { channels: names.into_iter().collect(), ..Reserved::default() };
         let body = codec.body(event.as_bytes()).unwrap();
@@ -34,7 +34,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_changed_is_read_or_refused(value in values(), at in any::<usize>(), byte in any::<u8>(), codec in select(codecs())) {
+    fn changed_bytes_are_read_or_refused(value in values(), at in any::<usize>(), byte in any::<u8>(), codec in select(codecs())) {
         let event = json!({"type": "t", "v": value}).to_string();
         let body = codec.body(event.as_bytes()).unwrap();
         let mut sealed = codec.seal(&body, &Reserved::default()).unwrap();

@@ -94,7 +94,7 @@ fn long_values_are_what_python_writes() {
 }
 
 #[test]
-fn what_only_msgpack_has_becomes_json() {
+fn values_that_only_msgpack_has_become_json() {
     let rows = [
         // `bytes` in each of its lengths.
         ("c400", r#""""#),
@@ -188,7 +188,7 @@ fn the_json_of_python_is_read() {
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn invalid_json_is_refused() {
     let deep = |levels: usize| "[".repeat(levels) + "1" + &"]".repeat(levels);
     let long = format!("{:?}", "x".repeat(MAX_EVENT));
     let (deepest, too_deep, brackets) = (deep(MAX_DEPTH), deep(MAX_DEPTH + 1), "[".repeat(100_000));
@@ -237,7 +237,7 @@ fn what_is_no_json_is_refused() {
     }
     assert!(from_json(deepest.as_bytes()).is_ok());
     let decoded = serde_json::from_str::<serde_json::Value>(&deepest);
-    assert!(decoded.is_ok(), "what is passed on can be decoded");
+    assert!(decoded.is_ok(), "a value that is passed on can be decoded");
     assert_eq!(to_msgpack(b"18446744073709551616"), Err(Unreadable::BIG));
 }
 
