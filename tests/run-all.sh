@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 readonly OUT="$CARGO_TARGET_DIR/tests"
 readonly VENV="$OUT/venv"
-# A test that runs longer than this hangs: its name is printed and it has failed. The slowest takes 20 s on a quiet machine.
+# A test that runs longer than this hangs: its name is printed and it has failed. Some take 60 s on a busy machine.
 readonly TEST_LIMIT_SECS=120
 # Some tests with servers wait through outages of 30 to 100 seconds, four of them at once.
 readonly SERVERS_TEST_LIMIT_SECS=240
