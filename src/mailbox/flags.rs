@@ -31,9 +31,8 @@ impl Flags {
     }
 
     pub(super) fn set(&mut self, flag: u8, is_set: bool) {
-        if is_set {
-            self.0 |= flag;
-        }
+        // Without a branch: this runs with each change of a mailbox.
+        self.0 |= flag * u8::from(is_set);
     }
 
     /// Whether the session has anything to take, or must register its task.

@@ -3,7 +3,7 @@
 /// The rest of a session's turn. A peer that never stops sending is served until the turn is over;
 /// then the session [yields](crate::yield_now::yield_now).
 ///
-/// A turn is measured by what it costs, with a read of a few bytes as the unit: no deadlines is read.
+/// A turn is measured by what it costs, with a read of a few bytes as the unit: no clock is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
     left: u16,
