@@ -17,6 +17,7 @@ pub(crate) fn in_range(range: RangeInclusive<u64>) -> u64 {
 }
 
 /// Returns a number from 0 to 1.
+#[cfg(any(test, feature = "nats", feature = "redis"))]
 pub(crate) fn fraction() -> f64 {
     draw(Rng::f64)
 }
